@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make help says what there is. "make" builds for this machine with what is
+# installed on it; check, demo and bench work in the build root (tools/devroot)
+# and need nothing but root and a Debian archive.
+
+O		?= build/$(if $(HOODY_DEVROOT),devroot,native)
+VERSION		:= 0.1.0
+PREFIX		?= /usr
+DESTDIR		?=
+
+CC		?= gcc
+PKGS		:= openssl libllhttp yyjson sqlite3 libnl-3.0 libnl-genl-3.0 libnl-route-3.0 \
+		   libseccomp libcap-ng inih libsystemd libcurl
+CPPFLAGS	+= -D_GNU_SOURCE -DHOODY_VERSION='"$(VERSION)"' -Iagent -Ikmod/uapi -Iselftests/lib
+CFLAGS		?= -O2 -g
+CFLAGS_ALL	= -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+		  -Wvla -Wformat=2 -Wno-unused-parameter -Wno-sign-compare $(if $(WERROR),-Werror) \
+		  -fPIE -fstack-protector-strong -fno-strict-aliasing $(SANITIZE)
+HARDEN		:= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fcf-protection
+LDFLAGS_ALL	= -pie -Wl,-z,relro,-z,now $(SANITIZE)
+
+# Asked once, and not for targets that compile nothing.
+pkg_cflags	= $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(pkg_cflags)
+# llhttp has no .pc file in Debian 13.
+pkg_libs	= $(eval pkg_libs := $(shell pkg-config --libs $(filter-out libllhttp,$(PKGS))) -lllhttp -lpthread)$(pkg_libs)
+
+agent_src	:= $(wildcard agent/lib/*.c agent/control/*.c agent/kernel/*.c agent/front/*.c \
+		     agent/route/*.c agent/auth/*.c agent/upstream/*.c agent/audit/*.c)
+agent_obj	:= $(agent_src:%.c=$(O)/%.o)
+cli_src		:= $(wildcard tools/hoody/*.c)
+cli_obj		:= $(cli_src:%.c=$(O)/%.o)
+# One program a file: TAP on standard output, or what a script of the suite needs.
+test_src	:= $(wildcard selftests/agent/*_test.c selftests/kmod/*.c selftests/system/*.c selftests/bench/*.c)
+test_bin	:= $(test_src:%.c=$(O)/%)
+
+kmod_src	:= $(wildcard kmod/*.c kmod/*.h kmod/Kbuild kmod/uapi/linux/*.h)
+# Every kernel of the build root; natively the running one, where its headers are.
+KERNELS		?= $(if $(HOODY_DEVROOT),$(shell cat /etc/hoody-kernels),$(if $(wildcard /lib/modules/$(shell uname -r)/build),$(shell uname -r)))
+
+.PHONY: all agent cli kmod tests install uninstall check demo bench lint help clean FORCE
+.DELETE_ON_ERROR:
+
+all: agent cli kmod
+
+agent: $(O)/bin/hoody-agent
+cli: $(O)/bin/hoody
+kmod: $(KERNELS:%=$(O)/kmod/%/hoody.ko)
+tests: $(test_bin)
+
+$(O)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(pkg_cflags) $(CFLAGS) $(CFLAGS_ALL) $(if $(SANITIZE),,$(HARDEN)) -MMD -MP -c -o $@ $<
+
+$(O)/libagent.a: $(agent_obj)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(O)/bin/hoody-agent: $(O)/agent/main.o $(O)/libagent.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(pkg_libs)
+
+$(O)/bin/hoody: $(cli_obj) $(O)/libagent.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(pkg_libs)
+
+$(test_bin): $(O)/%: $(O)/%.o $(O)/libagent.a
+	$(CC) $(CFLAGS) $(LDFLAGS_ALL) -o $@ $^ $(pkg_libs)
+
+-include $(agent_obj:.o=.d) $(cli_obj:.o=.d) $(test_bin:=.d) $(O)/agent/main.d
+
+# A module is built from a copy of its source, so that kernels do not share
+# objects: kbuild's MO= is newer than the oldest supported kernel.
+$(O)/kmod/%/hoody.ko: $(kmod_src)
+	@mkdir -p $(@D)/uapi/linux
+	cp -u kmod/*.c kmod/*.h kmod/Kbuild $(@D)/
+	cp -u kmod/uapi/linux/hoody.h $(@D)/uapi/linux/
+	$(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),C=2) $(if $(WERROR),KCFLAGS=-Werror) modules
+
+include tools/packaging/install.mk
+
+DEVROOT		:= tools/devroot run
+
+check:
+	$(if $(HOODY_DEVROOT),,$(DEVROOT)) selftests/run check $(if $(T),'$(T)')
+
+demo:
+	$(if $(HOODY_DEVROOT),,$(DEVROOT)) selftests/run demo $(KERNEL)
+
+bench:
+	$(if $(HOODY_DEVROOT),,$(DEVROOT)) selftests/run bench $(if $(T),'$(T)')
+
+lint:
+	$(if $(HOODY_DEVROOT),,$(DEVROOT)) selftests/run lint
+
+help:
+	@echo 'make              build agent, command line and, where kernel headers are, the module'
+	@echo 'make demo         the main job, shown in a virtual machine (KERNEL=6.12|7 chooses)'
+	@echo 'make check        all tests, on the oldest and the newest kernel (T=pattern: a part)'
+	@echo 'make bench        tables: real IP in instructions, the agent beside its peers'
+	@echo 'make lint         static checks'
+	@echo 'make install      into PREFIX (/usr) below DESTDIR; make uninstall undoes it'
+	@echo 'make clean        remove build/'
+
+clean:
+	rm -rf build

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The channel between control and a worker: a SOCK_SEQPACKET pair, one packet
+ * one message, file descriptors beside it (SCM_RIGHTS).
+ *
+ *	control                          worker
+ *	  | -- IPC_LISTENERS (fds) ------> |   once, first: listening sockets
+ *	  | -- IPC_CERTIFICATE (fd) -----> |   memfd: PEM chain and key
+ *	  | -- IPC_IMAGE (fd) -----------> |   memfd: lib/image.h
+ *	  | <------------ IPC_READY ------ |   accepts connections from now on
+ *	  | -- IPC_IMAGE, IPC_CERTIFICATE, IPC_STATS, IPC_DRAIN, any order ...
+ *	  | <-------------- IPC_ACK ------ |   done in every thread; for an image
+ *	  |                                |   also: what it revokes has been cut
+ *
+ * Every message of control but IPC_LISTENERS is answered with IPC_ACK (or
+ * IPC_STATS_REPLY), in order and with its sequence number; a status below 0 is
+ * a negative errno and means that the worker goes on with what it had. Control
+ * trusts nothing that comes back: lengths are checked, and a worker that does
+ * not answer within its time is ended and replaced.
+ *
+ * The worker finds its end as file descriptor IPC_WORKER_FD. End of file means
+ * that control is gone: the worker drains and ends.
+ */
+#ifndef HOODY_LIB_IPC_H
+#define HOODY_LIB_IPC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define IPC_WORKER_FD		3
+#define IPC_FDS_MAX		128	/* below the kernel's SCM_MAX_FD, 253 */
+
+enum ipc_type {
+	IPC_LISTENERS = 1,	/* struct ipc_listeners, then that many fds */
+	IPC_CERTIFICATE,	/* fd: PEM, leaf first, then the key */
+	IPC_IMAGE,		/* fd: the sealed image; sequence: the image's */
+	IPC_DRAIN,		/* struct ipc_drain: stop accepting, end when idle or late */
+	IPC_STATS,		/* asks for IPC_STATS_REPLY */
+	IPC_READY,		/* worker: serving */
+	IPC_ACK,		/* worker: struct ipc_ack */
+	IPC_STATS_REPLY,	/* worker: struct ipc_stats */
+};
+
+enum ipc_listener_flags {
+	IPC_LISTENER_TLS	= 1 << 0,	/* otherwise plain HTTP */
+};
+
+struct ipc_message {
+	uint32_t	type;
+	uint32_t	length;			/* of what follows this header */
+	uint64_t	sequence;
+};
+
+/*
+ * @count sockets follow as fds: for each address one per thread, all threads of
+ * the first address first. Each is non-blocking, listening, SO_REUSEPORT.
+ */
+struct ipc_listeners {
+	uint32_t	threads;
+	uint32_t	addresses;
+	uint32_t	flags[16];		/* per address: enum ipc_listener_flags */
+};
+
+struct ipc_drain {
+	uint32_t	deadline_ms;
+};
+
+struct ipc_ack {
+	int32_t		status;
+	uint32_t	reserved;
+};
+
+/*
+ * Counters of all threads added up. Every refusal has one; a name for each, for
+ * the API and for humans, comes from IPC_COUNTERS.
+ */
+#define IPC_COUNTERS(X) \
+	X(connections_accepted)		/* by clients */ \
+	X(connections_open)		/* gauge */ \
+	X(connections_refused_limit)	/* over connections_max */ \
+	X(tls_handshakes)		/* finished */ \
+	X(tls_handshakes_failed) \
+	X(requests)			/* heads decoded */ \
+	X(requests_open)		/* gauge */ \
+	X(responses_1xx) \
+	X(responses_2xx) \
+	X(responses_3xx) \
+	X(responses_4xx) \
+	X(responses_5xx) \
+	X(refused_malformed)		/* 400 */ \
+	X(refused_too_large)		/* 431 */ \
+	X(refused_no_route)		/* 404: the host parses to nothing */ \
+	X(refused_deleted)		/* 404: tombstone */ \
+	X(refused_unavailable)		/* 503: unknown or stopped */ \
+	X(refused_upstream_limit)	/* 503: upstream_per_container_max */ \
+	X(upstream_failed)		/* 502 */ \
+	X(upstream_timeout)		/* 504 */ \
+	X(timeouts_client)		/* head, body, keep-alive, handshake */ \
+	X(upgrades)			/* WebSocket and others, switched */ \
+	X(upgrades_open)		/* gauge */ \
+	X(exchanges_cut)		/* ended because their container went away */ \
+	X(upstream_connects)		/* new connections to containers */ \
+	X(upstream_reused)		/* exchanges on a kept connection */ \
+	X(upstream_retried)		/* stale kept connection, sent again on a new one */ \
+	X(upstream_idle)		/* gauge */ \
+	X(upstream_evicted)		/* kept connections closed for room */ \
+	X(real_ip_used)			/* upstream connections from the client's address */ \
+	X(real_ip_off)			/* ordinary: switched off or no module */ \
+	X(real_ip_family)		/* ordinary: the container lacks the client's family */ \
+	X(real_ip_local_client)		/* ordinary: the client is the host or loopback */ \
+	X(real_ip_refused)		/* 502: the module refused, nothing was sent */ \
+	X(bytes_from_clients) \
+	X(bytes_to_clients)
+
+struct ipc_stats {
+#define X(name) uint64_t name;
+	IPC_COUNTERS(X)
+#undef X
+};
+
+/*
+ * ipc_send(): one message; @fds stay the caller's. Returns 0 or a negative
+ * errno; -EAGAIN where the peer does not read.
+ * ipc_receive(): one message into @payload (at most @size), fds into @fds
+ * (room for IPC_FDS_MAX, close-on-exec, the caller's from then on). Returns
+ * the payload's length, -EAGAIN, -ECONNRESET at end of file, -EBADMSG for what
+ * does not parse (its fds are closed).
+ */
+int ipc_send(int sock, uint32_t type, uint64_t sequence, const void *payload, size_t length,
+	     const int *fds, size_t fds_count);
+ssize_t ipc_receive(int sock, struct ipc_message *message, void *payload, size_t size,
+		    int *fds, size_t *fds_count);
+
+#endif /* HOODY_LIB_IPC_H */

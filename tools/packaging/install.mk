@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make install and make uninstall.
