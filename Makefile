@@ -5,7 +5,7 @@
 # and need nothing but root and a Debian archive.
 
 O		?= build/$(if $(HOODY_DEVROOT),devroot,native)
-VERSION		:= 0.1.0
+VERSION		:= $(shell cat kmod/VERSION)
 PREFIX		?= /usr
 DESTDIR		?=
 
@@ -70,12 +70,13 @@ $(test_bin): $(O)/%: $(O)/%.o $(O)/libagent.a
 -include $(agent_obj:.o=.d) $(cli_obj:.o=.d) $(test_bin:=.d) $(O)/agent/main.d
 
 # A module is built from a copy of its source, so that kernels do not share
-# objects: kbuild's MO= is newer than the oldest supported kernel.
+# objects: kbuild's MO= is newer than the oldest supported kernel. Our O= on the
+# command line must not reach kbuild, to which it means another thing.
 $(O)/kmod/%/hoody.ko: $(kmod_src)
 	@mkdir -p $(@D)/uapi/linux
-	cp -u kmod/*.c kmod/*.h kmod/Kbuild $(@D)/
+	cp -u kmod/*.c kmod/*.h kmod/Kbuild kmod/VERSION $(@D)/
 	cp -u kmod/uapi/linux/hoody.h $(@D)/uapi/linux/
-	$(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),C=2) $(if $(WERROR),KCFLAGS=-Werror) modules
+	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),C=2) $(if $(WERROR),KCFLAGS=-Werror) modules
 
 include tools/packaging/install.mk
 

@@ -60,7 +60,7 @@
  * HOODY_CMD_EVENT with EVENT (enum hoody_event) and what it is about: ID,
  * PROJECT and GENERATION for containers, CGROUP for the agent. They tell that
  * something changed; the registry tells what holds. Joining the group needs
- * CAP_NET_ADMIN in the initial user namespace as well.
+ * CAP_NET_ADMIN in the user namespace that owns the network namespace.
  *
  * ---- HOODY_SO_REALIP -----------------------------------------------------
  *
@@ -90,7 +90,9 @@
  *	-EISCONN	the socket is bound, connected or listening already
  *	-EAFNOSUPPORT	family, level and socket do not agree
  *	-EOPNOTSUPP	no plain TCP socket (MPTCP, TLS, sockmap)
- *	-EINVAL		length, unknown flags, container port 0
+ *	-EINVAL		length, unknown flags, container port 0, or a socket that is
+ *			bound to a device or carries IP options
+ *	-EADDRINUSE	every port towards the container's port is taken
  *	others		as connect(2) returns them at once: -ENETUNREACH, -ENOBUFS
  */
 #ifndef _UAPI_LINUX_HOODY_H

@@ -1,0 +1,616 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The generic netlink family. It turns messages into policies and back, and
+ * knows nothing of what they are for; the uAPI header is its contract.
+ *
+ * Fail direction: what is not understood completely is refused and changes
+ * nothing; every refusal names the attribute.
+ */
+#include <linux/cgroup.h>
+#include <linux/slab.h>
+#include <net/genetlink.h>
+#include <net/sock.h>
+
+#include "hoody.h"
+
+static struct genl_family hoody_family;
+
+/* Flags beside the ones that netlink itself uses, for CONTAINER_SET. */
+#define SET_FLAGS	(NLM_F_REPLACE | NLM_F_CREATE)
+#define COMMON_FLAGS	(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO)
+
+static int id_validate(const struct nlattr *attr, struct netlink_ext_ack *extack)
+{
+	if (memchr_inv(nla_data(attr), 0, HOODY_ID_LEN))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, attr, "id is all zero");
+	return -EINVAL;
+}
+
+static const struct nla_policy set_policy[HOODY_A_MAX + 1] = {
+	[HOODY_A_ID]		= NLA_POLICY_EXACT_LEN(HOODY_ID_LEN),
+	[HOODY_A_PROJECT]	= NLA_POLICY_EXACT_LEN(HOODY_ID_LEN),
+	[HOODY_A_GENERATION]	= NLA_POLICY_MIN(NLA_U64, 1),
+	[HOODY_A_ADDR4]		= NLA_POLICY_EXACT_LEN(sizeof(struct in_addr)),
+	[HOODY_A_ADDR6]		= NLA_POLICY_EXACT_LEN(sizeof(struct in6_addr)),
+	[HOODY_A_CGROUP]	= { .type = NLA_U64 },
+	[HOODY_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, HOODY_CONTAINER_FLAGS_ALL),
+};
+
+static const struct nla_policy del_policy[HOODY_A_MAX + 1] = {
+	[HOODY_A_ID]		= NLA_POLICY_EXACT_LEN(HOODY_ID_LEN),
+	[HOODY_A_GENERATION]	= NLA_POLICY_MIN(NLA_U64, 1),
+};
+
+static const struct nla_policy get_policy[HOODY_A_MAX + 1] = {
+	[HOODY_A_ID]		= NLA_POLICY_EXACT_LEN(HOODY_ID_LEN),
+};
+
+static const struct nla_policy agent_policy[HOODY_A_MAX + 1] = {
+	[HOODY_A_CGROUP]	= { .type = NLA_U64 },
+};
+
+static const struct nla_policy none_policy[HOODY_A_MAX + 1] = {};
+
+/* The attribute, or NULL with the acknowledgement saying that it is missing. */
+static struct nlattr *required(struct genl_info *info, enum hoody_attr attr)
+{
+	if (!info->attrs[attr]) {
+		NL_SET_ERR_ATTR_MISS(info->extack, NULL, attr);
+		NL_SET_ERR_MSG(info->extack, "a required attribute is missing");
+	}
+	return info->attrs[attr];
+}
+
+static int flags_validate(struct genl_info *info, u16 allowed)
+{
+	if (!(info->nlhdr->nlmsg_flags & ~(COMMON_FLAGS | allowed)))
+		return 0;
+	NL_SET_ERR_MSG(info->extack, "this command does not know all of the message's flags");
+	return -EINVAL;
+}
+
+/* Attributes that are no lists stand once; netlink would take the last one. */
+static int repeats_validate(struct genl_info *info)
+{
+	const struct nlattr *attr;
+	u32 seen = 0;
+	int rest;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest) {
+		int type = nla_type(attr);
+
+		if (type == HOODY_A_ADDR4 || type == HOODY_A_ADDR6)
+			continue;
+		if (seen & BIT(type)) {
+			NL_SET_ERR_MSG_ATTR(info->extack, attr, "attribute stands twice");
+			return -EINVAL;
+		}
+		seen |= BIT(type);
+	}
+	BUILD_BUG_ON(HOODY_A_MAX >= 32);
+	return 0;
+}
+
+/*
+ * The registry that @net writes to, made where it is missing. NULL: no memory.
+ * hoody_net.lock is held on return.
+ */
+static struct hoody_registry *registry_lock(struct net *net)
+{
+	struct hoody_net *hoody = hoody_main_net(net);
+	struct hoody_registry *registry;
+
+	mutex_lock(&hoody->lock);
+	registry = hoody_main_registry(net);
+	if (!registry) {
+		registry = hoody_container_registry_create(net);
+		rcu_assign_pointer(hoody->registry, registry);
+	}
+	if (!registry)
+		mutex_unlock(&hoody->lock);
+	return registry;
+}
+
+static void registry_unlock(struct hoody_registry *registry)
+{
+	mutex_unlock(&hoody_main_net(registry->net)->lock);
+}
+
+static int put_container(struct sk_buff *skb, const u8 *id, const struct hoody_policy *policy)
+{
+	unsigned int i;
+
+	if (nla_put(skb, HOODY_A_ID, HOODY_ID_LEN, id) ||
+	    nla_put(skb, HOODY_A_PROJECT, HOODY_ID_LEN, policy->project) ||
+	    nla_put_u64_64bit(skb, HOODY_A_GENERATION, policy->generation, HOODY_A_PAD) ||
+	    nla_put_u64_64bit(skb, HOODY_A_CGROUP, policy->cgroup, HOODY_A_PAD) ||
+	    nla_put_u32(skb, HOODY_A_FLAGS, policy->flags))
+		return -EMSGSIZE;
+	for (i = 0; i < policy->addrs_count; i++) {
+		bool v4 = policy->addrs[i].family == AF_INET;
+
+		if (nla_put(skb, v4 ? HOODY_A_ADDR4 : HOODY_A_ADDR6,
+			    v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr),
+			    &policy->addrs[i].ip))
+			return -EMSGSIZE;
+	}
+	return 0;
+}
+
+/* Tells the group "events". @policy is NULL for the agent's event. */
+static void event_send(struct hoody_registry *registry, enum hoody_event event, const u8 *id,
+		       const struct hoody_policy *policy, u64 cgroup)
+{
+	struct sk_buff *skb;
+	void *header;
+
+	if (!genl_has_listeners(&hoody_family, registry->net, 0))
+		return;
+	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!skb)
+		goto err_lost;
+	header = genlmsg_put(skb, 0, 0, &hoody_family, 0, HOODY_CMD_EVENT);
+	if (!header || nla_put_u32(skb, HOODY_A_EVENT, event))
+		goto err_free;
+	if (policy) {
+		if (nla_put(skb, HOODY_A_ID, HOODY_ID_LEN, id) ||
+		    nla_put(skb, HOODY_A_PROJECT, HOODY_ID_LEN, policy->project) ||
+		    nla_put_u64_64bit(skb, HOODY_A_GENERATION, policy->generation, HOODY_A_PAD))
+			goto err_free;
+	} else if (nla_put_u64_64bit(skb, HOODY_A_CGROUP, cgroup, HOODY_A_PAD)) {
+		goto err_free;
+	}
+	genlmsg_end(skb, header);
+	genlmsg_multicast_netns(&hoody_family, registry->net, skb, 0, 0, GFP_KERNEL);
+	return;
+
+err_free:
+	nlmsg_free(skb);
+err_lost:
+	hoody_stat_inc(registry, HOODY_STAT_EVENTS_LOST);
+}
+
+static int parse_addr(struct genl_info *info, struct hoody_policy *policy,
+		      const struct nlattr *attr, bool v4)
+{
+	struct hoody_addr *addr = &policy->addrs[policy->addrs_count];
+	unsigned int i, same = 0;
+	bool own;
+
+	addr->family = v4 ? AF_INET : AF_INET6;
+	memcpy(&addr->ip, nla_data(attr), nla_len(attr));
+	for (i = 0; i < policy->addrs_count; i++)
+		same += policy->addrs[i].family == addr->family;
+	if (same == HOODY_MAX_ADDRS) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "more than 8 addresses of one family");
+		return -E2BIG;
+	}
+	if (hoody_policy_has_addr(policy, addr)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "address stands twice");
+		return -EINVAL;
+	}
+	if (!hoody_realip_addr_usable(genl_info_net(info), addr, &own)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "no address that a container can have");
+		return -EINVAL;
+	}
+	if (own) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "address is one of this host");
+		return -EADDRINUSE;
+	}
+	policy->addrs_count++;
+	return 0;
+}
+
+static int parse_addrs(struct genl_info *info, struct hoody_policy *policy)
+{
+	const struct nlattr *attr;
+	int err, rest;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest) {
+		if (nla_type(attr) != HOODY_A_ADDR4 && nla_type(attr) != HOODY_A_ADDR6)
+			continue;
+		err = parse_addr(info, policy, attr, nla_type(attr) == HOODY_A_ADDR4);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Checks that there is a cgroup with this id. */
+static int cgroup_validate(const struct nlattr *attr, struct netlink_ext_ack *extack)
+{
+	struct cgroup *cgroup = cgroup_get_from_id(nla_get_u64(attr));
+
+	if (IS_ERR(cgroup)) {
+		NL_SET_ERR_MSG_ATTR(extack, attr, "no cgroup (v2) has this id");
+		return -ENOENT;
+	}
+	cgroup_put(cgroup);
+	return 0;
+}
+
+static int parse_policy(struct genl_info *info, struct hoody_policy *policy)
+{
+	struct nlattr **attrs = info->attrs;
+	int err;
+
+	if (!required(info, HOODY_A_ID) || !required(info, HOODY_A_PROJECT) ||
+	    !required(info, HOODY_A_GENERATION))
+		return -EINVAL;
+	err = flags_validate(info, SET_FLAGS) ?:
+	      repeats_validate(info) ?:
+	      id_validate(attrs[HOODY_A_ID], info->extack) ?:
+	      id_validate(attrs[HOODY_A_PROJECT], info->extack);
+	if (err)
+		return err;
+	if (!(info->nlhdr->nlmsg_flags & SET_FLAGS)) {
+		NL_SET_ERR_MSG(info->extack, "neither NLM_F_CREATE nor NLM_F_REPLACE is set");
+		return -EINVAL;
+	}
+	memcpy(policy->project, nla_data(attrs[HOODY_A_PROJECT]), HOODY_ID_LEN);
+	policy->generation = nla_get_u64(attrs[HOODY_A_GENERATION]);
+	if (attrs[HOODY_A_FLAGS])
+		policy->flags = nla_get_u32(attrs[HOODY_A_FLAGS]);
+	if (attrs[HOODY_A_CGROUP])
+		policy->cgroup = nla_get_u64(attrs[HOODY_A_CGROUP]);
+	if (policy->cgroup) {
+		err = cgroup_validate(attrs[HOODY_A_CGROUP], info->extack);
+		if (err)
+			return err;
+	}
+	return parse_addrs(info, policy);
+}
+
+/* Points the acknowledgement at the attribute that holds @addr. */
+static void blame_addr(struct genl_info *info, const struct hoody_addr *addr)
+{
+	const struct nlattr *attr;
+	int rest;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest)
+		if (nla_type(attr) == (addr->family == AF_INET ? HOODY_A_ADDR4 : HOODY_A_ADDR6) &&
+		    !memcmp(nla_data(attr), &addr->ip, nla_len(attr)))
+			NL_SET_BAD_ATTR(info->extack, attr);
+}
+
+static int container_set(struct sk_buff *skb, struct genl_info *info)
+{
+	u16 flags = info->nlhdr->nlmsg_flags;
+	struct hoody_addr conflict = {};
+	struct hoody_registry *registry;
+	struct hoody_policy *policy;
+	const u8 *id;
+	int err;
+
+	policy = kzalloc(sizeof(*policy), GFP_KERNEL_ACCOUNT);
+	if (!policy)
+		return -ENOMEM;
+	err = parse_policy(info, policy);
+	if (err)
+		goto err_free;
+	id = nla_data(info->attrs[HOODY_A_ID]);
+	err = -ENOMEM;
+	registry = registry_lock(genl_info_net(info));
+	if (!registry)
+		goto err_free;
+	err = hoody_container_set(registry, id, policy, flags & NLM_F_CREATE,
+				  flags & NLM_F_REPLACE, info->extack, &conflict);
+	if (!err)	/* under the lock: events come in the order of the changes */
+		event_send(registry, HOODY_EVENT_CONTAINER_SET, id, policy, 0);
+	registry_unlock(registry);
+	if (!err)
+		return 0;
+	if (err == -EADDRINUSE)
+		blame_addr(info, &conflict);
+	else if (err == -EBUSY)
+		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_CGROUP]);
+	else if (err == -ESTALE)
+		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_GENERATION]);
+	else if (err == -ENOENT || err == -EEXIST)
+		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_ID]);
+err_free:
+	kfree(policy);
+	return err;
+}
+
+static int container_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct hoody_registry *registry;
+	struct hoody_policy gone;
+	u64 generation = 0;
+	const u8 *id;
+	int err;
+
+	if (!required(info, HOODY_A_ID))
+		return -EINVAL;
+	err = flags_validate(info, 0) ?:
+	      repeats_validate(info) ?:
+	      id_validate(info->attrs[HOODY_A_ID], info->extack);
+	if (err)
+		return err;
+	if (info->attrs[HOODY_A_GENERATION])
+		generation = nla_get_u64(info->attrs[HOODY_A_GENERATION]);
+	id = nla_data(info->attrs[HOODY_A_ID]);
+	registry = registry_lock(genl_info_net(info));
+	if (!registry)
+		return -ENOMEM;
+	err = hoody_container_delete(registry, id, generation, &gone, info->extack);
+	if (!err)
+		event_send(registry, HOODY_EVENT_CONTAINER_DEL, id, &gone, 0);
+	registry_unlock(registry);
+	if (err == -ESTALE)
+		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_GENERATION]);
+	else if (err)
+		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_ID]);
+	return err;
+}
+
+static int container_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct hoody_registry *registry = hoody_main_registry(genl_info_net(info));
+	struct hoody_container *container;
+	struct sk_buff *reply;
+	void *header;
+	int err;
+
+	if (!required(info, HOODY_A_ID))
+		return -EINVAL;
+	err = flags_validate(info, 0) ?:
+	      repeats_validate(info) ?:
+	      id_validate(info->attrs[HOODY_A_ID], info->extack);
+	if (err)
+		return err;
+	reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+	header = genlmsg_put_reply(reply, info, &hoody_family, 0, HOODY_CMD_CONTAINER_GET);
+	if (!header) {
+		nlmsg_free(reply);
+		return -EMSGSIZE;
+	}
+	rcu_read_lock();
+	container = registry ? hoody_container_find(registry,
+						    nla_data(info->attrs[HOODY_A_ID])) : NULL;
+	err = -ENOENT;
+	if (container)
+		err = put_container(reply, container->id, rcu_dereference(container->policy));
+	rcu_read_unlock();
+	if (err) {
+		if (err == -ENOENT)
+			NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[HOODY_A_ID],
+					    "no such container");
+		nlmsg_free(reply);
+		return err;
+	}
+	genlmsg_end(reply, header);
+	return genlmsg_reply(reply, info);
+}
+
+/* Goes on at the slot that did not fit any more: cb->args[0]. */
+static int container_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct hoody_registry *registry = hoody_main_registry(sock_net(skb->sk));
+	struct hoody_container *container;
+	unsigned long slot;
+	int err = 0;
+
+	if (!registry)
+		return 0;
+	mutex_lock(&hoody_main_net(registry->net)->lock);
+	cb->seq = registry->changes;
+	xa_for_each_start(&registry->slots, slot, container, cb->args[0]) {
+		void *header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+					   &hoody_family, NLM_F_MULTI, HOODY_CMD_CONTAINER_GET);
+
+		err = -EMSGSIZE;
+		if (!header)
+			break;
+		genl_dump_check_consistent(cb, header);
+		err = put_container(skb, container->id,
+				    rcu_dereference_protected(container->policy, true));
+		if (err) {
+			genlmsg_cancel(skb, header);
+			break;
+		}
+		genlmsg_end(skb, header);
+		cb->args[0] = slot + 1;
+	}
+	registry_unlock(registry);
+	return skb->len ?: err;
+}
+
+static struct hoody_agent *agent_create(struct genl_info *info, u64 id)
+{
+	struct hoody_agent *agent = kzalloc(sizeof(*agent), GFP_KERNEL_ACCOUNT);
+
+	if (!agent)
+		return ERR_PTR(-ENOMEM);
+	agent->cgroup_id = id;
+	agent->cgroup = cgroup_get_from_id(id);
+	if (IS_ERR(agent->cgroup)) {
+		kfree(agent);
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[HOODY_A_CGROUP],
+				    "no cgroup (v2) has this id");
+		return ERR_PTR(-ENOENT);
+	}
+	/* The root has every process of the host below it. */
+	if (!cgroup_parent(agent->cgroup)) {
+		cgroup_put(agent->cgroup);
+		kfree(agent);
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[HOODY_A_CGROUP],
+				    "the root cgroup cannot be the agent's: give it one of its own");
+		return ERR_PTR(-EINVAL);
+	}
+	return agent;
+}
+
+static int agent_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct hoody_agent *agent = NULL, *before;
+	struct hoody_registry *registry;
+	u64 id;
+	int err;
+
+	if (!required(info, HOODY_A_CGROUP))
+		return -EINVAL;
+	err = flags_validate(info, 0) ?: repeats_validate(info);
+	if (err)
+		return err;
+	id = nla_get_u64(info->attrs[HOODY_A_CGROUP]);
+	if (id) {
+		agent = agent_create(info, id);
+		if (IS_ERR(agent))
+			return PTR_ERR(agent);
+	}
+	registry = registry_lock(genl_info_net(info));
+	if (!registry) {
+		if (agent) {
+			cgroup_put(agent->cgroup);
+			kfree(agent);
+		}
+		return -ENOMEM;
+	}
+	before = rcu_replace_pointer(registry->agent, agent, true);
+	event_send(registry, HOODY_EVENT_AGENT_SET, NULL, NULL, id);
+	registry_unlock(registry);
+	if (before) {
+		/* Who was the agent may not use the option any more when this returns. */
+		synchronize_rcu();
+		cgroup_put(before->cgroup);
+		kfree(before);
+	}
+	return 0;
+}
+
+static int agent_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct hoody_registry *registry = hoody_main_registry(genl_info_net(info));
+	struct hoody_agent *agent;
+	struct sk_buff *reply;
+	u32 containers = 0;
+	u64 cgroup = 0;
+	void *header;
+	int err;
+
+	err = flags_validate(info, 0);
+	if (err)
+		return err;
+	reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+	if (registry) {
+		rcu_read_lock();
+		agent = rcu_dereference(registry->agent);
+		cgroup = agent ? agent->cgroup_id : 0;
+		containers = READ_ONCE(registry->containers);
+		rcu_read_unlock();
+	}
+	header = genlmsg_put_reply(reply, info, &hoody_family, 0, HOODY_CMD_AGENT_GET);
+	if (!header ||
+	    nla_put_string(reply, HOODY_A_VERSION, HOODY_VERSION) ||
+	    nla_put_u32(reply, HOODY_A_PROTOCOL, HOODY_GENL_VERSION) ||
+	    nla_put_u64_64bit(reply, HOODY_A_CGROUP, cgroup, HOODY_A_PAD) ||
+	    nla_put_u32(reply, HOODY_A_CONTAINERS, containers) ||
+	    nla_put_u32(reply, HOODY_A_MAX_CONTAINERS, hoody_container_max())) {
+		nlmsg_free(reply);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(reply, header);
+	return genlmsg_reply(reply, info);
+}
+
+static const char *const stat_names[__HOODY_STAT_MAX] = {
+	[HOODY_STAT_REALIP_PORT_KEPT]	 = "realip_port_kept",
+	[HOODY_STAT_REALIP_PORT_OTHER]	 = "realip_port_other",
+	[HOODY_STAT_REALIP_OPEN]	 = "realip_open",
+	[HOODY_STAT_REALIP_DENIED]	 = "realip_denied",
+	[HOODY_STAT_REALIP_NO_CONTAINER] = "realip_no_container",
+	[HOODY_STAT_REALIP_BAD_CLIENT]	 = "realip_bad_client",
+	[HOODY_STAT_REALIP_FAILED]	 = "realip_failed",
+	[HOODY_STAT_REALIP_ICMP]	 = "realip_icmp",
+	[HOODY_STAT_REALIP_BRIDGED]	 = "realip_bridged",
+	[HOODY_STAT_EVENTS_LOST]	 = "events_lost",
+};
+
+static u64 stat_sum(struct hoody_registry *registry, unsigned int stat)
+{
+	u64 sum = 0;
+	int cpu;
+
+	if (registry)
+		for_each_possible_cpu(cpu)
+			sum += READ_ONCE(per_cpu_ptr(registry->stats, cpu)->count[stat]);
+	return sum;
+}
+
+static int stats_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct hoody_registry *registry = hoody_main_registry(sock_net(skb->sk));
+	unsigned int stat;
+
+	for (stat = cb->args[0] ?: 1; stat < __HOODY_STAT_MAX; stat++) {
+		void *header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+					   &hoody_family, NLM_F_MULTI, HOODY_CMD_STATS_GET);
+
+		if (!header)
+			break;
+		if (nla_put_u32(skb, HOODY_A_STAT_ID, stat) ||
+		    nla_put_string(skb, HOODY_A_STAT_NAME, stat_names[stat]) ||
+		    nla_put_u64_64bit(skb, HOODY_A_STAT_VALUE, stat_sum(registry, stat),
+				      HOODY_A_PAD)) {
+			genlmsg_cancel(skb, header);
+			break;
+		}
+		genlmsg_end(skb, header);
+	}
+	cb->args[0] = stat;
+	return skb->len;
+}
+
+#define WITH_POLICY(p)	.policy = (p), .maxattr = HOODY_A_MAX
+
+static const struct genl_split_ops hoody_ops[] = {
+	{ .cmd = HOODY_CMD_CONTAINER_SET, .doit = container_set, WITH_POLICY(set_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
+	{ .cmd = HOODY_CMD_CONTAINER_DEL, .doit = container_del, WITH_POLICY(del_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
+	{ .cmd = HOODY_CMD_CONTAINER_GET, .doit = container_get, WITH_POLICY(get_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
+	{ .cmd = HOODY_CMD_CONTAINER_GET, .dumpit = container_dump, WITH_POLICY(none_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP },
+	{ .cmd = HOODY_CMD_AGENT_SET, .doit = agent_set, WITH_POLICY(agent_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
+	{ .cmd = HOODY_CMD_AGENT_GET, .doit = agent_get, WITH_POLICY(none_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
+	{ .cmd = HOODY_CMD_STATS_GET, .dumpit = stats_dump, WITH_POLICY(none_policy),
+	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP },
+};
+
+static const struct genl_multicast_group hoody_groups[] = {
+	{ .name = HOODY_GENL_EVENTS, .flags = GENL_MCAST_CAP_NET_ADMIN },
+};
+
+static struct genl_family hoody_family __ro_after_init = {
+	.name		= HOODY_GENL_NAME,
+	.version	= HOODY_GENL_VERSION,
+	.maxattr	= HOODY_A_MAX,
+	.module		= THIS_MODULE,
+	.netnsok	= true,
+	.parallel_ops	= true,		/* hoody_net.lock orders the writers */
+	.split_ops	= hoody_ops,
+	.n_split_ops	= ARRAY_SIZE(hoody_ops),
+	.mcgrps		= hoody_groups,
+	.n_mcgrps	= ARRAY_SIZE(hoody_groups),
+	.resv_start_op	= HOODY_CMD_UNSPEC + 1,
+};
+
+int __init hoody_netlink_init(void)
+{
+	return genl_register_family(&hoody_family);
+}
+
+void hoody_netlink_exit(void)
+{
+	genl_unregister_family(&hoody_family);
+}
