@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hoody status: what the agent says of itself, on one screen.
+ */
+#include <string.h>
+
+#include "api.h"
+#include "print.h"
+
+#define WIDTH 13
+
+static const char *text_of(yyjson_val *json, const char *key)
+{
+	return yyjson_get_str(yyjson_obj_get(json, key)) ?: "";
+}
+
+static unsigned long long number_of(yyjson_val *json, const char *key)
+{
+	return yyjson_get_uint(yyjson_obj_get(json, key));
+}
+
+static void show_uptime(const struct cli *cli, unsigned long long seconds)
+{
+	unsigned long long days = seconds / 86400;
+
+	if (days)
+		print_fieldf(cli, WIDTH, "uptime", "%llu d %llu h", days, seconds / 3600 % 24);
+	else if (seconds >= 3600)
+		print_fieldf(cli, WIDTH, "uptime", "%llu h %llu min", seconds / 3600,
+			     seconds / 60 % 60);
+	else
+		print_fieldf(cli, WIDTH, "uptime", "%llu min %llu s", seconds / 60, seconds % 60);
+}
+
+static void show_real_ip(const struct cli *cli, yyjson_val *real_ip)
+{
+	const char *state = text_of(real_ip, "state"), *reason = text_of(real_ip, "reason");
+	const char *module = text_of(real_ip, "module_version");
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s%s%s%s%s", state, module[0] ? ", module " : "", module,
+		 reason[0] ? ": " : "", reason);
+	print_field(cli, WIDTH, "real ip", text,
+		    !strcmp(state, "on")	    ? PRINT_GREEN
+		    : !strcmp(state, "unavailable") ? PRINT_YELLOW
+						    : PRINT_PLAIN);
+}
+
+static void show_worker(const struct cli *cli, yyjson_val *worker)
+{
+	const char *state = text_of(worker, "state");
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s, pid %llu, %llu threads, %llu restarts, image %llu", state,
+		 number_of(worker, "pid"), number_of(worker, "threads"),
+		 number_of(worker, "restarts"), number_of(worker, "image_sequence"));
+	print_field(cli, WIDTH, "worker", text, PRINT_PLAIN);
+}
+
+/* A listener is a text, or an object with an address. */
+static void show_listeners(const struct cli *cli, yyjson_val *listeners)
+{
+	yyjson_val *value;
+	char text[1024] = "";
+	size_t i, max, len = 0;
+
+	yyjson_arr_foreach(listeners, i, max, value)
+	{
+		const char *address = yyjson_get_str(value) ?: text_of(value, "address");
+
+		if (len < sizeof(text))
+			len += snprintf(text + len, sizeof(text) - len, "%s%s", len ? ", " : "",
+					address);
+	}
+	print_field(cli, WIDTH, "listens on", text[0] ? text : "-", PRINT_PLAIN);
+}
+
+static void show_counters(const struct cli *cli, yyjson_val *counters)
+{
+	unsigned long long connects = number_of(counters, "upstream_connects");
+	unsigned long long reused = number_of(counters, "upstream_reused");
+	unsigned long long refused = 0;
+	yyjson_val *key, *value;
+	size_t i, max;
+
+	yyjson_obj_foreach(counters, i, max, key, value)
+	{
+		if (!strncmp(yyjson_get_str(key), "refused_", 8))
+			refused += yyjson_get_uint(value);
+	}
+	print_fieldf(cli, WIDTH, "connections", "%llu open of %llu accepted",
+		     number_of(counters, "connections_open"),
+		     number_of(counters, "connections_accepted"));
+	print_fieldf(cli, WIDTH, "requests", "%llu, %llu of them refused, %llu failed upstream",
+		     number_of(counters, "requests"), refused,
+		     number_of(counters, "upstream_failed") +
+			     number_of(counters, "upstream_timeout"));
+	print_fieldf(cli, WIDTH, "upstream", "%llu connections made, reused %llu times", connects,
+		     reused);
+}
+
+static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
+{
+	struct api *api = cli_api(cli);
+	enum cli_status status = CLI_DONE;
+	struct api_reply reply;
+	yyjson_val *data, *containers;
+
+	(void)args;
+	if (!api)
+		return CLI_FAILED;
+	if (api_call(api, "GET", "/api/v1/status", NULL, &reply)) {
+		status = print_refusal(cli, &reply);
+		goto out;
+	}
+	data = reply.data;
+	if (cli->json) {
+		status = print_json(data);
+		goto out;
+	}
+	containers = yyjson_obj_get(data, "containers");
+	print_field(cli, WIDTH, "agent", text_of(data, "version"), PRINT_PLAIN);
+	print_fieldf(cli, WIDTH, "serves", "*.%s.%s", text_of(data, "node"),
+		     text_of(data, "base_domain"));
+	show_listeners(cli, yyjson_obj_get(data, "listeners"));
+	show_uptime(cli, number_of(data, "uptime_seconds"));
+	print_fieldf(cli, WIDTH, "containers", "%llu registered, %llu running, %llu deleted",
+		     number_of(containers, "registered"), number_of(containers, "running"),
+		     number_of(containers, "tombstones"));
+	show_real_ip(cli, yyjson_obj_get(data, "real_ip"));
+	show_worker(cli, yyjson_obj_get(data, "worker"));
+	show_counters(cli, yyjson_obj_get(yyjson_obj_get(data, "worker"), "counters"));
+out:
+	api_reply_clear(&reply);
+	return status;
+}
+
+const struct cli_command status_commands[] = {
+	{
+		.path = "status",
+		.summary = "show the agent's state, its worker and its counters",
+		.run = run_status,
+	},
+	{},
+};
