@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bootstrap configuration: /etc/hoody/agent.conf, see hoody-agent.conf(5).
+ *
+ * It holds what is needed before the database can be opened, and the limits of
+ * the host; policy is never in it. Every key but node, base domain and the
+ * certificate has a default. A key that is not known, given twice, or out of
+ * its range is an error with file, line, key and what is accepted; all errors
+ * of a file are reported, not only the first.
+ */
+#ifndef HOODY_CONTROL_CONFIG_H
+#define HOODY_CONTROL_CONFIG_H
+
+#include "lib/address.h"
+#include "lib/image.h"
+#include "lib/log.h"
+
+#include <limits.h>
+#include <stdbool.h>
+
+#define CONFIG_DEFAULT_FILE	"/etc/hoody/agent.conf"
+#define CONFIG_LISTENERS_MAX	16	/* struct ipc_listeners has as many flags */
+#define CONFIG_SERVICES_MAX	64
+#define CONFIG_USER_MAX		64
+
+struct config_listener {
+	struct address_listen	address;
+	bool			tls;
+};
+
+struct config {
+	struct config_listener	listeners[CONFIG_LISTENERS_MAX];
+	unsigned int		listeners_count;
+	char			state_directory[PATH_MAX];
+	char			control_socket[108];	/* sizeof(sun_path), unix(7) */
+	char			certificate[PATH_MAX];
+	char			key[PATH_MAX];
+	char			cgroup[PATH_MAX];	/* empty: control's own */
+	char			worker_user[CONFIG_USER_MAX];
+	bool			real_ip;
+	uint32_t		tombstone_days;		/* 0: kept until there are too many */
+	uint32_t		drain_timeout;		/* milliseconds */
+	enum log_level		log_level;
+	struct image_settings	settings;		/* node, base domain, limits, times */
+	struct image_service	services[CONFIG_SERVICES_MAX];
+	unsigned int		services_count;
+};
+
+/* Is called with one line, without its end, for every error of a file. */
+typedef void config_report(void *context, const char *line);
+
+/*
+ * config_load(): reads and checks @path. Returns a configuration that the
+ * caller frees with config_free(), or NULL after at least one @report.
+ */
+struct config *config_load(const char *path, config_report *report, void *context);
+void config_free(struct config *config);
+
+/* True where a change from @a to @b needs other sockets or another worker. */
+bool config_needs_new_worker(const struct config *a, const struct config *b);
+
+/* True where it needs a restart of the whole agent; @what gets the key. */
+bool config_needs_restart(const struct config *a, const struct config *b, const char **what);
+
+/* [a-z][a-z0-9]*, as in host names, with room in struct image_service. */
+bool config_service_name_ok(const char *name, size_t len);
+
+/* A label or a dotted name of RFC 1123 2.1 in lower case. */
+bool config_host_label_ok(const char *name, size_t len);
+bool config_host_name_ok(const char *name);
+
+#endif /* HOODY_CONTROL_CONFIG_H */

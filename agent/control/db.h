@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The database: SQLite in the state directory, write-ahead log, synced at every
+ * commit. What a function here has acknowledged survives a crash of the agent
+ * and of the host.
+ *
+ * One connection, one thread, one write transaction at a time. A file that is
+ * damaged, of another program or of a newer version is refused with a message;
+ * it is never emptied, repaired or replaced without being asked.
+ */
+#ifndef HOODY_CONTROL_DB_H
+#define HOODY_CONTROL_DB_H
+
+#include "control/model.h"
+
+#define DB_FILE			"state.db"
+#define DB_APPLICATION_ID	0x686f6f64	/* "hood" */
+#define DB_VERSION		1		/* user_version: see db_schema.c */
+
+struct db;
+
+/*
+ * db_open(): opens or creates @directory/state.db, brings its schema up to
+ * DB_VERSION and checks its integrity. NULL with a message for humans in
+ * @fault. The directory must exist.
+ */
+struct db *db_open(const char *directory, char *fault, size_t fault_size);
+void db_close(struct db *db);
+
+/* Fills an empty model. 0, or a negative errno with a message in @fault. */
+int db_load(struct db *db, struct model *model, char *fault, size_t fault_size);
+
+/*
+ * One transaction each: 0 when it is committed, else a negative errno, with
+ * nothing changed and db_fault() saying why (-ENOSPC: the disk is full,
+ * -EEXIST: a constraint; -EIO: all else).
+ *
+ * db_put_container(): inserts or replaces; gives @container its generation,
+ * which grows with every write of any container.
+ * db_delete_container(): leaves @tombstone in its place.
+ */
+int db_put_container(struct db *db, struct container *container);
+int db_delete_container(struct db *db, const struct tombstone *tombstone);
+int db_delete_tombstones(struct db *db, int64_t deleted_before, size_t *count);
+int db_delete_tombstone(struct db *db, const uint8_t id[ID_LEN]);
+
+/* The last generation that was given out. */
+uint64_t db_generation(const struct db *db);
+const char *db_fault(const struct db *db);
+
+#endif /* HOODY_CONTROL_DB_H */

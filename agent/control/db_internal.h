@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the database share with each other, and with nobody else. */
+#ifndef HOODY_CONTROL_DB_INTERNAL_H
+#define HOODY_CONTROL_DB_INTERNAL_H
+
+#include "control/db.h"
+
+#include <sqlite3.h>
+
+enum db_statement {
+	DB_BEGIN,
+	DB_COMMIT,
+	DB_ROLLBACK,
+	DB_NEXT_GENERATION,
+	DB_PUT_PROJECT,
+	DB_PUT_CONTAINER,
+	DB_CLEAR_ADDRESSES,
+	DB_PUT_ADDRESS,
+	DB_CLEAR_PORTS,
+	DB_PUT_PORT,
+	DB_DELETE_CONTAINER,
+	DB_PUT_TOMBSTONE,
+	DB_PURGE_TOMBSTONES,
+	DB_DELETE_TOMBSTONE,
+	DB_STATEMENTS,
+};
+
+struct db {
+	sqlite3		*handle;
+	sqlite3_stmt	*statements[DB_STATEMENTS];
+	uint64_t	generation;
+	char		fault[256];
+};
+
+/* Creates or migrates the schema. 0, or -EIO with a message in @fault. */
+int db_schema_apply(sqlite3 *handle, char *fault, size_t fault_size);
+
+#endif /* HOODY_CONTROL_DB_INTERNAL_H */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the netlink client share with each other. */
+#ifndef HOODY_KERNEL_GENL_INTERNAL_H
+#define HOODY_KERNEL_GENL_INTERNAL_H
+
+#include "kernel/genl.h"
+
+#include <netlink/msg.h>
+#include <netlink/socket.h>
+
+struct knl {
+	struct nl_sock		*socket;	/* requests, one at a time */
+	struct nl_sock		*watch;		/* nlctrl's multicast group "notify" */
+	const struct nlmsghdr	*sent;		/* the request under way */
+	int			family;
+	enum knl_state		state;
+	bool			probing;	/* requests go out although not KNL_READY */
+	bool			family_changed;
+	struct knl_info		info;
+	char			reason[256];
+	char			fault[256];
+};
+
+/* One request under way. */
+struct knl_request {
+	struct knl	*knl;
+	bool		done;
+	bool		disturbed;	/* NLM_F_DUMP_INTR was set */
+	int		error;
+	/* For every message of the answer, parsed; @message for what repeats. */
+	void		(*each)(struct knl_request *request, struct nl_msg *message,
+				struct nlattr **attrs);
+	void		*context;
+	union {
+		void	(*container)(void *context, const struct knl_container *container);
+		void	(*stat)(void *context, const char *name, uint64_t value);
+	};
+};
+
+/* Opens the request socket anew: a broken exchange leaves answers behind. */
+int knl_socket_open(struct knl *knl);
+
+/* A message with the family's header, or NULL. */
+struct nl_msg *knl_message(struct knl *knl, enum hoody_cmd command, int flags);
+
+/* Sends @message (and frees it; NULL: no memory) and waits for the whole answer. */
+int knl_transact(struct knl *knl, struct nl_msg *message, struct knl_request *request);
+
+/* Fills knl->info from the module. */
+int knl_info_get(struct knl *knl);
+
+#endif /* HOODY_KERNEL_GENL_INTERNAL_H */
