@@ -238,7 +238,7 @@ err_free:
  * Where an address is another container's, @conflict says which.
  */
 int hoody_container_set(struct hoody_registry *registry, const u8 *id, struct hoody_policy *policy,
-			bool may_create, bool may_replace, struct netlink_ext_ack *extack,
+			enum hoody_set_mode mode, struct netlink_ext_ack *extack,
 			struct hoody_addr *conflict)
 {
 	struct change change = {};
@@ -248,14 +248,14 @@ int hoody_container_set(struct hoody_registry *registry, const u8 *id, struct ho
 	assert_writer(registry);
 	change.container = rhashtable_lookup_fast(&registry->by_id, id, by_id_params);
 	if (!change.container) {
-		if (!may_create) {
-			NL_SET_ERR_MSG(extack, "no such container, and NLM_F_CREATE is not set");
+		if (mode == HOODY_SET_REPLACE) {
+			NL_SET_ERR_MSG(extack, "no such container to replace");
 			return -ENOENT;
 		}
 		return container_add(registry, id, policy, extack, conflict);
 	}
-	if (!may_replace) {
-		NL_SET_ERR_MSG(extack, "container exists, and NLM_F_REPLACE is not set");
+	if (mode == HOODY_SET_CREATE) {
+		NL_SET_ERR_MSG(extack, "container is registered already");
 		return -EEXIST;
 	}
 	before = policy_of(registry, change.container);

@@ -145,7 +145,7 @@ static inline void hoody_stat_inc(struct hoody_registry *registry, enum hoody_st
 struct hoody_registry *hoody_container_registry_create(struct net *net);
 void hoody_container_registry_free(struct hoody_registry *registry);
 int hoody_container_set(struct hoody_registry *registry, const u8 *id, struct hoody_policy *policy,
-			bool may_create, bool may_replace, struct netlink_ext_ack *extack,
+			enum hoody_set_mode mode, struct netlink_ext_ack *extack,
 			struct hoody_addr *conflict);
 int hoody_container_delete(struct hoody_registry *registry, const u8 *id, u64 generation,
 			   struct hoody_policy *gone, struct netlink_ext_ack *extack);

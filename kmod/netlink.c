@@ -15,10 +15,6 @@
 
 static struct genl_family hoody_family;
 
-/* Flags beside the ones that netlink itself uses, for CONTAINER_SET. */
-#define SET_FLAGS	(NLM_F_REPLACE | NLM_F_CREATE)
-#define COMMON_FLAGS	(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO)
-
 static int id_validate(const struct nlattr *attr, struct netlink_ext_ack *extack)
 {
 	if (memchr_inv(nla_data(attr), 0, HOODY_ID_LEN))
@@ -35,6 +31,7 @@ static const struct nla_policy set_policy[HOODY_A_MAX + 1] = {
 	[HOODY_A_ADDR6]		= NLA_POLICY_EXACT_LEN(sizeof(struct in6_addr)),
 	[HOODY_A_CGROUP]	= { .type = NLA_U64 },
 	[HOODY_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, HOODY_CONTAINER_FLAGS_ALL),
+	[HOODY_A_MODE]		= NLA_POLICY_MAX(NLA_U32, HOODY_SET_MAX),
 };
 
 static const struct nla_policy del_policy[HOODY_A_MAX + 1] = {
@@ -60,14 +57,6 @@ static struct nlattr *required(struct genl_info *info, enum hoody_attr attr)
 		NL_SET_ERR_MSG(info->extack, "a required attribute is missing");
 	}
 	return info->attrs[attr];
-}
-
-static int flags_validate(struct genl_info *info, u16 allowed)
-{
-	if (!(info->nlhdr->nlmsg_flags & ~(COMMON_FLAGS | allowed)))
-		return 0;
-	NL_SET_ERR_MSG(info->extack, "this command does not know all of the message's flags");
-	return -EINVAL;
 }
 
 /* Attributes that are no lists stand once; netlink would take the last one. */
@@ -238,16 +227,11 @@ static int parse_policy(struct genl_info *info, struct hoody_policy *policy)
 	if (!required(info, HOODY_A_ID) || !required(info, HOODY_A_PROJECT) ||
 	    !required(info, HOODY_A_GENERATION))
 		return -EINVAL;
-	err = flags_validate(info, SET_FLAGS) ?:
-	      repeats_validate(info) ?:
+	err = repeats_validate(info) ?:
 	      id_validate(attrs[HOODY_A_ID], info->extack) ?:
 	      id_validate(attrs[HOODY_A_PROJECT], info->extack);
 	if (err)
 		return err;
-	if (!(info->nlhdr->nlmsg_flags & SET_FLAGS)) {
-		NL_SET_ERR_MSG(info->extack, "neither NLM_F_CREATE nor NLM_F_REPLACE is set");
-		return -EINVAL;
-	}
 	memcpy(policy->project, nla_data(attrs[HOODY_A_PROJECT]), HOODY_ID_LEN);
 	policy->generation = nla_get_u64(attrs[HOODY_A_GENERATION]);
 	if (attrs[HOODY_A_FLAGS])
@@ -276,10 +260,10 @@ static void blame_addr(struct genl_info *info, const struct hoody_addr *addr)
 
 static int container_set(struct sk_buff *skb, struct genl_info *info)
 {
-	u16 flags = info->nlhdr->nlmsg_flags;
 	struct hoody_addr conflict = {};
 	struct hoody_registry *registry;
 	struct hoody_policy *policy;
+	u32 mode = HOODY_SET_ANY;
 	const u8 *id;
 	int err;
 
@@ -290,12 +274,13 @@ static int container_set(struct sk_buff *skb, struct genl_info *info)
 	if (err)
 		goto err_free;
 	id = nla_data(info->attrs[HOODY_A_ID]);
+	if (info->attrs[HOODY_A_MODE])
+		mode = nla_get_u32(info->attrs[HOODY_A_MODE]);
 	err = -ENOMEM;
 	registry = registry_lock(genl_info_net(info));
 	if (!registry)
 		goto err_free;
-	err = hoody_container_set(registry, id, policy, flags & NLM_F_CREATE,
-				  flags & NLM_F_REPLACE, info->extack, &conflict);
+	err = hoody_container_set(registry, id, policy, mode, info->extack, &conflict);
 	if (!err)	/* under the lock: events come in the order of the changes */
 		event_send(registry, HOODY_EVENT_CONTAINER_SET, id, policy, 0);
 	registry_unlock(registry);
@@ -324,8 +309,7 @@ static int container_del(struct sk_buff *skb, struct genl_info *info)
 
 	if (!required(info, HOODY_A_ID))
 		return -EINVAL;
-	err = flags_validate(info, 0) ?:
-	      repeats_validate(info) ?:
+	err = repeats_validate(info) ?:
 	      id_validate(info->attrs[HOODY_A_ID], info->extack);
 	if (err)
 		return err;
@@ -356,8 +340,7 @@ static int container_get(struct sk_buff *skb, struct genl_info *info)
 
 	if (!required(info, HOODY_A_ID))
 		return -EINVAL;
-	err = flags_validate(info, 0) ?:
-	      repeats_validate(info) ?:
+	err = repeats_validate(info) ?:
 	      id_validate(info->attrs[HOODY_A_ID], info->extack);
 	if (err)
 		return err;
@@ -454,7 +437,7 @@ static int agent_set(struct sk_buff *skb, struct genl_info *info)
 
 	if (!required(info, HOODY_A_CGROUP))
 		return -EINVAL;
-	err = flags_validate(info, 0) ?: repeats_validate(info);
+	err = repeats_validate(info);
 	if (err)
 		return err;
 	id = nla_get_u64(info->attrs[HOODY_A_CGROUP]);
@@ -491,11 +474,7 @@ static int agent_get(struct sk_buff *skb, struct genl_info *info)
 	u32 containers = 0;
 	u64 cgroup = 0;
 	void *header;
-	int err;
 
-	err = flags_validate(info, 0);
-	if (err)
-		return err;
 	reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!reply)
 		return -ENOMEM;

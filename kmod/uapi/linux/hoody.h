@@ -24,14 +24,16 @@
  *	message carries the whole kernel policy of the container: whatever it
  *	leaves out is off. It is checked completely before the registry changes,
  *	and readers see either the old or the new policy, never a mixture.
- *	NLM_F_CREATE allows a new id (else -ENOENT), NLM_F_REPLACE allows a known
- *	one (else -EEXIST). HOODY_A_GENERATION must not be lower than the
+ *	MODE narrows it to new ids (else -EEXIST) or to known ones (else -ENOENT);
+ *	the message's own flags cannot say so, because generic netlink refuses
+ *	NLM_F_CREATE and its like from strict families. GENERATION must not be lower than the
  *	registered one (-ESTALE). An address or cgroup that belongs to another
  *	container is refused (-EADDRINUSE, -EBUSY), a full registry with -ENOSPC.
  *		ID, PROJECT, GENERATION		required
  *		ADDR4, ADDR6			up to HOODY_MAX_ADDRS of each
  *		CGROUP				0 or absent: none
  *		FLAGS				enum hoody_container_flags
+ *		MODE				enum hoody_set_mode
  *
  * HOODY_CMD_CONTAINER_DEL
  *	ID required. -ENOENT where there is none. With GENERATION, only a
@@ -146,6 +148,7 @@ enum hoody_attr {
 	HOODY_A_PROTOCOL,		/* u32 */
 	HOODY_A_CONTAINERS,		/* u32 */
 	HOODY_A_MAX_CONTAINERS,		/* u32 */
+	HOODY_A_MODE,			/* u32: enum hoody_set_mode */
 	HOODY_A_PAD,
 
 	__HOODY_A_MAX,
@@ -157,6 +160,14 @@ enum hoody_container_flags {
 	HOODY_CONTAINER_REALIP		= 1 << 0,
 };
 #define HOODY_CONTAINER_FLAGS_ALL	HOODY_CONTAINER_REALIP
+
+enum hoody_set_mode {
+	HOODY_SET_ANY,			/* create or replace: what an absent MODE means */
+	HOODY_SET_CREATE,
+	HOODY_SET_REPLACE,
+	__HOODY_SET_MAX,
+};
+#define HOODY_SET_MAX (__HOODY_SET_MAX - 1)
 
 enum hoody_event {
 	HOODY_EVENT_UNSPEC,
