@@ -11,7 +11,7 @@ DESTDIR		?=
 
 CC		?= gcc
 PKGS		:= openssl libllhttp yyjson sqlite3 libnl-3.0 libnl-genl-3.0 libnl-route-3.0 \
-		   libseccomp libcap-ng inih libsystemd libcurl
+		   libseccomp libcap-ng inih libsystemd libcurl libmnl
 CPPFLAGS	+= -D_GNU_SOURCE -DHOODY_VERSION='"$(VERSION)"' -Iagent -Ikmod/uapi -Iselftests/lib
 CFLAGS		?= -O2 -g
 CFLAGS_ALL	= -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -31,7 +31,7 @@ agent_obj	:= $(agent_src:%.c=$(O)/%.o)
 cli_src		:= $(wildcard tools/hoody/*.c)
 cli_obj		:= $(cli_src:%.c=$(O)/%.o)
 # One program a file: TAP on standard output, or what a script of the suite needs.
-test_src	:= $(wildcard selftests/agent/*_test.c selftests/kmod/*.c selftests/system/*.c selftests/bench/*.c)
+test_src	:= $(wildcard selftests/agent/*.c selftests/kmod/*.c selftests/system/*.c selftests/bench/*.c)
 test_bin	:= $(test_src:%.c=$(O)/%)
 
 kmod_src	:= $(wildcard kmod/*.c kmod/*.h kmod/Kbuild kmod/uapi/linux/*.h)
