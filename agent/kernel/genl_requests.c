@@ -52,7 +52,7 @@ int knl_agent_set(struct knl *knl, uint64_t cgroup_id)
 int knl_container_set(struct knl *knl, const struct knl_container *container)
 {
 	struct nl_msg *message = knl_message(knl, HOODY_CMD_CONTAINER_SET,
-				       NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+				       NLM_F_ACK);
 	struct knl_request request = { 0 };
 
 	/* 16 addresses and the rest need less than a tenth of the buffer. */
