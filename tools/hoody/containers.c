@@ -179,9 +179,14 @@ static enum cli_status run_register(struct cli *cli, const struct cli_args *args
 	static const char *const texts[] = {"id", "project", "name", "realm"};
 	enum cli_status status;
 	yyjson_mut_val *body;
-	yyjson_mut_doc *doc = new_body(cli, &body);
+	yyjson_mut_doc *doc;
 	size_t i;
 
+	if (args_flag(args, "gateway") && args_flag(args, "no-gateway"))
+		return print_error(cli, CLI_USAGE,
+				   "%s: --gateway and --no-gateway exclude each other",
+				   args->command->path);
+	doc = new_body(cli, &body);
 	if (!doc)
 		return CLI_FAILED;
 	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -189,8 +194,8 @@ static enum cli_status run_register(struct cli *cli, const struct cli_args *args
 			yyjson_mut_obj_add_str(doc, body, texts[i], args_value(args, texts[i]));
 	}
 	add_place(doc, body, args);
-	if (args_flag(args, "gateway"))
-		yyjson_mut_obj_add_bool(doc, body, "gateway", true);
+	if (args_flag(args, "gateway") || args_flag(args, "no-gateway"))
+		yyjson_mut_obj_add_bool(doc, body, "gateway", args_flag(args, "gateway"));
 	status = add_ports(cli, doc, body, args);
 	if (status) {
 		yyjson_mut_doc_free(doc);
@@ -373,6 +378,7 @@ static const struct cli_option register_options[] = {
 	{.name = "gateway",
 	 .kind = CLI_FLAG,
 	 .help = "it may reach the other containers of its project"},
+	{.name = "no-gateway", .kind = CLI_FLAG, .help = "it may not (any more)"},
 	{},
 };
 

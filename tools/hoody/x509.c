@@ -90,6 +90,7 @@ static int set_serial(X509 *certificate)
 static X509 *new_certificate(EVP_PKEY *key, const char *common_name, int days)
 {
 	X509 *certificate = X509_new();
+	struct address address;
 	X509_NAME *subject;
 
 	if (!certificate)
@@ -102,8 +103,11 @@ static X509 *new_certificate(EVP_PKEY *key, const char *common_name, int days)
 	    !X509_NAME_add_entry_by_NID(subject, NID_organizationName, MBSTRING_ASC,
 					(const unsigned char *)X509_ORGANIZATION, -1, -1, 0))
 		goto err_free;
-	/* RFC 5280 appendix A: ub-common-name is 64. */
-	if (strlen(common_name) <= 64 &&
+	/*
+	 * RFC 5280 appendix A: ub-common-name is 64. An address there would be
+	 * taken for a host name and fail the CA's constraints.
+	 */
+	if (strlen(common_name) <= 64 && !is_address(common_name, &address) &&
 	    !X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_ASC,
 					(const unsigned char *)common_name, -1, -1, 0))
 		goto err_free;
