@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A whole host in a virtual machine: module, agent, LXC containers with
+# unmodified servers, and clients in a namespace of their own. For the system
+# tests and the demo; source tap.sh first.
+#
+#        client (203.0.113.x, 2001:db8:1::x)   <- namespace "client"
+#           | 
+#        host   (203.0.113.1, 2001:db8:1::1), the agent on port 443
+#         |  |
+#    routed  bridge br0 (10.80.1.1/24, fd80:1::1/64), isolated ports
+#
+# shellcheck disable=SC2034  # names for the scripts that source this
+
+NODE=node-us BASE=containers.test
+PROJECT=67e89abc123def4567890abc
+CA=$WORK/ca
+CONFIG=$WORK/agent.conf
+SOCKET=$WORK/control.sock
+LOG=$WORK/agent.log
+export HOODY_API=unix:$SOCKET
+export PATH=$HOODY_BUILD/bin:$PATH
+MODULE=$HOODY_BUILD/kmod/$(uname -r)/hoody.ko
+CLIENT4=203.0.113.50 CLIENT6=2001:db8:1::50
+
+host_of() { printf '%s-%s-%s-%s.%s.%s' "$PROJECT" "$1" "${2:-http}" "${3:-8080}" "$NODE" "$BASE"; } # ID [SERVICE INSTANCE]
+
+in_client() { ip netns exec client "$@"; }
+
+# fetch CURL-OPTION... HOST PATH: from the client, by name, with the CA checked.
+fetch() {
+	local host=${*: -2:1} path=${*: -1} server=203.0.113.1
+	case " $* " in *" -6 "*) server='[2001:db8:1::1]' ;; esac
+	in_client curl -sS --max-time 60 --cacert "$CA/ca.pem" --connect-to "::$server:443" "${@:1:$#-2}" "https://$host$path"
+}
+
+system_client_net() {
+	local i
+	ip netns add client
+	tap_cleanup ip netns del client
+	ip link add eth0 type veth peer name eth0 netns client
+	tap_cleanup ip link del eth0
+	ip address add 203.0.113.1/24 dev eth0
+	ip address add 2001:db8:1::1/64 dev eth0 nodad
+	ip link set eth0 up
+	in_client ip link set lo up
+	for i in "$@"; do
+		case $i in
+		*:*) in_client ip address add "$i/64" dev eth0 nodad ;;
+		*) in_client ip address add "$i/24" dev eth0 ;;
+		esac
+	done
+	in_client ip link set eth0 up
+	in_client ip route add default via 203.0.113.1
+	in_client ip route add default via 2001:db8:1::1
+}
+
+system_module() {
+	insmod "$MODULE" || tap_bail "insmod $MODULE failed"
+	# Sockets in the making may hold it for a moment after the agent has ended.
+	tap_cleanup tap_wait 30 rmmod hoody
+}
+
+# system_config [LINE]...: agent.conf; further lines go to its [agent] section.
+system_config() {
+	[ -d "$CA" ] || hoody ca "$CA" "*.$NODE.$BASE" >"$WORK/ca.log" || tap_bail "hoody ca: $(cat "$WORK/ca.log")"
+	getent passwd hoody >/dev/null || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+	mkdir -p "$WORK/state"
+	chmod 755 "$WORK"
+	{
+		echo "[agent]"
+		echo "node = $NODE"
+		echo "base_domain = $BASE"
+		echo "state_directory = $WORK/state"
+		echo "control_socket = $SOCKET"
+		echo "threads = ${THREADS:-2}"
+		printf '%s\n' "$@"
+		echo "[listen]"
+		echo "tls = 0.0.0.0:443, [::]:443"
+		echo "plain = 0.0.0.0:80"
+		echo "[tls]"
+		echo "certificate = $CA/server.pem"
+		echo "key = $CA/server.key"
+	} >"$CONFIG"
+}
+
+system_agent() {
+	hoody-agent --config "$CONFIG" >>"$LOG" 2>&1 &
+	AGENT=$!
+	tap_cleanup 'kill $AGENT 2>/dev/null; tap_wait 30 eval "! kill -0 $AGENT"'
+	tap_wait 30 hoody status || { cat "$LOG" >&2; tap_bail "the agent does not answer: $(tail -n 5 "$LOG")"; }
+}
+
+system_agent_stop() {
+	kill "$AGENT"
+	tap_wait 60 eval "! kill -0 $AGENT 2>/dev/null"
+}
+
+system_bridge() {
+	ip link add br0 type bridge
+	tap_cleanup ip link del br0
+	ip address add 10.80.1.1/24 dev br0
+	ip address add fd80:1::1/64 dev br0 nodad
+	ip link set br0 up
+}
+
+# container NAME ID routed|bridge NUMBER SERVER: a real LXC container, made and
+# started. Its addresses end in NUMBER; SERVER is a shell command.
+container() {
+	local name=$1 id=$2 topology=$3 number=$4 server=$5 folder=/var/lib/lxc/$1 root link
+	root=$folder/rootfs
+	mkdir -p "$root"
+	mount -t tmpfs -o size=64m tmpfs "$root"
+	tap_cleanup umount "$root"
+	mkdir -p "$root"/{usr,proc,sys,dev,tmp,run,etc,var/log,root,srv}
+	for link in bin lib lib64 sbin; do ln -s "usr/$link" "$root/$link"; done
+	cp -a /etc/passwd /etc/group /etc/nsswitch.conf /etc/alternatives /etc/ld.so.cache "$root/etc/"
+	mount --bind /usr "$root/usr"
+	tap_cleanup umount "$root/usr"
+	mount -o remount,bind,ro "$root/usr"
+	printf '#!/bin/bash\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\nip link set lo up\ncd /srv\n%s\n' "$server" >"$root/init"
+	chmod 755 "$root/init"
+	printf 'id = %s\nproject = %s\nrequired = yes\n' "$id" "$PROJECT" >"$folder/hoody.conf"
+	container_config "$name" "$topology" "$number" >"$folder/config"
+	lxc-start -n "$name" -l INFO -o "$WORK/lxc-$name.log" 2>>"$WORK/lxc-$name.log" ||
+		{ tail -n 30 "$WORK/lxc-$name.log" >&2; return 1; }
+	tap_cleanup lxc-stop -k -n "$name"
+}
+
+container_config() { # NAME TOPOLOGY NUMBER
+	local hook="$TOP/tools/lxc/hoody-hook"
+	cat <<CONFIG
+lxc.uts.name = $1
+lxc.rootfs.path = dir:/var/lib/lxc/$1/rootfs
+lxc.apparmor.profile = unconfined
+lxc.mount.auto = proc:mixed sys:mixed cgroup:mixed
+lxc.init.cmd = /init
+lxc.net.0.type = veth
+lxc.net.0.name = eth0
+lxc.net.0.flags = up
+lxc.net.0.script.up = $hook
+lxc.net.0.script.down = $hook
+lxc.hook.pre-start = $hook
+lxc.hook.start-host = $hook
+lxc.hook.post-stop = $hook
+CONFIG
+	if [ "$2" = routed ]; then
+		cat <<CONFIG
+lxc.net.0.ipv4.address = 10.80.0.$3/32
+lxc.net.0.ipv4.gateway = 169.254.1.1
+lxc.net.0.ipv6.address = fd80::$3/128
+lxc.net.0.ipv6.gateway = fe80::1
+CONFIG
+	else
+		cat <<CONFIG
+lxc.net.0.link = br0
+lxc.net.0.ipv4.address = 10.80.1.$3/24
+lxc.net.0.ipv4.gateway = 10.80.1.1
+lxc.net.0.ipv6.address = fd80:1::$3/64
+lxc.net.0.ipv6.gateway = fd80:1::1
+CONFIG
+	fi
+}
+
+# Unmodified servers: Python's own, whose log has the client, and the one-liner
+# of Node that tells the client its address.
+PYTHON_SERVER='exec python3 -u -m http.server --bind :: 8080 >/var/log/http 2>&1'
+NODE_SERVER='exec node -e "require(\"http\").createServer((q, r) => r.end(\"Your IP: \" + q.socket.remoteAddress + \"\\n\")).listen(8080)"'
+
+# container_ready NAME [PORT]: its server listens.
+container_ready() {
+	tap_wait 60 eval "lxc-attach -n $1 -- ss -Hltn | grep -q ':${2:-8080} '"
+}

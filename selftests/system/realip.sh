@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The main job: unmodified servers in real containers see the real client, an
+# nftables rule inside a container works on it, and deleting ends everything.
+. "$(dirname "$0")/../lib/tap.sh"
+. "$TOP/selftests/lib/system.sh"
+
+ROUTED=890abcdef12345678901cdef BRIDGED=890abcdef12345678901cde0
+tap_plan 18
+
+system_client_net "$CLIENT4" 203.0.113.51 "$CLIENT6" 2001:db8:1::51
+system_module
+system_config
+system_agent
+system_bridge
+
+tap_run container_starts_routed container web "$ROUTED" routed 2 "$NODE_SERVER"
+tap_run container_starts_bridged container files "$BRIDGED" bridge 3 "$PYTHON_SERVER"
+container_ready web || tap_note "web: $(lxc-attach -n web -- ss -ltn 2>&1)"
+container_ready files || tap_note "files: $(lxc-attach -n files -- ss -ltn 2>&1)"
+tap_like hook_registers_running "$(hoody containers list)" "$ROUTED.*running"
+
+tap_like node_sees_the_client_v4 "$(fetch --interface $CLIENT4 "$(host_of $ROUTED)" / 2>&1)" "Your IP: (::ffff:)?$CLIENT4\$"
+tap_like node_sees_the_client_v6 "$(fetch -6 --interface $CLIENT6 "$(host_of $ROUTED)" / 2>&1)" "Your IP: $CLIENT6\$"
+tap_like python_serves_bridged_v4 "$(fetch --interface $CLIENT4 "$(host_of $BRIDGED)" / 2>&1)" "Directory listing"
+tap_like python_logs_the_client_v4 "$(lxc-attach -n files -- cat /var/log/http)" "^(::ffff:)?$CLIENT4 .*GET / HTTP"
+tap_like python_serves_bridged_v6 "$(fetch -6 --interface $CLIENT6 "$(host_of $BRIDGED)" / 2>&1)" "Directory listing"
+tap_like python_logs_the_client_v6 "$(lxc-attach -n files -- cat /var/log/http)" "^$CLIENT6 .*GET / HTTP"
+
+# Ordinary nftables, inside, for one client's address.
+lxc-attach -n web -- nft -f - <<RULES
+table inet office {
+	chain input {
+		type filter hook input priority 0; policy accept;
+		ip saddr 203.0.113.51 tcp dport 8080 counter reject with tcp reset
+		ip6 saddr 2001:db8:1::51 tcp dport 8080 counter reject with tcp reset
+	}
+}
+RULES
+tap_is nftables_inside_blocks_that_client "$(fetch --interface 203.0.113.51 -o /dev/null -w '%{http_code}' "$(host_of $ROUTED)" / 2>&1)" 502
+tap_is nftables_inside_blocks_that_client_v6 "$(fetch -6 --interface 2001:db8:1::51 -o /dev/null -w '%{http_code}' "$(host_of $ROUTED)" / 2>&1)" 502
+tap_like nftables_inside_lets_the_other_pass "$(fetch --interface $CLIENT4 "$(host_of $ROUTED)" / 2>&1)" "Your IP: (::ffff:)?$CLIENT4\$"
+
+# An idle connection of the client and one that is being served, then the delete.
+mkfifo "$WORK/hold"
+in_client python3 - "$(host_of $BRIDGED)" "$CA/ca.pem" >"$WORK/held" 2>&1 <<'PYTHON' &
+import socket, ssl, sys
+host, ca = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+connection = context.wrap_socket(socket.create_connection(("203.0.113.1", 443)), server_hostname=host)
+request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+connection.sendall(request)
+connection.recv(65536)
+# Half a request: its exchange is open at the agent and at the container.
+connection.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+print("open", flush=True)
+while True:
+    data = connection.recv(65536)
+    if not data:
+        break
+print("ended", flush=True)
+PYTHON
+HELD=$!
+tap_wait 60 grep -q open "$WORK/held"
+tap_run delete hoody containers delete "$BRIDGED"
+tap_is deleted_url_answers_404 "$(fetch --interface $CLIENT4 -o /dev/null -w '%{http_code}' "$(host_of $BRIDGED)" / 2>&1)" 404
+tap_run open_connection_ends tap_wait 30 grep -qE 'ended|Error' "$WORK/held"
+wait $HELD 2>/dev/null
+lxc-stop -k -n web
+tap_is stopped_container_answers_503 "$(fetch --interface $CLIENT4 -o /dev/null -w '%{http_code}' "$(host_of $ROUTED)" / 2>&1)" 503
+tap_is unknown_container_answers_503 "$(fetch --interface $CLIENT4 -o /dev/null -w '%{http_code}' "$(host_of 000000000000000000000001)" / 2>&1)" 503
+tap_is no_route_answers_404 "$(fetch --interface $CLIENT4 -o /dev/null -w '%{http_code}' "nothing.$NODE.$BASE" / 2>&1)" 404
+tap_done
