@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# 1 GiB up and down through the whole agent with real IP, on a client path with
+# an MTU of 1280, with bounded memory; and lost SYNs on both sides.
+. "$(dirname "$0")/../lib/tap.sh"
+. "$TOP/selftests/lib/system.sh"
+
+ID=890abcdef12345678901cdef
+GIB=$((1 << 30))
+tap_plan 8
+
+system_client_net "$CLIENT4" 203.0.113.51 "$CLIENT6"
+system_module
+system_config
+system_agent
+
+COUNT_SERVER='cat >/srv/count.js <<JS
+const http = require("http"), gib = 1 << 30, piece = Buffer.alloc(1 << 18, "x");
+http.createServer((request, response) => {
+	let got = 0;
+	if (request.method === "GET") {
+		response.writeHead(200, { "content-length": gib });
+		const more = () => {
+			while (got < gib) {
+				got += piece.length;
+				if (!response.write(piece))
+					return response.once("drain", more);
+			}
+			response.end();
+		};
+		return more();
+	}
+	request.on("data", (data) => got += data.length);
+	request.on("end", () => response.end(request.socket.remoteAddress + " " + got + "\n"));
+}).listen(8080);
+JS
+exec node /srv/count.js'
+tap_run container_starts container web "$ID" routed 2 "$COUNT_SERVER"
+container_ready web
+
+url=http://$(host_of $ID)/
+plain() { in_client curl -sS --max-time 400 --connect-to "::203.0.113.1:80" --interface "$CLIENT4" "$@" "$url"; }
+peak() { awk '/VmHWM/ { print $2 }' "/proc/$(hoody status --json | jq -r '(.data // .).worker.pid')/status"; }
+
+plain -o /dev/null -X OPTIONS >/dev/null
+start=$(peak)
+tap_is gib_down "$(plain -o /dev/null -w '%{http_code} %{size_download}' 2>&1)" "200 $GIB"
+truncate -s $GIB "$WORK/gib"
+tap_like gib_up "$(plain -T "$WORK/gib" 2>&1)" "^(::ffff:)?$CLIENT4 $GIB\$"
+tap_note "worker's peak before and after: $start kB, $(peak) kB"
+tap_run memory_stays_bounded test $(($(peak) - start)) -lt 16384
+
+# A client behind a link of 1280 bytes, over TLS as well.
+in_client ip link set eth0 mtu 1280
+ip link set eth0 mtu 1280
+truncate -s 16M "$WORK/small"
+tap_like mtu_1280_up "$(plain -T "$WORK/small" 2>&1)" "^(::ffff:)?$CLIENT4 16777216\$"
+tap_like mtu_1280_tls_v6_up "$(fetch -6 --interface "$CLIENT6" -T "$WORK/small" "$(host_of $ID)" / 2>&1)" "^$CLIENT6 16777216\$"
+# And a container whose link is narrower than the host thinks.
+lxc-attach -n web -- ip link set eth0 mtu 1280
+tap_like narrow_container_up "$(plain -T "$WORK/small" 2>&1)" "^(::ffff:)?$CLIENT4 16777216\$"
+
+# The first SYN towards the container is lost: TCP sends it again.
+lxc-attach -n web -- nft -f - <<RULES
+table inet lossy {
+	chain input {
+		type filter hook input priority 0;
+		tcp flags & (syn | ack) == syn tcp dport 8080 limit rate over 1/minute burst 1 packets accept
+		tcp flags & (syn | ack) == syn tcp dport 8080 drop
+	}
+}
+RULES
+# (a client of its own, so that no kept connection is used)
+tap_like lost_syn_is_sent_again "$(plain -X POST -d x --interface 203.0.113.51 2>&1)" "^(::ffff:)?203\.0\.113\.51 1\$"
+tap_done

@@ -1,0 +1,125 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Many clients: 64 over IPv4 and 16 over IPv6, kept-alive and fresh connections
+# mixed, through the whole agent to nginx in a container. No request may ever
+# arrive with another client's address, and connections are used again.
+. "$(dirname "$0")/../lib/tap.sh"
+. "$TOP/selftests/lib/system.sh"
+
+ID=890abcdef12345678901cdef
+REQUESTS=${REQUESTS:-20000}
+LOAD=$HOODY_BUILD/selftests/system/load
+tap_plan 9
+
+clients=()
+for i in $(seq 101 164); do clients+=("203.0.113.$i"); done
+for i in $(seq 101 116); do clients+=("2001:db8:1::$i"); done
+system_client_net "${clients[@]}"
+system_module
+system_config
+system_agent
+
+NGINX_SERVER='cat >/etc/nginx.conf <<CONF
+worker_processes 1;
+pid /run/nginx.pid;
+error_log /var/log/error;
+events { worker_connections 4096; }
+http {
+	access_log off;
+	keepalive_requests 1000000;
+	client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+	uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
+	server {
+		listen 8080; listen [::]:8080;
+		location / { return 200 "\$remote_addr \$remote_port\n"; }
+	}
+}
+CONF
+exec nginx -c /etc/nginx.conf -g "daemon off; user root;"'
+tap_run container_starts container web "$ID" routed 2 "$NGINX_SERVER"
+container_ready web || tap_note "$(lxc-attach -n web -- cat /var/log/error 2>&1)"
+
+counter() { hoody status --json | grep -oE "\"$1\": *[0-9]+" | head -n 1 | grep -oE '[0-9]+$'; }
+
+run_load() { SSL_CERT_FILE=$CA/ca.pem in_client "$LOAD" "$@" 203.0.113.1 2001:db8:1::1 "${clients[@]}"; }
+
+# Mostly kept: what a browser does.
+figures=$(run_load -n "$REQUESTS" -f 3 "$(host_of $ID)" 2>"$WORK/errors") || tap_note "$(head -n 20 "$WORK/errors")"
+tap_note "kept-alive: $figures"
+tap_is kept_alive_every_answer_right "${figures% connections=*}" "right=$REQUESTS wrong=0 failed=0"
+connects=$(counter upstream_connects) reused=$(counter upstream_reused)
+tap_note "upstream: $connects connections, $reused exchanges on a kept one"
+tap_run upstream_reused_90_percent test $((reused * 100)) -ge $((90 * (reused + connects)))
+tap_run all_by_real_ip test "$(counter real_ip_used)" = "$connects"
+
+# Fresh connections at random, over plain HTTP so that handshakes do not hide the rest.
+fresh=$((REQUESTS / 4))
+figures=$(run_load -n "$fresh" -f 50 -p 80 --plain "$(host_of $ID)" 2>"$WORK/errors") || tap_note "$(head -n 20 "$WORK/errors")"
+tap_note "fresh: $figures"
+tap_is fresh_every_answer_right "${figures% connections=*}" "right=$fresh wrong=0 failed=0"
+
+# The same while routes are flushed and set again, without early demultiplexing.
+sysctl -qw net.ipv4.ip_early_demux=0 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
+(
+	for _ in $(seq 200); do
+		ip route flush table local proto boot 2>/dev/null
+		ip route add 198.51.100.0/24 dev lo 2>/dev/null
+		ip route flush cache
+		ip route del 198.51.100.0/24 dev lo 2>/dev/null
+		ip -6 route add 2001:db8:99::/64 dev lo 2>/dev/null
+		ip -6 route del 2001:db8:99::/64 dev lo 2>/dev/null
+	done
+) &
+churn=$!
+figures=$(run_load -n "$fresh" -f 10 -p 80 --plain "$(host_of $ID)" 2>"$WORK/errors") || tap_note "$(head -n 20 "$WORK/errors")"
+wait $churn
+tap_is route_changes_every_answer_right "${figures% connections=*}" "right=$fresh wrong=0 failed=0"
+
+# A default-drop host firewall that only knows "established".
+nft -f - <<RULES
+table inet strict {
+	chain input {
+		type filter hook input priority 0; policy drop;
+		ct state established,related accept
+		iif lo accept
+		tcp dport { 80, 443 } accept
+		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept
+	}
+}
+RULES
+figures=$(run_load -n "$fresh" -f 20 -p 80 --plain "$(host_of $ID)" 2>"$WORK/errors") || tap_note "$(head -n 20 "$WORK/errors")"
+tap_is strict_firewall_every_answer_right "${figures% connections=*}" "right=$fresh wrong=0 failed=0"
+nft delete table inet strict
+
+# And with another program that takes connections by TPROXY on the same host.
+nft -f - <<RULES
+table inet other {
+	chain prerouting {
+		type filter hook prerouting priority mangle; policy accept;
+		iif eth0 tcp dport 9999 tproxy ip to 127.0.0.1:9998 meta mark set 7 accept
+		socket transparent 1 meta mark set 7 accept
+	}
+}
+RULES
+ip rule add fwmark 7 lookup 100
+ip route add local default dev lo table 100
+cat >"$WORK/tproxy.py" <<'PYTHON'
+import socket
+listener = socket.socket()
+listener.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", 9998))
+listener.listen(16)
+while True:
+    connection, peer = listener.accept()
+    connection.sendall(f"{peer[0]} wanted {connection.getsockname()[1]}\n".encode())
+    connection.close()
+PYTHON
+python3 "$WORK/tproxy.py" &
+tap_cleanup kill $!
+tap_wait 30 eval "ss -Hltn | grep -q :9998"
+figures=$(run_load -n "$fresh" -f 20 -p 80 --plain "$(host_of $ID)" 2>"$WORK/errors") || tap_note "$(head -n 20 "$WORK/errors")"
+tap_is the_tproxy_user_still_works "$(in_client socat -T 30 - "TCP:203.0.113.1:9999,bind=203.0.113.101" </dev/null)" "203.0.113.101 wanted 9999"
+tap_is beside_tproxy_every_answer_right "${figures% connections=*}" "right=$fresh wrong=0 failed=0"
+tap_done
