@@ -173,6 +173,7 @@ static int pack(const struct bytes *chain, const struct bytes *key)
 		ret = -errno;
 		goto err_close;
 	}
+	lseek(fd, 0, SEEK_SET);
 	return fd;
 
 err_close:

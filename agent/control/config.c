@@ -251,11 +251,10 @@ void config_free(struct config *config)
 	free(config);
 }
 
-bool config_needs_new_worker(const struct config *a, const struct config *b)
+bool config_needs_new_sockets(const struct config *a, const struct config *b)
 {
 	if (a->listeners_count != b->listeners_count ||
-	    a->settings.threads != b->settings.threads ||
-	    strcmp(a->worker_user, b->worker_user))
+	    a->settings.threads != b->settings.threads)
 		return true;
 	for (unsigned int i = 0; i < a->listeners_count; i++) {
 		const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
@@ -265,6 +264,13 @@ bool config_needs_new_worker(const struct config *a, const struct config *b)
 			return true;
 	}
 	return false;
+}
+
+bool config_needs_new_worker(const struct config *a, const struct config *b)
+{
+	return config_needs_new_sockets(a, b) || strcmp(a->worker_user, b->worker_user) ||
+	       a->settings.connections_max != b->settings.connections_max ||
+	       a->settings.buffer_bytes != b->settings.buffer_bytes;
 }
 
 bool config_needs_restart(const struct config *a, const struct config *b, const char **what)

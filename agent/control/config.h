@@ -56,7 +56,8 @@ typedef void config_report(void *context, const char *line);
 struct config *config_load(const char *path, config_report *report, void *context);
 void config_free(struct config *config);
 
-/* True where a change from @a to @b needs other sockets or another worker. */
+/* True where a change from @a to @b needs other sockets; another worker. */
+bool config_needs_new_sockets(const struct config *a, const struct config *b);
 bool config_needs_new_worker(const struct config *a, const struct config *b);
 
 /* True where it needs a restart of the whole agent; @what gets the key. */

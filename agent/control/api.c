@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Dispatch and answers of the control API, see api.h. */
+#include "control/api.h"
+#include "lib/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct api {
+	struct control		*control;
+	struct http_server	*server;
+};
+
+static const struct api_route *const tables[] = {
+	api_containers_routes,
+	api_status_routes,
+};
+
+static char *error_text(const char *code, const char *field, const char *message)
+{
+	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *root, *error;
+	char *text;
+
+	if (!document)
+		return NULL;
+	root = yyjson_mut_obj(document);
+	yyjson_mut_doc_set_root(document, root);
+	error = yyjson_mut_obj_add_obj(document, root, "error");
+	yyjson_mut_obj_add_strcpy(document, error, "code", code);
+	yyjson_mut_obj_add_strcpy(document, error, "message", message);
+	if (field)
+		yyjson_mut_obj_add_strcpy(document, error, "field", field);
+	text = yyjson_mut_write(document, YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL);
+	yyjson_mut_doc_free(document);
+	return text;
+}
+
+static void end(struct api_call *call, int status, char *text, const char *allow)
+{
+	http_reply(call->request, status, text, allow);
+	yyjson_doc_free(call->document);
+	free(call);
+}
+
+void api_reply_page(struct api_call *call, yyjson_mut_doc *document, yyjson_mut_val *data,
+		    const char *cursor)
+{
+	yyjson_mut_val *root = yyjson_mut_obj(document);
+	char *text;
+
+	yyjson_mut_doc_set_root(document, root);
+	yyjson_mut_obj_add_val(document, root, "data", data);
+	if (cursor)
+		yyjson_mut_obj_add_strcpy(document, root, "next_cursor", cursor);
+	else
+		yyjson_mut_obj_add_null(document, root, "next_cursor");
+	text = yyjson_mut_write(document, 0, NULL);
+	yyjson_mut_doc_free(document);
+	end(call, 200, text, NULL);
+}
+
+void api_reply_data(struct api_call *call, int status, yyjson_mut_doc *document,
+		    yyjson_mut_val *data)
+{
+	yyjson_mut_val *root = yyjson_mut_obj(document);
+	char *text;
+
+	yyjson_mut_doc_set_root(document, root);
+	yyjson_mut_obj_add_val(document, root, "data", data);
+	text = yyjson_mut_write(document, 0, NULL);
+	yyjson_mut_doc_free(document);
+	end(call, status, text, NULL);
+}
+
+void api_reply_error(struct api_call *call, int status, const char *code, const char *field,
+		     const char *format, ...)
+{
+	char message[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	end(call, status, error_text(code, field, message), NULL);
+}
+
+const char *api_query(const struct api_call *call, const char *name)
+{
+	for (unsigned int i = 0; i < call->query_count; i++) {
+		if (!strcmp(call->query[i].name, name))
+			return call->query[i].value;
+	}
+	return NULL;
+}
+
+/* 1: @path is one of @pattern, with its id; 0: it is not; -1: but for its id, it is. */
+static int match(const char *pattern, const char *path, uint8_t id[ID_LEN])
+{
+	int result = 1;
+
+	while (*pattern) {
+		if (strncmp(pattern, "{id}", 4) == 0) {
+			size_t len = strcspn(path, "/");
+
+			if (len == 0)
+				return 0;
+			if (id_parse(path, len, id))
+				result = -1;
+			pattern += 4;
+			path += len;
+		} else if (*pattern++ != *path++) {
+			return 0;
+		}
+	}
+	return *path ? 0 : result;
+}
+
+/* Decodes %XX and '+' in place of one part of a query. 0 or -EINVAL. */
+static int decode(const char *text, size_t len, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (c == '+') {
+			c = ' ';
+		} else if (c == '%') {
+			char digits[3] = { 0 };
+
+			if (i + 2 >= len || !isxdigit((unsigned char)text[i + 1]) ||
+			    !isxdigit((unsigned char)text[i + 2]))
+				return -EINVAL;
+			memcpy(digits, text + i + 1, 2);
+			c = (char)strtol(digits, NULL, 16);
+			i += 2;
+		}
+		if (used + 1 >= size || c == '\0')
+			return -EINVAL;
+		out[used++] = c;
+	}
+	out[used] = '\0';
+	return 0;
+}
+
+static bool is_listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (list && *list) {
+		size_t word = strcspn(list, " ");
+
+		if (word == len && !strncmp(list, name, len))
+			return true;
+		list += word + (list[word] == ' ');
+	}
+	return false;
+}
+
+/* 0, or the call has been answered. */
+static int parse_query(struct api_call *call, const char *accepted)
+{
+	char *text = call->request->query;
+
+	while (text && *text) {
+		struct api_query *query = &call->query[call->query_count];
+		size_t len = strcspn(text, "&");
+		size_t name = strcspn(text, "=&");
+		size_t value = name < len ? name + 1 : len;
+
+		if (call->query_count == API_QUERY_MAX ||
+		    decode(text, name, query->name, sizeof(query->name)) ||
+		    decode(text + value, len - value, query->value, sizeof(query->value))) {
+			api_reply_error(call, 400, "invalid_query", NULL,
+					"the query of the URL cannot be read");
+			return -1;
+		}
+		if (!is_listed(accepted, query->name)) {
+			api_reply_error(call, 422, "unknown_field", query->name,
+					"this call knows no query parameter of this name");
+			return -1;
+		}
+		if (api_query(call, query->name)) {
+			api_reply_error(call, 422, "invalid_value", query->name,
+					"is given more than once");
+			return -1;
+		}
+		call->query_count++;
+		text += len + (text[len] == '&');
+	}
+	return 0;
+}
+
+static bool is_json(const char *content_type)
+{
+	size_t len = strcspn(content_type, "; \t");
+
+	return len == strlen("application/json") && !strncasecmp(content_type, "application/json", len);
+}
+
+/* The first name that an object has twice, in it or below it; or NULL. */
+static const char *find_duplicate(yyjson_val *value)
+{
+	size_t index, max;
+	yyjson_val *key, *child;
+
+	if (yyjson_is_arr(value)) {
+		yyjson_arr_foreach(value, index, max, child) {
+			const char *found = find_duplicate(child);
+
+			if (found)
+				return found;
+		}
+	} else if (yyjson_is_obj(value) && yyjson_obj_size(value) <= 1024) {
+		yyjson_obj_foreach(value, index, max, key, child) {
+			const char *found = find_duplicate(child);
+
+			/* The look-up gives the first of that name. */
+			if (yyjson_obj_getn(value, yyjson_get_str(key), yyjson_get_len(key)) != child)
+				return yyjson_get_str(key);
+			if (found)
+				return found;
+		}
+	}
+	return NULL;
+}
+
+/* 0, or the call has been answered. */
+static int parse_body(struct api_call *call, enum api_body wanted)
+{
+	const struct http_request *request = call->request;
+	yyjson_read_err error;
+	const char *duplicate;
+
+	if (request->body_len == 0) {
+		if (wanted != API_BODY_REQUIRED)
+			return 0;
+		api_reply_error(call, 400, "invalid_json", NULL,
+				"the body is empty; a JSON object is needed");
+		return -1;
+	}
+	if (wanted == API_BODY_NONE) {
+		api_reply_error(call, 400, "unexpected_body", NULL, "this call takes no body");
+		return -1;
+	}
+	if (request->content_type && !is_json(request->content_type)) {
+		api_reply_error(call, 415, "unsupported_media_type", NULL,
+				"the body is %.100s; send Content-Type: application/json",
+				request->content_type);
+		return -1;
+	}
+	call->document = yyjson_read_opts(request->body, request->body_len, 0, NULL, &error);
+	if (!call->document) {
+		api_reply_error(call, 400, "invalid_json", NULL, "byte %zu: %s", error.pos, error.msg);
+		return -1;
+	}
+	call->body = yyjson_doc_get_root(call->document);
+	if (!yyjson_is_obj(call->body)) {
+		api_reply_error(call, 400, "invalid_json", NULL, "the body is no JSON object");
+		return -1;
+	}
+	duplicate = find_duplicate(call->body);
+	if (duplicate) {
+		api_reply_error(call, 400, "duplicate_field", duplicate, "is given more than once");
+		return -1;
+	}
+	return 0;
+}
+
+/* No route: says whether it is the path or the method, and which there are. */
+static void refuse_route(struct api_call *call)
+{
+	char allow[128] = "";
+	bool bad_id = false;
+	uint8_t id[ID_LEN];
+
+	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+		for (const struct api_route *route = tables[t]; route->method; route++) {
+			int found = match(route->pattern, call->request->path, id);
+			size_t used = strlen(allow);
+
+			if (found)
+				snprintf(allow + used, sizeof(allow) - used, "%s%s",
+					 used ? ", " : "", route->method);
+			bad_id |= found < 0;
+		}
+	}
+	if (!allow[0]) {
+		api_reply_error(call, 404, "not_found", NULL, "there is no such call");
+		return;
+	}
+	if (bad_id && strstr(allow, call->request->method)) {
+		api_reply_error(call, 404, "invalid_id", "id",
+				"the id in the path is not 24 hexadecimal digits");
+		return;
+	}
+	end(call, 405,
+	    error_text("method_not_allowed", NULL, "the Allow field lists what can be done here"),
+	    allow);
+}
+
+static void handle(void *context, struct http_request *request)
+{
+	struct api *api = context;
+	struct api_call *call = calloc(1, sizeof(*call));
+
+	if (!call) {
+		http_reply(request, 503, NULL, NULL);
+		return;
+	}
+	call->control = api->control;
+	call->request = request;
+	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+		for (const struct api_route *route = tables[t]; route->method; route++) {
+			if (strcmp(route->method, request->method) ||
+			    match(route->pattern, request->path, call->id) != 1)
+				continue;
+			if (parse_query(call, route->query) || parse_body(call, route->body))
+				return;
+			route->handle(call);
+			return;
+		}
+	}
+	refuse_route(call);
+}
+
+static char *protocol_error(int status, const char *message)
+{
+	switch (status) {
+	case 403:
+		return error_text("forbidden", NULL, message);
+	case 408:
+		return error_text("timeout", NULL, message);
+	case 413:
+	case 431:
+		return error_text("too_large", NULL, message);
+	case 500:
+		return error_text("internal", NULL, message);
+	case 503:
+		return error_text("unavailable", NULL, message);
+	}
+	return error_text("bad_request", NULL, message);
+}
+
+struct api *api_create(struct control *control, char *fault, size_t fault_size)
+{
+	struct api *api = calloc(1, sizeof(*api));
+
+	if (!api) {
+		snprintf(fault, fault_size, "out of memory");
+		return NULL;
+	}
+	api->control = control;
+	api->server = http_server_create(control->event, control->config->control_socket, handle,
+					 protocol_error, api, fault, fault_size);
+	if (!api->server) {
+		free(api);
+		return NULL;
+	}
+	return api;
+}
+
+void api_stop(struct api *api)
+{
+	http_server_stop(api->server);
+}
+
+void api_destroy(struct api *api)
+{
+	if (!api)
+		return;
+	http_server_destroy(api->server);
+	free(api);
+}

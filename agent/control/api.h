@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control API: which call goes where, and how answers look.
+ *
+ * One file per resource brings a table of routes; api.c finds the route, parses
+ * body and query, and refuses what does not fit before a handler sees it. A
+ * handler ends its call with exactly one of api_reply_*(), at once or later.
+ */
+#ifndef HOODY_CONTROL_API_H
+#define HOODY_CONTROL_API_H
+
+#include "control/control.h"
+#include "control/http_server.h"
+
+#include <yyjson.h>
+
+#define API_QUERY_MAX	8
+
+struct api_query {
+	char	name[32];
+	char	value[128];
+};
+
+struct api_call {
+	struct control		*control;
+	struct http_request	*request;
+	uint8_t			id[ID_LEN];	/* of {id} in the path */
+	yyjson_doc		*document;	/* of the body, an object; NULL: none */
+	yyjson_val		*body;
+	struct api_query	query[API_QUERY_MAX];
+	unsigned int		query_count;
+	/* For handlers that answer later: */
+	uint8_t			answer_id[ID_LEN];
+	int			answer_status;
+};
+
+enum api_body {
+	API_BODY_NONE,		/* a body is refused */
+	API_BODY_OPTIONAL,
+	API_BODY_REQUIRED,
+};
+
+struct api_route {
+	const char	*method;
+	const char	*pattern;	/* "/api/v1/containers/{id}" */
+	enum api_body	body;
+	const char	*query;		/* names that are accepted: "limit cursor"; NULL: none */
+	void		(*handle)(struct api_call *call);
+};
+
+/* The tables, each ended by an entry without a method. */
+extern const struct api_route api_containers_routes[];
+extern const struct api_route api_status_routes[];
+
+struct api *api_create(struct control *control, char *fault, size_t fault_size);
+void api_stop(struct api *api);
+void api_destroy(struct api *api);
+
+/* The value of a query parameter, or NULL. */
+const char *api_query(const struct api_call *call, const char *name);
+
+/*
+ * The ends of a call. @data is taken over; it becomes {"data": ...}, with
+ * "next_cursor" beside it where @cursor is given. @field may be NULL.
+ */
+void api_reply_data(struct api_call *call, int status, yyjson_mut_doc *document,
+		    yyjson_mut_val *data);
+void api_reply_page(struct api_call *call, yyjson_mut_doc *document, yyjson_mut_val *data,
+		    const char *cursor);
+__attribute__((format(printf, 5, 6))) void api_reply_error(struct api_call *call, int status,
+							   const char *code, const char *field,
+							   const char *format, ...);
+
+#endif /* HOODY_CONTROL_API_H */

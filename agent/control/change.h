@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changes of containers, each in the one order that holds at every moment:
+ *
+ *	start, update	database -> model -> kernel -> image in all workers -> done
+ *	stop, delete	database -> model -> image in all workers (connections are
+ *			cut) -> kernel -> done
+ *
+ * A change that fails before the commit has changed nothing. After the commit
+ * nothing fails: the answer waits until it holds everywhere.
+ */
+#ifndef HOODY_CONTROL_CHANGE_H
+#define HOODY_CONTROL_CHANGE_H
+
+#include "control/control.h"
+
+typedef void change_done(void *context);
+
+/*
+ * change_put(): stores @container (new, updated, started or stopped), which is
+ * taken over in any case. 0: @done follows, once, from the event loop. Else a
+ * negative errno and no @done: -ENOSPC (full: too many containers or no disk),
+ * -EADDRINUSE, -EIO, -ENOMEM; db_fault() may know more.
+ */
+int change_put(struct control *control, struct container *container, change_done *done,
+	       void *context);
+
+/* change_delete(): leaves a tombstone. As above; the container must exist. */
+int change_delete(struct control *control, const struct container *container, change_done *done,
+		  void *context);
+
+/* Forgets tombstones that are older than the configuration says. */
+void change_purge_tombstones(struct control *control);
+
+/*
+ * At the start: a running container whose cgroup or interface is gone (the host
+ * was rebooted) is marked stopped; it starts again when its manager says so.
+ */
+void change_stop_vanished(struct control *control);
+
+#endif /* HOODY_CONTROL_CHANGE_H */

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The control process, see control.h: set-up in the order in which things
+ * depend on each other, the loop, and the way down. Reloading is reload.c.
+ */
+#include "control/control.h"
+#include "control/api.h"
+#include "control/certificate.h"
+#include "control/change.h"
+#include "control/kernel_sync.h"
+#include "control/publish.h"
+#include "control/reload.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#define PURGE_INTERVAL_US	(3600 * 1000000ull)
+
+enum image_real_ip_mode control_real_ip_mode(const struct control *control)
+{
+	if (!control->config->real_ip)
+		return IMAGE_REAL_IP_OFF;
+	if (control->knl && knl_state(control->knl) == KNL_READY && control->agent_cgroup)
+		return IMAGE_REAL_IP_ON;
+	return IMAGE_REAL_IP_UNAVAILABLE;
+}
+
+static void tell_ready(struct control *control)
+{
+	sd_notifyf(0, "READY=1\nSTATUS=serving %s.%s, %zu containers", control->config->settings.node,
+		   control->config->settings.base_domain, model_containers_count(control->model));
+}
+
+static void on_progress(void *context)
+{
+	struct control *control = context;
+
+	publish_progress(control->publisher);
+}
+
+static void on_serving(void *context)
+{
+	struct control *control = context;
+
+	if (control->serving_told)
+		return;
+	control->serving_told = true;
+	tell_ready(control);
+}
+
+static int on_end(sd_event_source *source, void *context)
+{
+	struct control *control = context;
+
+	sd_event_exit(control->event, control->exit_status);
+	return 0;
+}
+
+/* Answers that are being written go out first: the end has the last turn. */
+static void on_drained(void *context)
+{
+	struct control *control = context;
+	sd_event_source *source = NULL;
+
+	if (sd_event_add_defer(control->event, &source, on_end, control) < 0) {
+		sd_event_exit(control->event, control->exit_status);
+		return;
+	}
+	sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IDLE);
+	sd_event_source_set_floating(source, true);
+	sd_event_source_unref(source);
+}
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			  void *context)
+{
+	struct control *control = context;
+
+	if (control->draining) {
+		log_warning("told to end again: connections are cut");
+		supervise_kill(control->supervisor);
+		return 0;
+	}
+	log_info("ends: drain_ms=%u", control->config->drain_timeout);
+	control->draining = true;
+	sd_notify(0, "STOPPING=1\nSTATUS=draining");
+	api_stop(control->api);
+	supervise_drain(control->supervisor, control->config->drain_timeout);
+	return 0;
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			    void *context)
+{
+	struct control *control = context;
+	struct timespec now;
+
+	if (control->draining)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
+		   (unsigned long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	control_reload(control);
+	tell_ready(control);
+	return 0;
+}
+
+static int on_kernel_timer(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct control *control = context;
+
+	if (kernel_sync_tick(control))
+		publish_request(control->publisher, NULL, NULL);
+	sd_event_source_set_time_relative(source, KERNEL_SYNC_RETRY_MS * 1000ull);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int on_purge_timer(sd_event_source *source, uint64_t usec, void *context)
+{
+	change_purge_tombstones(context);
+	sd_event_source_set_time_relative(source, PURGE_INTERVAL_US);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static void report_to_log(void *context, const char *line)
+{
+	if (!strncmp(line, "warning: ", 9))
+		log_warning("%s", line + 9);
+	else
+		log_error("%s", line);
+}
+
+/* Event loop, signals and timers. 0 or a negative errno. */
+static int set_up_events(struct control *control)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
+	sigset_t mask;
+	int ret;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&mask, signals[i]);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	ret = sd_event_new(&control->event);
+	if (ret < 0)
+		return ret;
+	sd_event_set_watchdog(control->event, true);
+	ret = sd_event_add_signal(control->event, NULL, SIGTERM, on_stop_signal, control);
+	if (ret >= 0)
+		ret = sd_event_add_signal(control->event, NULL, SIGINT, on_stop_signal, control);
+	if (ret >= 0)
+		ret = sd_event_add_signal(control->event, NULL, SIGHUP, on_reload_signal, control);
+	if (ret >= 0)
+		ret = sd_event_add_time_relative(control->event, NULL, CLOCK_MONOTONIC,
+						 KERNEL_SYNC_RETRY_MS * 1000ull, 1000000,
+						 on_kernel_timer, control);
+	if (ret >= 0)
+		ret = sd_event_add_time_relative(control->event, NULL, CLOCK_MONOTONIC,
+						 PURGE_INTERVAL_US, 1000000, on_purge_timer, control);
+	return ret < 0 ? ret : 0;
+}
+
+/* Everything in memory and in the kernel, from the database. 0 or -1 (logged). */
+static int set_up_state(struct control *control)
+{
+	const struct config *config = control->config;
+	char fault[1024];
+
+	if (mkdir(config->state_directory, 0700) < 0 && errno != EEXIST) {
+		log_error("[agent] state_directory: %s cannot be made: %s", config->state_directory,
+			  strerror(errno));
+		return -1;
+	}
+	control->model = model_create();
+	if (!control->model)
+		return -1;
+	control->db = db_open(config->state_directory, fault, sizeof(fault));
+	if (!control->db) {
+		log_error("database: %s", fault);
+		return -1;
+	}
+	if (db_load(control->db, control->model, fault, sizeof(fault))) {
+		log_error("database: %s/%s cannot be used: %s. It is left as it is",
+			  config->state_directory, DB_FILE, fault);
+		return -1;
+	}
+	change_stop_vanished(control);
+	log_info("state loaded: containers=%zu running=%zu tombstones=%zu generation=%llu",
+		 model_containers_count(control->model), model_running_count(control->model),
+		 model_tombstones_count(control->model),
+		 (unsigned long long)db_generation(control->db));
+	return 0;
+}
+
+/* What serves: sockets, certificate, worker, API. 0 or -1 (logged). */
+static int set_up_service(struct control *control, const struct spawn_identity *identity)
+{
+	const struct supervise_callbacks callbacks = {
+		.progress = on_progress, .serving = on_serving, .drained = on_drained,
+		.context = control,
+	};
+	struct listen_set *set;
+	int certificate = -1, ret;
+	char fault[1024];
+
+	if (control->config->certificate[0]) {
+		certificate = certificate_load(control->config, report_to_log, NULL);
+		if (certificate < 0)
+			return -1;
+	}
+	set = listen_open(control->config, fault, sizeof(fault));
+	if (!set) {
+		log_error("%s", fault);
+		return -1;
+	}
+	control->supervisor = supervise_create(control->event, &callbacks);
+	control->publisher = publish_create(control);
+	if (!control->supervisor || !control->publisher) {
+		listen_close(set);
+		log_error("out of memory");
+		return -1;
+	}
+	control->api = api_create(control, fault, sizeof(fault));
+	if (!control->api) {
+		listen_close(set);
+		log_error("%s", fault);
+		return -1;
+	}
+	change_purge_tombstones(control);
+	ret = publish_now(control->publisher);
+	if (ret) {
+		listen_close(set);
+		log_error("the first image cannot be built: %s", strerror(-ret));
+		return -1;
+	}
+	supervise_apply(control->supervisor, set, identity, certificate, false,
+			control->config->drain_timeout);
+	return 0;
+}
+
+static int on_kernel_event(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct control *control = context;
+
+	if (control->knl && knl_events(control->knl) && kernel_sync_all(control))
+		publish_request(control->publisher, NULL, NULL);
+	return 0;
+}
+
+void control_real_ip_set_up(struct control *control)
+{
+	const char *path = control->config->cgroup[0] ? control->config->cgroup : NULL;
+	char joined[PATH_MAX];
+	int ret;
+
+	if (!control->config->real_ip) {
+		log_info("real IP is switched off in the configuration");
+		return;
+	}
+	ret = cgroup_join_agent(&control->cgroups, path, &control->agent_cgroup, joined);
+	if (ret) {
+		control->agent_cgroup = 0;
+		log_error("the agent's cgroup cannot be used: path=%s error=\"%s\"",
+			  path ? path : "auto", strerror(-ret));
+	} else {
+		log_info("agent's cgroup: path=%s id=%llu", joined,
+			 (unsigned long long)control->agent_cgroup);
+	}
+	control->knl = knl_open();
+	if (!control->knl) {
+		log_error("generic netlink cannot be used: error=\"%s\"", strerror(errno));
+		return;
+	}
+	if (knl_fd(control->knl) >= 0)
+		sd_event_add_io(control->event, &control->kernel_events, knl_fd(control->knl),
+				EPOLLIN, on_kernel_event, control);
+	kernel_sync_all(control);
+}
+
+void control_real_ip_clear(struct control *control)
+{
+	control->kernel_events = sd_event_source_disable_unref(control->kernel_events);
+	kernel_sync_withdraw(control);
+	knl_close(control->knl);
+	control->knl = NULL;
+	control->agent_cgroup = 0;
+}
+
+static void tear_down(struct control *control)
+{
+	/* Workers first: nothing serves any more when the rest goes. */
+	supervise_destroy(control->supervisor);
+	control_real_ip_clear(control);
+	publish_destroy(control->publisher);
+	api_destroy(control->api);
+	db_close(control->db);
+	model_destroy(control->model);
+	cgroup_mount_clear(&control->cgroups);
+	config_free(control->config);
+	sd_event_unref(control->event);
+}
+
+int control_run(const char *path)
+{
+	struct control control = { .config_path = path, .cgroups.fd = -1, .exit_status = 1 };
+	struct spawn_identity identity;
+	struct timespec now;
+	int ret;
+
+	log_init("control", LOG_FORMAT_AUTO);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	control.started_us = (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	control.config = config_load(path, report_to_log, NULL);
+	if (!control.config)
+		return 1;
+	log_set_level(control.config->log_level);
+	if (control_identity(control.config, &identity, report_to_log, NULL))
+		goto out;
+	if (set_up_events(&control)) {
+		log_error("the event loop cannot be set up");
+		goto out;
+	}
+	cgroup_mount_setup(&control.cgroups);
+	ret = spawn_restrict_control();
+	if (ret) {
+		log_error("capabilities cannot be given up: %s", strerror(-ret));
+		goto out;
+	}
+	if (set_up_state(&control))
+		goto out;
+	control_real_ip_set_up(&control);
+	if (set_up_service(&control, &identity))
+		goto out;
+	control.exit_status = 0;
+	ret = sd_event_loop(control.event);
+	if (ret < 0)
+		log_error("the event loop failed: %s", strerror(-ret));
+	control.exit_status = ret != 0;
+	log_info("ended");
+out:
+	tear_down(&control);
+	return control.exit_status;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control process: one thread, one event loop, the owner of all policy.
+ *
+ * A change travels in one order, see change.h:
+ *	database committed -> model -> kernel and image -> worker has it -> answer
+ * and what revokes goes through the worker before the kernel forgets.
+ *
+ * It never reads a byte that a client or a container sent.
+ */
+#ifndef HOODY_CONTROL_CONTROL_H
+#define HOODY_CONTROL_CONTROL_H
+
+#include "control/cgroup.h"
+#include "control/config.h"
+#include "control/db.h"
+#include "control/model.h"
+#include "control/supervise.h"
+#include "kernel/genl.h"
+
+#include <systemd/sd-event.h>
+
+struct api;
+struct publisher;
+
+struct control {
+	const char		*config_path;
+	struct config		*config;
+	sd_event		*event;
+	struct db		*db;
+	struct model		*model;
+	struct knl		*knl;		/* NULL where real_ip is off */
+	struct cgroup_mount	cgroups;
+	sd_event_source		*kernel_events;
+	uint64_t		agent_cgroup;	/* 0: not registered */
+	struct publisher	*publisher;
+	struct supervisor	*supervisor;
+	struct api		*api;
+	uint64_t		started_us;	/* CLOCK_MONOTONIC */
+	size_t			kernel_failed;	/* containers in MODEL_KERNEL_FAILED */
+	bool			serving_told;	/* READY=1 has been sent */
+	bool			real_ip_told, real_ip_was_on;	/* what the log said last */
+	bool			draining;
+	int			exit_status;
+};
+
+/*
+ * control_run(): runs the agent with the configuration of @path until it is
+ * told to end. Returns the exit status.
+ */
+int control_run(const char *path);
+
+/* control_check(): hoody-agent --check: 0 where the configuration is good. */
+int control_check(const char *path);
+
+/* The mode that the image and the status show. */
+enum image_real_ip_mode control_real_ip_mode(const struct control *control);
+
+#endif /* HOODY_CONTROL_CONTROL_H */

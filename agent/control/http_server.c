@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The control API's socket: made, guarded, taken down. See http_server.h. */
+#include "control/http_internal.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Says no and closes; the little that is said fits into the socket's buffer. */
+static void turn_away(struct http_server *server, int fd, int status, const char *message)
+{
+	char *body = server->error_body(status, message);
+	char text[1024];
+	int len;
+
+	len = snprintf(text, sizeof(text),
+		       "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+		       "Connection: close\r\n\r\n%s",
+		       status, status == 403 ? "Forbidden" : "Service Unavailable",
+		       body ? strlen(body) : 0, body ? body : "");
+	(void)!send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	free(body);
+	close(fd);
+}
+
+/* A free slot; where there is none, the place of a connection that does nothing. */
+static int find_slot(struct http_server *server)
+{
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		if (!server->connections[i])
+			return i;
+	}
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		if (http_connection_idle(server->connections[i])) {
+			http_connection_destroy(server->connections[i]);
+			return i;
+		}
+	}
+	return -1;
+}
+
+static int on_accept(sd_event_source *source, int listener, uint32_t events, void *context)
+{
+	struct http_server *server = context;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd, slot;
+
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    (peer.uid != 0 && peer.uid != geteuid())) {
+		log_warning("control API refuses a peer: uid=%d", (int)peer.uid);
+		turn_away(server, fd, 403, "only root may use the control socket");
+		return 0;
+	}
+	slot = find_slot(server);
+	if (slot < 0) {
+		turn_away(server, fd, 503, "too many connections to the control socket");
+		return 0;
+	}
+	server->connections[slot] = http_connection_create(server, fd);
+	if (!server->connections[slot])
+		turn_away(server, fd, 503, "out of memory");
+	return 0;
+}
+
+/* A socket file that nobody listens on is left over from a crash. */
+static int remove_stale(const struct sockaddr_un *address)
+{
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), ret = 0;
+	struct stat st;
+
+	if (sock < 0)
+		return -errno;
+	if (lstat(address->sun_path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			ret = -EEXIST;
+		else if (connect(sock, (const struct sockaddr *)address, sizeof(*address)) == 0)
+			ret = -EADDRINUSE;
+		else if (unlink(address->sun_path) < 0)
+			ret = -errno;
+	}
+	close(sock);
+	return ret;
+}
+
+static void make_directory(const char *path)
+{
+	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char *slash;
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	slash = strrchr(directory, '/');
+	if (!slash || slash == directory)
+		return;
+	*slash = '\0';
+	/* Where this fails bind() tells why. */
+	(void)!mkdir(directory, 0755);
+}
+
+static int open_socket(const char *path, char *fault, size_t fault_size)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = -1, ret;
+	mode_t mask;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	make_directory(path);
+	ret = remove_stale(&address);
+	if (ret == -EADDRINUSE) {
+		snprintf(fault, fault_size, "%s: another agent is running", path);
+		return ret;
+	}
+	if (!ret) {
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		mask = umask(0177);
+		if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		    listen(fd, HTTP_CONNECTIONS_MAX) < 0)
+			ret = -errno;
+		umask(mask);
+	}
+	if (!ret)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	snprintf(fault, fault_size, "[agent] control_socket: %s: %s", path, strerror(-ret));
+	return ret;
+}
+
+struct http_server *http_server_create(sd_event *event, const char *path, http_handler *handler,
+				       http_error_body *error_body, void *context, char *fault,
+				       size_t fault_size)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+
+	if (!server) {
+		snprintf(fault, fault_size, "out of memory");
+		return NULL;
+	}
+	server->fd = open_socket(path, fault, fault_size);
+	if (server->fd < 0)
+		goto err_free;
+	server->event = sd_event_ref(event);
+	server->handler = handler;
+	server->error_body = error_body;
+	server->context = context;
+	snprintf(server->path, sizeof(server->path), "%s", path);
+	if (sd_event_add_io(event, &server->accept, server->fd, EPOLLIN, on_accept, server) < 0) {
+		snprintf(fault, fault_size, "the control socket cannot be watched");
+		goto err_close;
+	}
+	return server;
+
+err_close:
+	sd_event_unref(server->event);
+	unlink(server->path);
+	close(server->fd);
+err_free:
+	free(server);
+	return NULL;
+}
+
+void http_server_stop(struct http_server *server)
+{
+	if (server->stopping)
+		return;
+	server->stopping = true;
+	server->accept = sd_event_source_disable_unref(server->accept);
+	unlink(server->path);
+	close(server->fd);
+	server->fd = -1;
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		if (server->connections[i] && http_connection_idle(server->connections[i]))
+			http_connection_destroy(server->connections[i]);
+	}
+}
+
+void http_server_destroy(struct http_server *server)
+{
+	if (!server)
+		return;
+	http_server_stop(server);
+	/* Nobody answers these any more: what they waited for is gone as well. */
+	while (server->exchanges)
+		http_reply(&server->exchanges->request, 503,
+			   server->error_body(503, "the agent ends"), NULL);
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		if (server->connections[i])
+			http_connection_destroy(server->connections[i]);
+	}
+	sd_event_unref(server->event);
+	free(server);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A small HTTP/1.1 server on a unix socket, for the control API.
+ *
+ * Only root (or the user that the agent runs as) may speak to it: the socket is
+ * mode 0600 and the peer's credentials are looked at. Everything is bounded;
+ * one connection has one request under way, the next is read when the answer is
+ * out. It knows nothing of what the requests mean.
+ */
+#ifndef HOODY_CONTROL_HTTP_SERVER_H
+#define HOODY_CONTROL_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+#define HTTP_CONNECTIONS_MAX	64
+#define HTTP_HEAD_MAX		(16 * 1024)
+#define HTTP_BODY_MAX		(1024 * 1024)
+#define HTTP_REQUEST_MS		30000	/* from its first byte to its end; to write an answer */
+#define HTTP_IDLE_MS		60000
+
+struct http_request {
+	const char	*method;	/* "GET" */
+	char		*path;		/* as sent, without the query */
+	char		*query;		/* behind '?'; NULL: none */
+	char		*content_type;	/* NULL: none */
+	char		*body;		/* NUL behind it */
+	size_t		body_len;
+};
+
+/*
+ * Called for every complete request. http_reply() must follow, at once or later,
+ * and ends the request's life, also where its client has gone meanwhile.
+ */
+typedef void http_handler(void *context, struct http_request *request);
+
+/* For errors of the protocol itself: returns a JSON body from malloc(). */
+typedef char *http_error_body(int status, const char *message);
+
+struct http_server;
+
+/* NULL with a message in @fault. Makes the last directory of @path where it is missing. */
+struct http_server *http_server_create(sd_event *event, const char *path, http_handler *handler,
+				       http_error_body *error_body, void *context, char *fault,
+				       size_t fault_size);
+/* No new connections and requests; those under way are answered. */
+void http_server_stop(struct http_server *server);
+void http_server_destroy(struct http_server *server);
+
+/*
+ * http_reply(): @body comes from malloc() and is taken over; NULL is an internal
+ * error (500). @allow is the value of an Allow field, or NULL.
+ */
+void http_reply(struct http_request *request, int status, char *body, const char *allow);
+
+#endif /* HOODY_CONTROL_HTTP_SERVER_H */

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workers: started, fed, watched, replaced.
+ *
+ *	STARTING --IPC_READY--> SERVING --IPC_DRAIN--> DRAINING --> (gone)
+ *	    |                      |                       |
+ *	    +--- no answer in time, wrong answer, end -----+--> killed and reaped
+ *
+ * One worker serves; a second one exists only while it takes over (reload of
+ * what a worker cannot change) or drains. Every message but the listeners is
+ * answered in order; a worker that answers late, wrongly or not at all is
+ * killed and replaced, with growing pauses when that happens again and again.
+ * An image is out when every living worker has answered it, so that what it
+ * revokes is revoked everywhere, in a worker that drains too.
+ */
+#ifndef HOODY_CONTROL_SUPERVISE_H
+#define HOODY_CONTROL_SUPERVISE_H
+
+#include "control/listen.h"
+#include "control/spawn.h"
+#include "lib/ipc.h"
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#define SUPERVISE_ANSWER_MS	5000	/* for every message of a serving worker */
+#define SUPERVISE_START_MS	10000	/* from start to IPC_READY */
+
+enum supervise_state {
+	SUPERVISE_DOWN,			/* none; the next start is waited for */
+	SUPERVISE_STARTING,
+	SUPERVISE_SERVING,
+	SUPERVISE_DRAINING,		/* the agent ends */
+};
+
+struct supervise_callbacks {
+	/* An answer came, or a worker went: supervise_acked() may have grown. */
+	void	(*progress)(void *context);
+	void	(*serving)(void *context);	/* a worker is ready */
+	void	(*drained)(void *context);	/* after supervise_drain(): none is left */
+	void	*context;
+};
+
+struct supervise_status {
+	pid_t			pid;		/* 0: none */
+	enum supervise_state	state;
+	uint32_t		restarts;	/* ends that nobody asked for */
+	uint32_t		threads;
+	uint64_t		image_sequence;	/* the last one that it has answered */
+};
+
+/* @stats is NULL where there is no worker to ask, or it went away meanwhile. */
+typedef void supervise_stats_done(void *context, const struct ipc_stats *stats);
+
+struct supervisor;
+
+struct supervisor *supervise_create(sd_event *event, const struct supervise_callbacks *callbacks);
+void supervise_destroy(struct supervisor *supervisor);
+
+/*
+ * supervise_apply(): from now on workers have these listeners, identity and
+ * certificate (-1: none). Takes @set and @certificate over. Where @replace is
+ * set, or nothing runs, a new worker is started and the old one drains for at
+ * most @drain_ms once the new one serves; else the running one gets the new
+ * certificate. An image must have been published before.
+ */
+void supervise_apply(struct supervisor *supervisor, struct listen_set *set,
+		     const struct spawn_identity *identity, int certificate, bool replace,
+		     uint32_t drain_ms);
+/* The sockets now in use, or NULL. */
+const struct listen_set *supervise_listeners(const struct supervisor *supervisor);
+
+/* Sends an image to all workers, also to those to come. Takes @fd over. */
+void supervise_publish(struct supervisor *supervisor, int fd, uint64_t sequence);
+/* The sequence that every living worker has answered. */
+uint64_t supervise_acked(const struct supervisor *supervisor);
+
+/* Calls @done once, possibly at once; supervise_forget() takes the call back. */
+void supervise_stats(struct supervisor *supervisor, supervise_stats_done *done, void *context);
+void supervise_forget(struct supervisor *supervisor, void *context);
+
+/* Lets all workers finish what they have for @deadline_ms and ends them. */
+void supervise_drain(struct supervisor *supervisor, uint32_t deadline_ms);
+/* Kills what is left of a drain at once. */
+void supervise_kill(struct supervisor *supervisor);
+
+void supervise_status(const struct supervisor *supervisor, struct supervise_status *status);
+
+#endif /* HOODY_CONTROL_SUPERVISE_H */

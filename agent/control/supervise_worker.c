@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One worker process, from its start to its reaping, see supervise.h: what is
+ * sent to it, what it answers, and the time that it has for that.
+ */
+#include "control/supervise_internal.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ENDED_MS	1000	/* from the end of its channel to its own end */
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+uint64_t supervise_in_ms(uint64_t ms)
+{
+	return now_us() + ms * 1000;
+}
+
+void supervise_worker_kill(struct worker *worker, const char *why)
+{
+	if (worker->killed)
+		return;
+	log_error("worker killed: pid=%d reason=\"%s\"", (int)worker->pid, why);
+	worker->killed = true;
+	kill(worker->pid, SIGKILL);
+}
+
+/* Sets the timer to whatever is due first. */
+static void arm(struct worker *worker)
+{
+	uint64_t due = worker_link_deadline(&worker->link);
+
+	if (worker->kill_at && worker->kill_at < due)
+		due = worker->kill_at;
+	if (due == UINT64_MAX) {
+		sd_event_source_set_enabled(worker->timer, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time(worker->timer, due);
+	sd_event_source_set_enabled(worker->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct worker *worker = context;
+	uint64_t now = now_us();
+
+	if (worker_link_deadline(&worker->link) <= now)
+		supervise_worker_kill(worker, "it did not answer in time");
+	else if (worker->kill_at && worker->kill_at <= now)
+		supervise_worker_kill(worker, worker->state == SUPERVISE_DRAINING ?
+				    "it did not end by the deadline of its drain" :
+				    "it was not ready in time");
+	else
+		arm(worker);
+	return 0;
+}
+
+/* What a worker needs to answer by; one that starts has more to do. */
+static uint64_t answer_by(const struct worker *worker)
+{
+	return supervise_in_ms(worker->state == SUPERVISE_STARTING ? SUPERVISE_START_MS :
+							   SUPERVISE_ANSWER_MS);
+}
+
+void supervise_worker_send(struct worker *worker, uint32_t type, uint64_t sequence,
+			   const void *payload, size_t length, int fd)
+{
+	int ret;
+
+	if (worker->killed)
+		return;
+	ret = worker_link_send(&worker->link, type, sequence, payload, length, &fd, fd >= 0,
+			       answer_by(worker));
+	/* -EPIPE: it has ended and will be reaped in a moment. */
+	if (ret && ret != -EPIPE && ret != -ECONNRESET)
+		supervise_worker_kill(worker, "its channel is full: it does not read");
+	arm(worker);
+}
+
+void supervise_worker_drain(struct worker *worker, uint32_t deadline_ms)
+{
+	const struct ipc_drain drain = { .deadline_ms = deadline_ms };
+
+	supervise_worker_send(worker, IPC_DRAIN, 0, &drain, sizeof(drain), -1);
+	worker->state = SUPERVISE_DRAINING;
+	worker->kill_at = supervise_in_ms((uint64_t)deadline_ms + KILL_MARGIN_MS);
+	arm(worker);
+}
+
+static void on_ack(struct worker *worker, const struct worker_link_answer *answer)
+{
+	if (answer->type == IPC_STATS) {
+		supervise_answer_stats(worker->supervisor, worker, answer->sequence, NULL);
+	} else if (answer->status == 0) {
+		if (answer->type == IPC_IMAGE)
+			worker->image_acked = answer->sequence;
+	} else if (answer->type == IPC_CERTIFICATE && worker->state != SUPERVISE_STARTING) {
+		log_error("worker refuses the certificate and keeps the old one: pid=%d error=\"%s\"",
+			  (int)worker->pid, strerror(-answer->status));
+	} else {
+		log_error("worker refuses: pid=%d message=%s error=\"%s\"", (int)worker->pid,
+			  answer->type == IPC_IMAGE ? "image" :
+			  answer->type == IPC_CERTIFICATE ? "certificate" : "drain",
+			  strerror(-answer->status));
+		supervise_worker_kill(worker, "it goes on with what was revoked");
+	}
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct worker *worker = context;
+	struct supervisor *supervisor = worker->supervisor;
+	struct worker_link_answer answer;
+	enum worker_link_event event;
+	const char *fault = "";
+
+	while ((event = worker_link_receive(&worker->link, &answer, &fault))) {
+		if (event == WORKER_LINK_READY) {
+			if (worker->state == SUPERVISE_STARTING)
+				supervise_worker_ready(supervisor, worker);
+			else
+				supervise_worker_kill(worker, "it was ready twice");
+		} else if (event == WORKER_LINK_ACK) {
+			on_ack(worker, &answer);
+		} else if (event == WORKER_LINK_STATS) {
+			supervise_answer_stats(supervisor, worker, answer.sequence, &answer.stats);
+		} else {
+			sd_event_source_set_enabled(source, SD_EVENT_OFF);
+			if (event == WORKER_LINK_BROKEN)
+				supervise_worker_kill(worker, fault);
+			worker->kill_at = supervise_in_ms(ENDED_MS);
+			break;
+		}
+	}
+	arm(worker);
+	supervisor->callbacks.progress(supervisor->callbacks.context);
+	return 0;
+}
+
+void supervise_worker_clear(struct worker *worker)
+{
+	sd_event_source_disable_unref(worker->child);
+	sd_event_source_disable_unref(worker->io);
+	sd_event_source_disable_unref(worker->timer);
+	if (worker->link.sock >= 0)
+		close(worker->link.sock);
+	memset(worker, 0, sizeof(*worker));
+	worker->link.sock = -1;
+}
+
+static int on_child(sd_event_source *source, const siginfo_t *info, void *context)
+{
+	struct worker *worker = context;
+	bool clean = info->si_code == CLD_EXITED && info->si_status == 0;
+
+	if (clean && worker->state == SUPERVISE_DRAINING)
+		log_info("worker ended: pid=%d", (int)info->si_pid);
+	else if (info->si_code == CLD_EXITED)
+		log_error("worker ended by itself: pid=%d status=%d", (int)info->si_pid,
+			  info->si_status);
+	else
+		log_error("worker ended by a signal: pid=%d signal=%s core=%s", (int)info->si_pid,
+			  sigabbrev_np(info->si_status) ? sigabbrev_np(info->si_status) : "?",
+			  info->si_code == CLD_DUMPED ? "yes" : "no");
+	supervise_worker_ended(worker->supervisor, worker);
+	return 0;
+}
+
+/* All that a worker needs before it can be ready, in the order of lib/ipc.h. */
+static void feed(struct supervisor *supervisor, struct worker *worker)
+{
+	const struct listen_set *set = supervisor->set;
+	int ret;
+
+	ret = worker_link_send(&worker->link, IPC_LISTENERS, 0, &set->message,
+			       sizeof(set->message), set->fds, set->fds_count, 0);
+	if (ret) {
+		supervise_worker_kill(worker, strerror(-ret));
+		return;
+	}
+	if (supervisor->certificate >= 0)
+		supervise_worker_send(worker, IPC_CERTIFICATE, 0, NULL, 0,
+				      supervisor->certificate);
+	supervise_worker_send(worker, IPC_IMAGE, supervisor->image_sequence, NULL, 0,
+			      supervisor->image);
+}
+
+struct worker *supervise_worker_start(struct supervisor *supervisor)
+{
+	struct worker *worker = supervisor->workers;
+	pid_t pid;
+
+	while (worker->pid) {
+		if (++worker == supervisor->workers + WORKERS_MAX)
+			return NULL;
+	}
+	memset(worker, 0, sizeof(*worker));
+	worker->supervisor = supervisor;
+	pid = spawn_worker(&supervisor->identity, &worker->link.sock);
+	if (pid < 0) {
+		log_error("worker cannot be started: error=\"%s\"", strerror(-(int)pid));
+		worker->link.sock = -1;
+		return NULL;
+	}
+	worker->pid = pid;
+	worker->state = SUPERVISE_STARTING;
+	worker->threads = supervisor->set->message.threads;
+	worker->started_at = now_us();
+	worker->kill_at = supervise_in_ms(SUPERVISE_START_MS);
+	if (sd_event_add_child(supervisor->event, &worker->child, pid, WEXITED, on_child, worker) < 0 ||
+	    sd_event_add_io(supervisor->event, &worker->io, worker->link.sock, EPOLLIN, on_io,
+			    worker) < 0 ||
+	    sd_event_add_time(supervisor->event, &worker->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
+			      on_timer, worker) < 0) {
+		log_error("worker cannot be watched: error=\"%s\"", strerror(errno));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		supervise_worker_clear(worker);
+		return NULL;
+	}
+	feed(supervisor, worker);
+	return worker;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hoody-agent: options, and which of the two processes this one is. The work is
+ * done in control/ (privileged, owns policy) and front/ (the worker: all bytes
+ * of clients and containers).
+ */
+#include "control/config.h"
+#include "control/control.h"
+#include "front/worker.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_help(FILE *out)
+{
+	fputs("usage: hoody-agent [--config FILE] [--check]\n"
+	      "\n"
+	      "  --config FILE  read FILE instead of " CONFIG_DEFAULT_FILE "\n"
+	      "  --check        check the configuration and the certificate, and end\n"
+	      "  --version      print the version, and end\n"
+	      "  --help         print this, and end\n"
+	      "\n"
+	      "SIGHUP reloads the configuration, SIGTERM ends after open requests are done.\n"
+	      "See hoody-agent(8) and hoody-agent.conf(5).\n",
+	      out);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *config = CONFIG_DEFAULT_FILE;
+	bool check = false;
+	int option;
+
+	/* Internal, and alone: control starts a worker so. */
+	if (argc == 2 && !strcmp(argv[1], "--worker"))
+		return worker_run();
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			config = optarg;
+			break;
+		case 'k':
+			check = true;
+			break;
+		case 'v':
+			puts("hoody-agent " HOODY_VERSION);
+			return 0;
+		case 'h':
+			print_help(stdout);
+			return 0;
+		default:
+			print_help(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "hoody-agent: %s: not an option\n", argv[optind]);
+		print_help(stderr);
+		return 2;
+	}
+	return check ? control_check(config) : control_run(config);
+}
