@@ -141,8 +141,11 @@ static int set_options(struct api *api, const char *ca_file)
 		code = code
 			       ?: curl_easy_setopt(curl, CURLOPT_SSLVERSION,
 						   (long)CURL_SSLVERSION_TLSv1_2);
-		if (ca_file)
+		if (ca_file) {
+			/* These and no others: without the system's directory too. */
 			code = code ?: curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+			code = code ?: curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+		}
 	}
 	return code ? -EIO : 0;
 }
@@ -210,7 +213,7 @@ static void explain_transport(const struct api *api, CURLcode code, char fault[A
 	if (!api->socket) {
 		explain(fault, "%s: %s%s", api->address, reason,
 			code == CURLE_PEER_FAILED_VERIFICATION
-				? " (HOODY_CA names a file with a further trusted certificate)"
+				? " (HOODY_CA names a file with certificates to trust)"
 				: "");
 		return;
 	}

@@ -28,7 +28,7 @@ struct api_reply {
 
 /*
  * api_open(): @address is "unix:PATH" or "https://HOST[:PORT][/PREFIX]", @token
- * and @ca_file (a further trusted certificate) may be NULL. NULL with the
+ * and @ca_file (trusted in place of the system's) may be NULL. NULL with the
  * reason in @fault.
  */
 struct api *api_open(const char *address, const char *token, const char *ca_file,

@@ -120,7 +120,7 @@ enum cli_status help_group(struct cli *cli, int argc, char *const *argv)
 	printf("\n%sEnvironment%s\n"
 	       "  HOODY_API    the agent: unix:PATH or https://HOST (default " API_DEFAULT ")\n"
 	       "  HOODY_TOKEN  token sent with every call; the unix socket needs none\n"
-	       "  HOODY_CA     file with a certificate to trust besides the system's\n"
+	       "  HOODY_CA     file with certificates to trust in place of the system's\n"
 	       "  NO_COLOR     not empty: never colours\n"
 	       "\nSee hoody(1). 'hoody COMMAND --help' explains a command.\n",
 	       bold(cli), plain(cli));
