@@ -80,6 +80,7 @@ struct http_head {
 	bool			te_trailers;	/* TE: trailers, and Connection names it */
 	enum http_framing	framing;
 	uint64_t		length;
+	bool			has_length;	/* it said so, also where no body follows */
 	unsigned int		fields_count, fields_max;
 	struct http_field	*fields;
 };

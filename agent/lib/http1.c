@@ -197,6 +197,7 @@ static int decode_framing(struct http_head *head)
 
 		if (field->id == HTTP_FIELD_CONTENT_LENGTH) {
 			head->framing = HTTP_BODY_LENGTH;
+			head->has_length = true;
 			if (decode_length(field->value, &head->length))
 				return -EBADMSG;
 		} else if (field->id == HTTP_FIELD_TRANSFER_ENCODING) {

@@ -66,7 +66,8 @@ int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 	return control(loop, EPOLL_CTL_MOD, source, events);
 }
 
-void loop_timer_setup(struct loop_timer *timer, void (*expired)(struct loop_timer *timer))
+void loop_timer_setup(struct loop_timer *timer,
+		      void (*expired)(struct loop_timer *timer, enum loop_timer_class class))
 {
 	list_setup(&timer->node);
 	timer->class = LOOP_TIMER_NONE;
@@ -144,7 +145,7 @@ static void run_timers(struct loop *loop)
 			if (timer->deadline > loop->now)
 				break;
 			loop_timer_stop(timer);
-			timer->expired(timer);
+			timer->expired(timer, i);
 		}
 	}
 }

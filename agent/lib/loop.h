@@ -40,7 +40,7 @@ struct loop_timer {
 	struct list	node;
 	uint64_t	deadline;	/* milliseconds, CLOCK_MONOTONIC */
 	uint8_t		class;		/* LOOP_TIMER_NONE: not armed */
-	void		(*expired)(struct loop_timer *timer);
+	void		(*expired)(struct loop_timer *timer, enum loop_timer_class class);
 };
 
 /* Work for the end of the turn; posting it twice runs it once. */
@@ -76,7 +76,8 @@ int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);
 /* Changes what a source is told; 0 events: errors only. */
 int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events);
 
-void loop_timer_setup(struct loop_timer *timer, void (*expired)(struct loop_timer *timer));
+void loop_timer_setup(struct loop_timer *timer,
+		      void (*expired)(struct loop_timer *timer, enum loop_timer_class class));
 /* Starts anew, whatever it did before. LOOP_TIMER_NONE stops it. */
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, enum loop_timer_class class);
 /* Leaves a timer of the same class running: for times that are not to be stretched. */

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client's connection, see connection.h.
+ *
+ *	accepted -> (TLS) handshake -> protocol -> closed, freed at the turn's end
+ */
+#include "front/connection.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* In the order of preference. */
+static const struct front_protocol *const front_protocols[] = {
+	&front_http1,
+};
+
+const struct front_protocol *front_protocol_at(unsigned int index)
+{
+	return index < sizeof(front_protocols) / sizeof(front_protocols[0]) ?
+		       front_protocols[index] : NULL;
+}
+
+const struct front_protocol *front_protocol_find(const char *alpn, size_t len)
+{
+	const struct front_protocol *protocol;
+	unsigned int i;
+
+	for (i = 0; (protocol = front_protocol_at(i)); i++) {
+		if (strlen(protocol->alpn) == len && !memcmp(protocol->alpn, alpn, len))
+			return protocol;
+	}
+	return NULL;
+}
+
+static void bury(struct loop_task *task)
+{
+	struct front_connection *connection = container_of(task, struct front_connection, task);
+
+	/* Not earlier: OpenSSL may have been on the stack when it was closed. */
+	if (connection->ssl)
+		front_tls_detach(connection);
+	slab_free(&connection->thread->connections, connection);
+}
+
+void front_connection_close(struct front_connection *connection)
+{
+	struct front_thread *thread = connection->thread;
+
+	if (connection->closed)
+		return;
+	connection->closed = true;
+	if (connection->protocol)
+		connection->protocol->closed(connection);
+	close(connection->source.fd);
+	connection->source.fd = -1;
+	loop_timer_stop(&connection->timer);
+	buf_clear(&thread->buffers, &connection->in);
+	buf_clear(&thread->buffers, &connection->out);
+	list_del(&connection->node);
+	thread->open_count--;
+	front_uncount(thread, connections_open);
+	connection->task.run = bury;
+	loop_bury(&thread->loop, &connection->task);
+	front_listener_resume(thread);
+	if (thread->draining && !thread->open_count)
+		thread->loop.stop = true;
+}
+
+void front_connection_reset(struct front_connection *connection)
+{
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	if (connection->closed)
+		return;
+	setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	front_connection_close(connection);
+}
+
+/* True once the protocol is chosen. */
+static bool handshake(struct front_connection *connection)
+{
+	struct front_thread *thread = connection->thread;
+	const unsigned char *alpn = NULL;
+	unsigned int len = 0;
+	int result;
+
+	if (connection->protocol)
+		return true;
+	if (connection->ssl) {
+		result = front_tls_handshake(connection);
+		if (result < 0) {
+			front_count(thread, tls_handshakes_failed);
+			front_connection_close(connection);
+		}
+		if (result <= 0)
+			return false;
+		front_count(thread, tls_handshakes);
+		SSL_get0_alpn_selected(connection->ssl, &alpn, &len);
+		/* Data may have come with the last flight. */
+		connection->readable = true;
+	}
+	/* A client without ALPN speaks HTTP/1. */
+	connection->protocol = len ? front_protocol_find((const char *)alpn, len) : &front_http1;
+	connection->protocol->setup(connection);
+	return true;
+}
+
+static void run(struct front_connection *connection)
+{
+	if (connection->closed || !handshake(connection))
+		return;
+	if (front_connection_pending(connection) && connection->writable)
+		front_connection_flush(connection);
+	connection->protocol->run(connection);
+}
+
+static void task_run(struct loop_task *task)
+{
+	run(container_of(task, struct front_connection, task));
+}
+
+static void source_ready(struct loop_source *source, uint32_t events)
+{
+	struct front_connection *connection = container_of(source, struct front_connection, source);
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		connection->socket_readable = connection->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		connection->hangup = true;
+	if (events & EPOLLERR)
+		connection->broken = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		connection->writable = true;
+	run(connection);
+}
+
+static void timer_expired(struct loop_timer *timer, enum loop_timer_class class)
+{
+	struct front_connection *connection = container_of(timer, struct front_connection, timer);
+
+	front_count(connection->thread, timeouts_client);
+	if (connection->protocol)
+		connection->protocol->expired(connection, class);
+	else
+		front_connection_close(connection);
+}
+
+/* An IPv4 client of an IPv6 socket is an IPv4 client. */
+static void set_client(struct front_connection *connection, const struct sockaddr_storage *peer)
+{
+	struct up_client *client = &connection->client;
+
+	if (peer->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+
+		client->address.family = AF_INET;
+		client->address.v4 = in->sin_addr;
+		client->port = ntohs(in->sin_port);
+	} else {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+
+		client->port = ntohs(in6->sin6_port);
+		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+			client->address.family = AF_INET;
+			memcpy(&client->address.v4, &in6->sin6_addr.s6_addr[12], 4);
+		} else {
+			client->address.family = AF_INET6;
+			client->address.v6 = in6->sin6_addr;
+		}
+	}
+	address_format(&client->address, connection->client_text);
+}
+
+void front_connection_open(struct front_thread *thread, int fd,
+			   const struct sockaddr_storage *peer, bool tls)
+{
+	struct front_connection *connection = slab_alloc(&thread->connections);
+
+	if (!connection)
+		goto err_close;
+	connection->source.fd = fd;
+	connection->source.ready = source_ready;
+	connection->thread = thread;
+	connection->writable = true;
+	loop_task_setup(&connection->task, task_run);
+	loop_timer_setup(&connection->timer, timer_expired);
+	set_client(connection, peer);
+	if (tls && (!thread->tls || front_tls_attach(thread->tls, connection)))
+		goto err_free;
+	if (loop_add(&thread->loop, &connection->source,
+		     EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+		goto err_detach;
+	list_add_tail(&connection->node, &thread->open);
+	thread->open_count++;
+	front_count(thread, connections_open);
+	if (tls)
+		loop_timer_start(&thread->loop, &connection->timer, LOOP_TIMER_HANDSHAKE);
+	else
+		handshake(connection);
+	return;
+
+err_detach:
+	if (connection->ssl)
+		front_tls_detach(connection);
+err_free:
+	slab_free(&thread->connections, connection);
+err_close:
+	close(fd);
+}
+
+ssize_t front_connection_read(struct front_connection *connection, void *bytes, size_t len)
+{
+	ssize_t n;
+
+	if (connection->ssl) {
+		n = front_tls_read(connection, bytes, len);
+	} else {
+		do {
+			n = recv(connection->source.fd, bytes, len, 0);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0)
+			n = errno == EAGAIN ? -EAGAIN : -ECONNRESET;
+		if (n == -EAGAIN || (n > 0 && (size_t)n < len && !connection->hangup))
+			connection->readable = connection->socket_readable = false;
+	}
+	if (n > 0)
+		front_count_add(connection->thread, bytes_from_clients, n);
+	return n;
+}
+
+void front_connection_flush(struct front_connection *connection)
+{
+	struct buf *out = &connection->out;
+	ssize_t n;
+
+	while (front_connection_pending(connection) && connection->writable &&
+	       !connection->closed) {
+		if (connection->ssl) {
+			n = front_tls_write(connection, buf_head(out), buf_len(out));
+		} else {
+			n = send(connection->source.fd, buf_head(out), buf_len(out), MSG_NOSIGNAL);
+			if (n < 0)
+				n = errno == EINTR ? 0 : errno == EAGAIN ? -EAGAIN : -ECONNRESET;
+		}
+		if (n == -EAGAIN) {
+			connection->writable = false;
+		} else if (n < 0) {
+			connection->broken = true;
+			front_connection_post(connection);
+		} else {
+			front_count_add(connection->thread, bytes_to_clients, n);
+			buf_consume(&connection->thread->buffers, out, n);
+		}
+	}
+}
+
+void front_connection_shutdown(struct front_connection *connection)
+{
+	if (connection->closed)
+		return;
+	if (connection->ssl)
+		front_tls_shutdown(connection);
+	shutdown(connection->source.fd, SHUT_WR);
+}

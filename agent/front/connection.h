@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client's connection: socket, TLS, bytes in and out, its clock. What the
+ * bytes mean is its protocol's. An idle one holds no buffer.
+ */
+#ifndef HOODY_FRONT_CONNECTION_H
+#define HOODY_FRONT_CONNECTION_H
+
+#include "front/protocol.h"
+#include "front/thread.h"
+#include "upstream/connect.h"
+
+
+struct front_connection {
+	struct loop_source	source;
+	struct loop_task	task;
+	struct loop_timer	timer;
+	struct list		node;		/* thread->open */
+	struct front_thread	*thread;
+	struct ssl_st		*ssl;		/* NULL: plain */
+	struct front_tls	*tls;		/* what it began with */
+	const struct front_protocol *protocol;	/* NULL until the handshake is over */
+	struct buf		in, out;
+	bool			socket_readable;	/* the socket, as far as we know */
+	bool			readable;	/* there may be bytes for the protocol */
+	bool			writable, hangup, broken, closed;
+	struct up_client	client;
+	char			client_text[ADDRESS_TEXT_MAX];
+	struct front_http1_state http1;
+};
+
+/* Takes accepted @fd; closes it where that fails. */
+void front_connection_open(struct front_thread *thread, int fd,
+			   const struct sockaddr_storage *peer, bool tls);
+/* Closes now, whatever waits; frees at the turn's end. */
+void front_connection_close(struct front_connection *connection);
+/* The same, and the client sees a reset: what it got was not all. */
+void front_connection_reset(struct front_connection *connection);
+
+/* Bytes into @bytes; 0 at the end; -EAGAIN; other errors: it is dead. */
+ssize_t front_connection_read(struct front_connection *connection, void *bytes, size_t len);
+/* Writes what it can of @out; errors set broken and post. */
+void front_connection_flush(struct front_connection *connection);
+/* close_notify and FIN: our side is over. */
+void front_connection_shutdown(struct front_connection *connection);
+
+static inline bool front_connection_pending(const struct front_connection *connection)
+{
+	return !connection->broken && buf_len(&connection->out);
+}
+
+static inline void front_connection_post(struct front_connection *connection)
+{
+	loop_post(&connection->thread->loop, &connection->task);
+}
+
+/* front/listener.c */
+int front_listener_start(struct front_listener *listener);
+void front_listener_resume(struct front_thread *thread);
+void front_listener_expired(struct loop_timer *timer, enum loop_timer_class class);
+void front_listener_close(struct front_thread *thread);
+
+/* ALPN: the protocol that a client's list asks for, or NULL. */
+const struct front_protocol *front_protocol_find(const char *alpn, size_t len);
+const struct front_protocol *front_protocol_at(unsigned int index);
+
+#endif /* HOODY_FRONT_CONNECTION_H */

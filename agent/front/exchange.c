@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request with its response, see exchange.h.
+ */
+#include "front/exchange.h"
+
+#include <string.h>
+
+#include "front/refusal.h"
+#include "lib/log.h"
+#include "route/route.h"
+
+static struct exchange *of_upstream(struct up_request *request)
+{
+	return container_of(request, struct exchange, upstream);
+}
+
+static struct front_thread *thread_of(const struct exchange *exchange)
+{
+	return exchange->connection->thread;
+}
+
+static void count_status(struct front_thread *thread, unsigned int status)
+{
+	switch (status / 100) {
+	case 1:
+		front_count(thread, responses_1xx);
+		break;
+	case 2:
+		front_count(thread, responses_2xx);
+		break;
+	case 3:
+		front_count(thread, responses_3xx);
+		break;
+	case 4:
+		front_count(thread, responses_4xx);
+		break;
+	default:
+		front_count(thread, responses_5xx);
+		break;
+	}
+}
+
+/* The one place where an exchange ends: everything about it is known here. */
+static void finish(struct exchange *exchange, const char *how)
+{
+	struct front_thread *thread = thread_of(exchange);
+	char container[ID_TEXT_LEN + 1];
+
+	front_uncount(thread, requests_open);
+	if (exchange->tunnel)
+		front_uncount(thread, upgrades_open);
+	/* The whole id is part of a secret, the host name: shortened. */
+	id_format(exchange->container, container);
+	log_debug("event=exchange client=%s method=%s container=%.8s port=%u status=%u "
+		  "bytes_in=%llu bytes_out=%llu ms=%llu end=%s",
+		  exchange->connection->client_text, exchange->method, container, exchange->port,
+		  exchange->status, (unsigned long long)exchange->bytes_in,
+		  (unsigned long long)exchange->bytes_out,
+		  (unsigned long long)(thread->loop.now - exchange->started), how);
+	slab_free(&thread->exchanges, exchange);
+}
+
+/* Our own answer, complete; the exchange is gone after it. */
+static void refuse(struct exchange *exchange, unsigned int status, const char *code,
+		   const char *message)
+{
+	struct front_refusal refusal;
+
+	front_refusal_setup(&refusal, status, code, message, exchange->json);
+	count_status(thread_of(exchange), status);
+	exchange->status = status;
+	exchange->front->head(exchange, &refusal.head);
+	exchange->front->data(exchange, refusal.body, refusal.body_len);
+	exchange->front->end(exchange, NULL);
+	finish(exchange, code);
+}
+
+/* ---- from upstream ---- */
+
+static void on_interim(struct up_request *request, struct http_head *head)
+{
+	struct exchange *exchange = of_upstream(request);
+
+	exchange_fields_response(head);
+	count_status(thread_of(exchange), head->status);
+	exchange->front->interim(exchange, head);
+}
+
+static void on_head(struct up_request *request, struct http_head *head)
+{
+	struct exchange *exchange = of_upstream(request);
+	struct front_thread *thread = thread_of(exchange);
+
+	exchange->status = head->status;
+	count_status(thread, head->status);
+	if (request->tunnel) {
+		exchange->tunnel = true;
+		front_count(thread, upgrades);
+		front_count(thread, upgrades_open);
+	}
+	exchange_fields_response(head);
+	exchange->front->head(exchange, head);
+}
+
+static void on_data(struct up_request *request, const char *data, size_t len)
+{
+	struct exchange *exchange = of_upstream(request);
+
+	exchange->bytes_out += len;
+	exchange->front->data(exchange, data, len);
+}
+
+static void on_end(struct up_request *request, struct http_head *trailers)
+{
+	struct exchange *exchange = of_upstream(request);
+
+	if (trailers)
+		exchange_fields_trailers(trailers);
+	exchange->front->end(exchange, trailers);
+	if (!exchange->tunnel)
+		finish(exchange, "complete");
+}
+
+static void on_flush(struct up_request *request)
+{
+	struct exchange *exchange = of_upstream(request);
+
+	exchange->front->flush(exchange);
+}
+
+static bool on_blocked(struct up_request *request)
+{
+	struct exchange *exchange = of_upstream(request);
+
+	return exchange->front->blocked(exchange);
+}
+
+static void on_writable(struct up_request *request)
+{
+	struct exchange *exchange = of_upstream(request);
+
+	exchange->front->resume(exchange);
+}
+
+static void refuse_failure(struct exchange *exchange, enum up_failure failure)
+{
+	struct front_thread *thread = thread_of(exchange);
+
+	switch (failure) {
+	case UP_TIMEOUT:
+		front_count(thread, upstream_timeout);
+		refuse(exchange, 504, "upstream_timeout", "the service did not answer in time");
+		break;
+	case UP_LIMIT:
+		front_count(thread, refused_upstream_limit);
+		refuse(exchange, 503, "upstream_limit",
+		       "the container has too many open connections, try again later");
+		break;
+	case UP_REFUSED:
+		front_count(thread, upstream_failed);
+		refuse(exchange, 502, "real_ip_refused",
+		       "the container cannot be reached from the client address");
+		break;
+	case UP_MALFORMED:
+		front_count(thread, upstream_failed);
+		refuse(exchange, 502, "upstream_malformed",
+		       "the service sent a response that is not valid HTTP");
+		break;
+	default:
+		front_count(thread, upstream_failed);
+		refuse(exchange, 502, "upstream_failed",
+		       "the service does not accept connections or closed this one");
+		break;
+	}
+}
+
+static void on_failed(struct up_request *request, enum up_failure failure)
+{
+	struct exchange *exchange = of_upstream(request);
+	struct front_thread *thread = thread_of(exchange);
+
+	if (failure == UP_OK) {
+		exchange->front->over(exchange);
+		finish(exchange, "complete");
+		return;
+	}
+	if (failure != UP_CUT && !exchange->status) {
+		refuse_failure(exchange, failure);
+		return;
+	}
+	if (failure == UP_CUT)
+		front_count(thread, exchanges_cut);
+	else if (failure == UP_TIMEOUT)
+		front_count(thread, upstream_timeout);
+	else
+		front_count(thread, upstream_failed);
+	exchange->front->reset(exchange);
+	finish(exchange, failure == UP_CUT ? "cut" : "upstream");
+}
+
+static const struct up_request_operations upstream_operations = {
+	.interim = on_interim,
+	.head = on_head,
+	.data = on_data,
+	.end = on_end,
+	.flush = on_flush,
+	.blocked = on_blocked,
+	.writable = on_writable,
+	.failed = on_failed,
+};
+
+/* ---- from the codec ---- */
+
+/* True where @exchange has a route; otherwise it has been refused and is gone. */
+static bool find_route(struct exchange *exchange, const struct http_head *head,
+		       struct route *route)
+{
+	struct front_thread *thread = thread_of(exchange);
+
+	switch (route_find(thread->image, head->authority.data, head->authority.len, route)) {
+	case ROUTE_FOUND:
+		return true;
+	case ROUTE_MALFORMED:
+		exchange->close = true;
+		front_count(thread, refused_malformed);
+		refuse(exchange, 400, "malformed_host", "the host name is malformed");
+		return false;
+	case ROUTE_NO_HOST:
+		front_count(thread, refused_no_route);
+		refuse(exchange, 404, "no_route", "this host name leads to no container");
+		return false;
+	case ROUTE_NO_SERVICE:
+		front_count(thread, refused_no_route);
+		refuse(exchange, 404, "no_service", "the container has no service of this name");
+		return false;
+	case ROUTE_DELETED:
+		front_count(thread, refused_deleted);
+		refuse(exchange, 404, "deleted", "the container has been deleted");
+		return false;
+	case ROUTE_UNAVAILABLE:
+		break;
+	}
+	front_count(thread, refused_unavailable);
+	refuse(exchange, 503, "unavailable", "the container is not running");
+	return false;
+}
+
+static struct exchange *create(struct front_connection *connection,
+			       const struct exchange_front *front, const struct http_head *head)
+{
+	struct front_thread *thread = connection->thread;
+	struct exchange *exchange = slab_alloc(&thread->exchanges);
+	size_t len;
+
+	if (!exchange)
+		return NULL;
+	exchange->connection = connection;
+	exchange->front = front;
+	exchange->started = thread->loop.now;
+	exchange->json = front_refusal_wants_json(head);
+	len = head->method_name.len < sizeof(exchange->method) ? head->method_name.len :
+								 sizeof(exchange->method) - 1;
+	memcpy(exchange->method, head->method_name.data, len);
+	exchange->upstream.operations = &upstream_operations;
+	exchange->upstream.to_head = head->method == HTTP_METHOD_HEAD;
+	exchange->upstream.idempotent = http_method_idempotent(head->method, head->method_name);
+	front_count(thread, requests);
+	front_count(thread, requests_open);
+	return exchange;
+}
+
+/* Methods that end at a proxy. */
+static bool check_method(struct exchange *exchange, const struct http_head *head)
+{
+	struct front_thread *thread = thread_of(exchange);
+
+	if (head->method == HTTP_METHOD_CONNECT) {
+		front_count(thread, refused_malformed);
+		refuse(exchange, 501, "no_tunnel", "CONNECT is not offered here");
+		return false;
+	}
+	if (head->method == HTTP_METHOD_TRACE) {
+		front_count(thread, refused_malformed);
+		refuse(exchange, 405, "no_trace", "TRACE is not passed on");
+		return false;
+	}
+	return true;
+}
+
+struct exchange *exchange_begin(struct front_connection *connection,
+				const struct exchange_front *front, struct http_head *head)
+{
+	struct front_thread *thread = connection->thread;
+	struct exchange *exchange = create(connection, front, head);
+	struct exchange_fields scratch;
+	struct http_text upgrade;
+	enum up_failure failure;
+	struct route route;
+
+	if (!exchange) {
+		front_connection_reset(connection);
+		return NULL;
+	}
+	if (!check_method(exchange, head) || !find_route(exchange, head, &route))
+		return NULL;
+	memcpy(exchange->container, route.container->id, IMAGE_ID_LEN);
+	exchange->port = route.port;
+	upgrade = exchange_fields_upgrade(head);
+	exchange->upstream.upgrade = upgrade.len > 0;
+	if (!exchange_fields_request(head, connection, route.host.instance, &scratch)) {
+		front_count(thread, refused_too_large);
+		refuse(exchange, 431, "too_many_fields", "the request has too many header fields");
+		return NULL;
+	}
+	failure = up_request_start(&thread->upstream, &exchange->upstream, route.container,
+				   &connection->client, route.port, head, upgrade);
+	if (failure != UP_OK) {
+		refuse_failure(exchange, failure);
+		return NULL;
+	}
+	return exchange;
+}
+
+void exchange_request_data(struct exchange *exchange, const char *data, size_t len)
+{
+	exchange->bytes_in += len;
+	up_request_data(&exchange->upstream, data, len);
+}
+
+void exchange_request_end(struct exchange *exchange, struct http_head *trailers)
+{
+	if (trailers)
+		exchange_fields_trailers(trailers);
+	up_request_end(&exchange->upstream, trailers);
+}
+
+void exchange_request_flush(struct exchange *exchange)
+{
+	up_request_flush(&exchange->upstream);
+}
+
+bool exchange_request_blocked(struct exchange *exchange)
+{
+	return up_request_blocked(&exchange->upstream);
+}
+
+void exchange_resume(struct exchange *exchange)
+{
+	up_request_resume(&exchange->upstream);
+}
+
+void exchange_abort(struct exchange *exchange)
+{
+	up_request_abort(&exchange->upstream);
+	finish(exchange, "client");
+}

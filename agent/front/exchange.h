@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request with its response, whatever protocol either side speaks.
+ *
+ *	decode -> exchange_begin(): route -> upstream -> both bodies -> finished
+ *	               |
+ *	               `-> refused: our own short answer
+ *
+ * The codec of the client's protocol calls exchange_*(), and is called through
+ * exchange_front. It owns the pointer until it is told end(), over(), reset() or
+ * calls exchange_abort(); after those the exchange is gone.
+ *
+ * Back-pressure: neither side is read while the other one's buffer has bytes to
+ * write, so an exchange holds at most one buffer per direction.
+ */
+#ifndef HOODY_FRONT_EXCHANGE_H
+#define HOODY_FRONT_EXCHANGE_H
+
+#include "front/connection.h"
+#include "lib/http.h"
+#include "upstream/request.h"
+
+/* What the codec does with a response. Heads and bytes are valid for the call. */
+struct exchange_front {
+	void (*interim)(struct exchange *exchange, struct http_head *head);
+	/* Status 101: what follows are opaque bytes, both ways. */
+	void (*head)(struct exchange *exchange, struct http_head *head);
+	void (*data)(struct exchange *exchange, const char *data, size_t len);
+	/* Complete; send it. The exchange is gone, except in a tunnel (half-close). */
+	void (*end)(struct exchange *exchange, struct http_head *trailers);
+	/* A tunnel is over on both sides. The exchange is gone. */
+	void (*over)(struct exchange *exchange);
+	/* Cannot be completed: make that visible to the client. The exchange is gone. */
+	void (*reset)(struct exchange *exchange);
+	void (*flush)(struct exchange *exchange);
+	/* True: bytes wait for the client, exchange_resume() will be called. */
+	bool (*blocked)(struct exchange *exchange);
+	/* exchange_request_blocked() has become false. */
+	void (*resume)(struct exchange *exchange);
+};
+
+struct exchange {
+	struct up_request		upstream;
+	struct front_connection		*connection;
+	const struct exchange_front	*front;
+	uint64_t			started;	/* loop time, milliseconds */
+	uint64_t			bytes_in, bytes_out;	/* of bodies */
+	unsigned int			status;		/* 0: no head was sent */
+	bool				json;		/* refusals in JSON */
+	bool				close;		/* the client may not go on on this connection */
+	bool				tunnel;
+	uint8_t				container[IMAGE_ID_LEN];	/* once routed */
+	uint16_t			port;
+	char				method[16];	/* for the log, cut */
+};
+
+/*
+ * exchange_begin(): a request whose head is @head. Returns the exchange, or NULL
+ * where it is already over (head, data, end were called).
+ */
+struct exchange *exchange_begin(struct front_connection *connection,
+				const struct exchange_front *front, struct http_head *head);
+
+/* Body bytes; in a tunnel any. Allowed while !exchange_request_blocked(). */
+void exchange_request_data(struct exchange *exchange, const char *data, size_t len);
+void exchange_request_end(struct exchange *exchange, struct http_head *trailers);
+void exchange_request_flush(struct exchange *exchange);
+bool exchange_request_blocked(struct exchange *exchange);
+/* The client takes more. */
+void exchange_resume(struct exchange *exchange);
+/* The client is gone, or its request turned out malformed. */
+void exchange_abort(struct exchange *exchange);
+
+/*
+ * front/fields.c: makes the client's @head what the app is to see. @scratch
+ * holds what is added and must live until the head is encoded. False where
+ * there is no room for the fields.
+ */
+struct exchange_fields {
+	char	instance[8], port[8];
+};
+bool exchange_fields_request(struct http_head *head, const struct front_connection *connection,
+			     unsigned int instance, struct exchange_fields *scratch);
+/* What the client offers to switch to, if that may be passed on; else empty. */
+struct http_text exchange_fields_upgrade(const struct http_head *head);
+/* Makes the app's @head what the client is to see. */
+void exchange_fields_response(struct http_head *head);
+/* Leaves the fields that a trailer section may carry. */
+void exchange_fields_trailers(struct http_head *trailers);
+
+#endif /* HOODY_FRONT_EXCHANGE_H */

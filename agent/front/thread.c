@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One thread of the worker, see thread.h.
+ */
+#include "front/thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "front/connection.h"
+#include "front/exchange.h"
+
+/* Fields that are added to a request on its way, and some air. */
+#define FIELDS_ADDED	16
+/* After the last word to a client that goes on sending. */
+#define LINGER_TIMEOUT	2000
+/* Between two tries to accept when descriptors ran out. */
+#define ACCEPT_PAUSE	500
+
+/* Loop durations and field limits follow the image; table sizes only grow. */
+static int apply_settings(struct front_thread *thread)
+{
+	const struct image_settings *settings = front_settings(thread);
+	uint32_t *durations = thread->loop.durations;
+	unsigned int fields = settings->header_fields_max + FIELDS_ADDED;
+	struct http_field *request, *response;
+
+	durations[LOOP_TIMER_HANDSHAKE] = settings->handshake_timeout;
+	durations[LOOP_TIMER_HEAD] = settings->head_timeout;
+	durations[LOOP_TIMER_KEEPALIVE] = settings->keepalive_timeout;
+	durations[LOOP_TIMER_BODY] = settings->body_timeout;
+	durations[LOOP_TIMER_LINGER] = LINGER_TIMEOUT;
+	durations[LOOP_TIMER_CONNECT] = settings->connect_timeout;
+	durations[LOOP_TIMER_RESPONSE] = settings->response_timeout;
+	durations[LOOP_TIMER_UPGRADE] = settings->upgrade_idle_timeout;
+	durations[LOOP_TIMER_UPSTREAM_IDLE] = settings->upstream_idle_timeout;
+	durations[LOOP_TIMER_ACCEPT] = ACCEPT_PAUSE;
+	if (fields > thread->fields_size) {
+		request = realloc(thread->request_head.fields, fields * sizeof(*request));
+		if (!request)
+			return -ENOMEM;
+		thread->request_head.fields = request;
+		response = realloc(thread->response_head.fields, fields * sizeof(*response));
+		if (!response)
+			return -ENOMEM;
+		thread->response_head.fields = response;
+		thread->fields_size = fields;
+	}
+	thread->request_head.fields_max = thread->response_head.fields_max = fields;
+	return 0;
+}
+
+/* The scratch buffers bound what one read takes. */
+static int make_scratch(struct front_thread *thread)
+{
+	thread->scratch_size = front_settings(thread)->buffer_bytes;
+	thread->scratch = malloc(thread->scratch_size);
+	thread->upstream_scratch = malloc(thread->scratch_size);
+	return thread->scratch && thread->upstream_scratch ? 0 : -ENOMEM;
+}
+
+static void set_image(struct front_thread *thread, struct image *image)
+{
+	struct image *old = thread->image;
+
+	thread->image = image_get(image);
+	apply_settings(thread);
+	/* Cuts what the new image takes away, before anybody is told that it holds. */
+	up_context_image(&thread->upstream, image);
+	image_put(old);
+}
+
+static void close_all(struct loop_timer *timer, enum loop_timer_class class)
+{
+	struct front_thread *thread = container_of(timer, struct front_thread, drain_timer);
+
+	while (!list_empty(&thread->open))
+		front_connection_close(list_first_entry(&thread->open, struct front_connection,
+							node));
+	thread->loop.stop = true;
+}
+
+static void start_drain(struct front_thread *thread, uint32_t deadline)
+{
+	struct front_connection *connection, *tmp;
+
+	thread->draining = true;
+	thread->upstream.draining = true;
+	front_listener_close(thread);
+	up_context_close_idle(&thread->upstream);
+	list_for_each_entry_safe(connection, tmp, &thread->open, node) {
+		/* One that has not finished its handshake has asked for nothing. */
+		if (connection->protocol)
+			connection->protocol->drain(connection);
+		else
+			front_connection_close(connection);
+	}
+	if (list_empty(&thread->open)) {
+		thread->loop.stop = true;
+		return;
+	}
+	/* 0 would mean "never" to the loop. */
+	thread->loop.durations[LOOP_TIMER_DRAIN] = deadline ? deadline : 1;
+	loop_timer_start(&thread->loop, &thread->drain_timer, LOOP_TIMER_DRAIN);
+}
+
+static void done(struct front_thread *thread)
+{
+	struct front_board *board = thread->board;
+
+	thread->command.type = FRONT_COMMAND_NONE;
+	if (!--board->pending)
+		pthread_cond_signal(&board->changed);
+}
+
+static void wake_ready(struct loop_source *source, uint32_t events)
+{
+	struct front_thread *thread = container_of(source, struct front_thread, wake);
+	struct front_command command;
+	uint64_t count;
+
+	if (read(source->fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	pthread_mutex_lock(&thread->board->lock);
+	command = thread->command;
+	pthread_mutex_unlock(&thread->board->lock);
+	switch (command.type) {
+	case FRONT_COMMAND_IMAGE:
+		set_image(thread, command.image);
+		break;
+	case FRONT_COMMAND_TLS:
+		front_tls_put(thread->tls);
+		thread->tls = front_tls_get(command.tls);
+		break;
+	case FRONT_COMMAND_DRAIN:
+		start_drain(thread, command.deadline);
+		break;
+	case FRONT_COMMAND_NONE:
+		return;
+	}
+	pthread_mutex_lock(&thread->board->lock);
+	done(thread);
+	pthread_mutex_unlock(&thread->board->lock);
+}
+
+void front_thread_command(struct front_thread *thread, const struct front_command *command)
+{
+	static const uint64_t one = 1;
+
+	if (thread->ended)
+		return;
+	thread->command = *command;
+	thread->board->pending++;
+	/* Cannot fail: the counter is far from full and read in between. */
+	if (write(thread->wake.fd, &one, sizeof(one)) != sizeof(one))
+		abort();
+}
+
+static void *thread_main(void *argument)
+{
+	static const uint64_t one = 1;
+	struct front_thread *thread = argument;
+	struct front_board *board = thread->board;
+
+	pthread_mutex_lock(&board->lock);
+	while (!board->started)
+		pthread_cond_wait(&board->changed, &board->lock);
+	pthread_mutex_unlock(&board->lock);
+
+	loop_run(&thread->loop);
+	close_all(&thread->drain_timer, LOOP_TIMER_DRAIN);
+	up_context_close_all(&thread->upstream);
+
+	pthread_mutex_lock(&board->lock);
+	thread->ended = true;
+	if (thread->command.type != FRONT_COMMAND_NONE)
+		done(thread);
+	board->running--;
+	pthread_mutex_unlock(&board->lock);
+	return write(board->ended_fd, &one, sizeof(one)) < 0 ? NULL : thread;
+}
+
+static int setup_loop(struct front_thread *thread)
+{
+	int err = loop_setup(&thread->loop);
+
+	if (err)
+		return err;
+	thread->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	thread->wake.ready = wake_ready;
+	if (thread->wake.fd < 0)
+		return -errno;
+	loop_timer_setup(&thread->accept_timer, front_listener_expired);
+	loop_timer_setup(&thread->drain_timer, close_all);
+	return loop_add(&thread->loop, &thread->wake, EPOLLIN | EPOLLET);
+}
+
+static int setup_listeners(struct front_thread *thread, const int *fds, const uint32_t *flags,
+			   unsigned int count)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < count; i++) {
+		struct front_listener *listener = &thread->listeners[i];
+
+		listener->source.fd = fds[i];
+		listener->thread = thread;
+		listener->tls = flags[i] & IPC_LISTENER_TLS;
+		thread->listeners_count = i + 1;
+		err = front_listener_start(listener);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void setup_upstream(struct front_thread *thread)
+{
+	struct up_context *upstream = &thread->upstream;
+
+	upstream->loop = &thread->loop;
+	upstream->buffers = &thread->buffers;
+	upstream->stats = &thread->stats;
+	upstream->image = thread->image;
+	upstream->scratch = thread->upstream_scratch;
+	upstream->scratch_size = thread->scratch_size;
+	upstream->head = &thread->response_head;
+	up_context_setup(upstream);
+}
+
+struct front_thread *front_thread_create(struct front_board *board, struct image *image,
+					 struct front_tls *tls, const int *fds,
+					 const uint32_t *flags, unsigned int count)
+{
+	struct front_thread *thread = calloc(1, sizeof(*thread));
+	int err = -ENOMEM;
+
+	if (!thread)
+		goto err;
+	thread->board = board;
+	thread->image = image_get(image);
+	thread->tls = front_tls_get(tls);
+	thread->loop.epoll = thread->wake.fd = -1;
+	list_setup(&thread->open);
+	buf_pool_setup(&thread->buffers);
+	slab_setup(&thread->connections, sizeof(struct front_connection));
+	slab_setup(&thread->exchanges, sizeof(struct exchange));
+	err = setup_loop(thread);
+	if (!err)
+		err = apply_settings(thread);
+	if (!err)
+		err = make_scratch(thread);
+	if (!err)
+		err = setup_listeners(thread, fds, flags, count);
+	if (err)
+		goto err_free;
+	setup_upstream(thread);
+	err = -pthread_create(&thread->pthread, NULL, thread_main, thread);
+	if (err)
+		goto err_free;
+	board->running++;
+	return thread;
+
+err_free:
+	thread->listeners_count = 0;	/* the descriptors stay the caller's */
+	thread->pthread = 0;
+	front_thread_destroy(thread);
+err:
+	errno = -err;
+	return NULL;
+}
+
+void front_thread_destroy(struct front_thread *thread)
+{
+	if (thread->pthread)
+		pthread_join(thread->pthread, NULL);
+	front_listener_close(thread);
+	if (thread->wake.fd >= 0)
+		close(thread->wake.fd);
+	if (thread->loop.epoll >= 0)
+		loop_clear(&thread->loop);
+	up_context_clear(&thread->upstream);
+	slab_clear(&thread->connections);
+	slab_clear(&thread->exchanges);
+	buf_pool_clear(&thread->buffers);
+	free(thread->scratch);
+	free(thread->upstream_scratch);
+	free(thread->request_head.fields);
+	free(thread->response_head.fields);
+	front_tls_put(thread->tls);
+	image_put(thread->image);
+	free(thread);
+}

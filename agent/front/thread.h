@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One thread of the worker: a loop and everything that its connections use.
+ * Threads share nothing; the image and the TLS context are immutable and
+ * counted. The main thread talks to it by one command at a time, and reads its
+ * counters.
+ */
+#ifndef HOODY_FRONT_THREAD_H
+#define HOODY_FRONT_THREAD_H
+
+#include <pthread.h>
+
+#include "front/tls.h"
+#include "lib/buf.h"
+#include "lib/http.h"
+#include "lib/image.h"
+#include "lib/ipc.h"
+#include "lib/loop.h"
+#include "lib/slab.h"
+#include "upstream/context.h"
+
+#define FRONT_LISTENERS_MAX	16
+
+enum front_command_type {
+	FRONT_COMMAND_NONE,
+	FRONT_COMMAND_IMAGE,
+	FRONT_COMMAND_TLS,
+	FRONT_COMMAND_DRAIN,
+};
+
+/* References stay the sender's; a thread takes its own. */
+struct front_command {
+	enum front_command_type	type;
+	struct image		*image;
+	struct front_tls	*tls;
+	uint32_t		deadline;	/* milliseconds, FRONT_COMMAND_DRAIN */
+};
+
+/* Between the main thread and its threads: one command is under way at a time. */
+struct front_board {
+	pthread_mutex_t	lock;
+	pthread_cond_t	changed;
+	unsigned int	pending;	/* threads that have not done it yet */
+	unsigned int	running;	/* threads that have not ended */
+	int		ended_fd;	/* eventfd: written when one ends */
+	bool		started;	/* threads wait for this before they serve */
+};
+
+struct front_thread;
+
+struct front_listener {
+	struct loop_source	source;
+	struct front_thread	*thread;
+	bool			tls;
+};
+
+struct front_thread {
+	struct loop		loop;
+	struct buf_pool		buffers;
+	struct ipc_stats	stats;		/* read by the main thread */
+	struct up_context	upstream;
+	struct image		*image;
+	struct front_tls	*tls;		/* NULL: no certificate */
+	struct slab		connections, exchanges;
+	struct list		open;		/* connections */
+	unsigned int		open_count;
+	char			*scratch, *upstream_scratch;
+	size_t			scratch_size;
+	struct http_head	request_head, response_head;
+	unsigned int		fields_size;	/* entries that both have room for */
+	struct front_listener	listeners[FRONT_LISTENERS_MAX];
+	unsigned int		listeners_count;
+	struct loop_timer	accept_timer, drain_timer;
+	bool			accept_paused, draining;
+
+	struct front_board	*board;
+	struct front_command	command;	/* under board->lock */
+	struct loop_source	wake;		/* eventfd */
+	pthread_t		pthread;
+	bool			ended;		/* under board->lock */
+};
+
+#define front_count(thread, name)                                                                  \
+	__atomic_store_n(&(thread)->stats.name, (thread)->stats.name + 1, __ATOMIC_RELAXED)
+#define front_uncount(thread, name)                                                                \
+	__atomic_store_n(&(thread)->stats.name, (thread)->stats.name - 1, __ATOMIC_RELAXED)
+#define front_count_add(thread, name, n)                                                           \
+	__atomic_store_n(&(thread)->stats.name, (thread)->stats.name + (n), __ATOMIC_RELAXED)
+
+static inline const struct image_settings *front_settings(const struct front_thread *thread)
+{
+	return &image_header(thread->image)->settings;
+}
+
+/*
+ * front_thread_create(): a thread that listens on @fds (its own from then on)
+ * once the board says started. NULL with errno set.
+ */
+struct front_thread *front_thread_create(struct front_board *board, struct image *image,
+					 struct front_tls *tls, const int *fds,
+					 const uint32_t *flags, unsigned int count);
+/* Joins an ended thread and frees it. */
+void front_thread_destroy(struct front_thread *thread);
+
+/* Leaves @command for the thread; board->lock is held. */
+void front_thread_command(struct front_thread *thread, const struct front_command *command);
+
+#endif /* HOODY_FRONT_THREAD_H */

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS towards clients, see tls.h.
+ */
+#include "front/tls.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "front/connection.h"
+
+struct front_tls {
+	unsigned int	users;
+	SSL_CTX		*context;
+	BIO_METHOD	*bio;
+};
+
+/* ---- the BIO ---- */
+
+static int bio_read(BIO *bio, char *bytes, int len)
+{
+	struct front_connection *connection = BIO_get_data(bio);
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	if (!connection->socket_readable) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	n = recv(connection->source.fd, bytes, len, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		connection->socket_readable = errno == EINTR;
+		BIO_set_retry_read(bio);
+	} else if (n > 0 && n < len && !connection->hangup) {
+		/* A short read has emptied the socket. */
+		connection->socket_readable = false;
+	}
+	return n;
+}
+
+static int bio_write(BIO *bio, const char *bytes, int len)
+{
+	struct front_connection *connection = BIO_get_data(bio);
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	n = send(connection->source.fd, bytes, len, MSG_NOSIGNAL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		connection->writable = errno == EINTR;
+		BIO_set_retry_write(bio);
+	}
+	return n;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *argument)
+{
+	return command == BIO_CTRL_FLUSH;
+}
+
+static int bio_create(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+static BIO_METHOD *bio_method(void)
+{
+	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "hoody");
+
+	if (method) {
+		BIO_meth_set_read(method, bio_read);
+		BIO_meth_set_write(method, bio_write);
+		BIO_meth_set_ctrl(method, bio_control);
+		BIO_meth_set_create(method, bio_create);
+	}
+	return method;
+}
+
+/* ---- the context ---- */
+
+/* Our preference among what the client offers; nothing in common ends it (RFC 7301 3.2). */
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+		       const unsigned char *in, unsigned int in_len, void *argument)
+{
+	const struct front_protocol *protocol;
+	unsigned int i, at;
+
+	for (i = 0; (protocol = front_protocol_at(i)); i++) {
+		size_t len = strlen(protocol->alpn);
+
+		for (at = 0; at < in_len; at += in[at] + 1) {
+			if (in[at] == len && at + len < in_len &&
+			    !memcmp(in + at + 1, protocol->alpn, len)) {
+				*out = in + at + 1;
+				*out_len = len;
+				return SSL_TLSEXT_ERR_OK;
+			}
+		}
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+int front_tls_tickets_setup(struct front_tls_tickets *tickets)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	long len = context ? SSL_CTX_get_tlsext_ticket_keys(context, NULL, 0) : -1;
+
+	SSL_CTX_free(context);
+	if (len <= 0 || (size_t)len > sizeof(tickets->keys))
+		return -EPROTO;
+	tickets->len = len;
+	return RAND_bytes(tickets->keys, len) == 1 ? 0 : -EIO;
+}
+
+/* No prompt: a key with a passphrase is refused. */
+static int no_passphrase(char *buffer, int size, int writing, void *argument)
+{
+	return -1;
+}
+
+static const char *load_chain(SSL_CTX *context, const char *pem, int len)
+{
+	BIO *bio = BIO_new_mem_buf(pem, len);
+	const char *fault = "no certificate in the PEM text";
+	X509 *certificate = NULL;
+	bool leaf = true;
+
+	if (!bio)
+		return "no memory";
+	while ((certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL))) {
+		if (leaf ? !SSL_CTX_use_certificate(context, certificate) :
+			   !SSL_CTX_add1_chain_cert(context, certificate)) {
+			fault = "the certificate cannot be used for TLS";
+			X509_free(certificate);
+			goto out;
+		}
+		leaf = false;
+		X509_free(certificate);
+		fault = NULL;
+	}
+out:
+	BIO_free(bio);
+	return fault;
+}
+
+static const char *load_key(SSL_CTX *context, const char *pem, int len)
+{
+	BIO *bio = BIO_new_mem_buf(pem, len);
+	const char *fault = NULL;
+	EVP_PKEY *key;
+
+	if (!bio)
+		return "no memory";
+	key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	if (!key)
+		fault = "no private key, or one with a passphrase, in the PEM text";
+	else if (!SSL_CTX_use_PrivateKey(context, key) || !SSL_CTX_check_private_key(context))
+		fault = "the private key does not belong to the certificate";
+	EVP_PKEY_free(key);
+	BIO_free(bio);
+	return fault;
+}
+
+static void configure(SSL_CTX *context, const struct front_tls_tickets *tickets)
+{
+	static const unsigned char session_context[] = "hoody";
+
+	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+			    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+			    /* HTTP says itself where it ends. */
+			    SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
+			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	/* One read for a record's head and body. */
+	SSL_CTX_set_read_ahead(context, 1);
+	/* Sessions live in tickets only: no cache, no lock between threads. */
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context) - 1);
+	SSL_CTX_set_num_tickets(context, 1);
+	SSL_CTX_set_tlsext_ticket_keys(context, (void *)tickets->keys, tickets->len);
+	SSL_CTX_set_alpn_select_cb(context, select_alpn, NULL);
+}
+
+struct front_tls *front_tls_create(const char *pem, size_t len,
+				   const struct front_tls_tickets *tickets, const char **fault)
+{
+	struct front_tls *tls = calloc(1, sizeof(*tls));
+
+	*fault = "no memory";
+	if (!tls)
+		return NULL;
+	tls->users = 1;
+	tls->bio = bio_method();
+	tls->context = SSL_CTX_new(TLS_server_method());
+	if (!tls->bio || !tls->context)
+		goto err;
+	*fault = len > INT_MAX ? "the PEM text is too long" : load_chain(tls->context, pem, len);
+	if (!*fault)
+		*fault = load_key(tls->context, pem, len);
+	if (*fault)
+		goto err;
+	configure(tls->context, tickets);
+	ERR_clear_error();
+	return tls;
+
+err:
+	ERR_clear_error();
+	front_tls_put(tls);
+	return NULL;
+}
+
+struct front_tls *front_tls_get(struct front_tls *tls)
+{
+	if (tls)
+		__atomic_add_fetch(&tls->users, 1, __ATOMIC_RELAXED);
+	return tls;
+}
+
+void front_tls_put(struct front_tls *tls)
+{
+	if (!tls || __atomic_sub_fetch(&tls->users, 1, __ATOMIC_ACQ_REL))
+		return;
+	SSL_CTX_free(tls->context);
+	BIO_meth_free(tls->bio);
+	free(tls);
+}
+
+/* ---- one connection ---- */
+
+int front_tls_attach(struct front_tls *tls, struct front_connection *connection)
+{
+	SSL *ssl = SSL_new(tls->context);
+	BIO *bio = BIO_new(tls->bio);
+
+	if (!ssl || !bio) {
+		SSL_free(ssl);
+		BIO_free(bio);
+		return -ENOMEM;
+	}
+	BIO_set_data(bio, connection);
+	SSL_set_bio(ssl, bio, bio);
+	SSL_set_accept_state(ssl);
+	connection->ssl = ssl;
+	connection->tls = front_tls_get(tls);
+	return 0;
+}
+
+/* What a failed call means: -EAGAIN, 0 for the end, -ECONNRESET. */
+static ssize_t failure(struct front_connection *connection, int result)
+{
+	switch (SSL_get_error(connection->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	default:
+		ERR_clear_error();
+		return -ECONNRESET;
+	}
+}
+
+int front_tls_handshake(struct front_connection *connection)
+{
+	int result;
+
+	ERR_clear_error();
+	result = SSL_do_handshake(connection->ssl);
+	if (result == 1)
+		return 1;
+	return failure(connection, result) == -EAGAIN ? 0 : -EPROTO;
+}
+
+ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t len)
+{
+	size_t total = 0;
+	ssize_t error;
+	int n;
+
+	ERR_clear_error();
+	/* Until OpenSSL wants more from the socket: nothing else will announce it. */
+	while (total < len) {
+		n = SSL_read(connection->ssl, (char *)bytes + total,
+			     len - total > INT_MAX ? INT_MAX : (int)(len - total));
+		if (n > 0) {
+			total += n;
+			continue;
+		}
+		error = failure(connection, n);
+		if (error == -EAGAIN)
+			connection->readable = connection->socket_readable;
+		/* An end or an error behind data shows again next time. */
+		return total ? (ssize_t)total : error;
+	}
+	return total;
+}
+
+ssize_t front_tls_write(struct front_connection *connection, const void *bytes, size_t len)
+{
+	int n;
+
+	ERR_clear_error();
+	n = SSL_write(connection->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
+	if (n > 0)
+		return n;
+	n = failure(connection, n);
+	return n ? n : -ECONNRESET;
+}
+
+void front_tls_shutdown(struct front_connection *connection)
+{
+	ERR_clear_error();
+	if (SSL_is_init_finished(connection->ssl))
+		SSL_shutdown(connection->ssl);
+	ERR_clear_error();
+}
+
+void front_tls_detach(struct front_connection *connection)
+{
+	SSL_free(connection->ssl);
+	connection->ssl = NULL;
+	front_tls_put(connection->tls);
+	connection->tls = NULL;
+}

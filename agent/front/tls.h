@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS 1.2 and 1.3 towards clients, by OpenSSL on a BIO that knows what epoll
+ * said: it makes no system call whose answer is known to be EAGAIN.
+ *
+ * A front_tls is a certificate with its settings, shared by all threads and
+ * counted; connections keep the one that they began with.
+ */
+#ifndef HOODY_FRONT_TLS_H
+#define HOODY_FRONT_TLS_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct front_connection;
+struct front_tls;
+
+/* Keys of session tickets, made once, so that tickets outlive a new certificate. */
+struct front_tls_tickets {
+	unsigned char	keys[128];
+	size_t		len;
+};
+
+int front_tls_tickets_setup(struct front_tls_tickets *tickets);
+
+/*
+ * front_tls_create(): from PEM text, the leaf first, then its chain, and the
+ * key anywhere. NULL with *fault set to what is wrong.
+ */
+struct front_tls *front_tls_create(const char *pem, size_t len,
+				   const struct front_tls_tickets *tickets, const char **fault);
+struct front_tls *front_tls_get(struct front_tls *tls);
+void front_tls_put(struct front_tls *tls);
+
+/* For one connection. 0 or -ENOMEM. */
+int front_tls_attach(struct front_tls *tls, struct front_connection *connection);
+/* 1 finished, 0 not yet, -EPROTO failed. */
+int front_tls_handshake(struct front_connection *connection);
+/* As recv(2) and send(2), with -EAGAIN, and other errors as -ECONNRESET. */
+ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t len);
+ssize_t front_tls_write(struct front_connection *connection, const void *bytes, size_t len);
+/* Sends close_notify. */
+void front_tls_shutdown(struct front_connection *connection);
+void front_tls_detach(struct front_connection *connection);
+
+#endif /* HOODY_FRONT_TLS_H */
