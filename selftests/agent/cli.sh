@@ -110,7 +110,7 @@ ports:       web=80, db=5"
 test_errors() {
 	status_is cli_refusal_is_1 1 "$hoody" containers register --id $A --project eeeeeeeeeeeeeeeeeeeeeeee
 	tap_is cli_refusal_has_message_field_and_code "$err" \
-		'hoody: refused: the container belongs to another project [field project] (conflict, 409)'
+		'hoody: refused: project: the container belongs to another project (conflict, 409)'
 	tap_is cli_refusal_prints_no_data "$out" ''
 	status_is cli_json_refusal_is_1 1 "$hoody" --json containers show $B
 	tap_is cli_json_refusal_is_json "$(jq -r .error.code <<<"$err") [$out]" 'not_found []'
@@ -123,7 +123,7 @@ test_errors() {
 	tap_like cli_huge_reply_is_named "$err" 'larger than 16 MiB'
 	status_is cli_escapes_are_1 1 "$hoody" containers show "$(odd 4)"
 	tap_is cli_escapes_are_shown_not_obeyed "$err" \
-		'hoody: refused: text \x1b]0;title\x07 end [field na\x0ame] (bad\x1b[31m, 422)'
+		'hoody: refused: na\x0ame: text \x1b]0;title\x07 end (bad\x1b[31m, 422)'
 	status_is cli_success_without_data_is_1 1 "$hoody" containers show "$(odd 5)"
 	status_is cli_refusal_without_error_is_1 1 "$hoody" containers show "$(odd 6)"
 	status_is cli_minimal_container_is_shown 0 "$hoody" containers show "$(odd 7)"
@@ -142,7 +142,7 @@ test_status() {
 	tap_is cli_status "$("$hoody" status)" \
 'agent:        9.8.7
 serves:       *.node-us.containers.test
-listens on:   0.0.0.0:443, [::]:443
+listens on:   0.0.0.0:443, [::]:80 (plain)
 uptime:       1 d 2 h
 containers:   3 registered, 2 running, 1 deleted
 real ip:      unavailable: the module is not loaded: modprobe hoody

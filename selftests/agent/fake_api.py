@@ -53,7 +53,7 @@ STATUS = {
                "counters": {"connections_open": 1, "connections_accepted": 10, "requests": 100,
                             "refused_malformed": 3, "refused_deleted": 4, "upstream_failed": 1,
                             "upstream_timeout": 1, "upstream_connects": 5, "upstream_reused": 90}},
-    "listeners": ["0.0.0.0:443", "[::]:443"],
+    "listeners": [{"address": "0.0.0.0:443", "tls": True}, {"address": "[::]:80", "tls": False}],
 }
 
 

@@ -141,12 +141,11 @@ enum cli_status print_refusal(const struct cli *cli, const struct api_reply *rep
 	}
 	put_prefix(cli);
 	fputs("refused: ", stderr);
-	print_text(stderr, message ? message : "no message");
 	if (field) {
-		fputs(" [field ", stderr);
 		print_text(stderr, field);
-		fputc(']', stderr);
+		fputs(": ", stderr);
 	}
+	print_text(stderr, message ? message : "no message");
 	fputs(" (", stderr);
 	print_text(stderr, code ? code : "no code");
 	fprintf(stderr, ", %ld)\n", reply->status);

@@ -57,7 +57,6 @@ static void show_worker(const struct cli *cli, yyjson_val *worker)
 	print_field(cli, WIDTH, "worker", text, PRINT_PLAIN);
 }
 
-/* A listener is a text, or an object with an address. */
 static void show_listeners(const struct cli *cli, yyjson_val *listeners)
 {
 	yyjson_val *value;
@@ -66,11 +65,11 @@ static void show_listeners(const struct cli *cli, yyjson_val *listeners)
 
 	yyjson_arr_foreach(listeners, i, max, value)
 	{
-		const char *address = yyjson_get_str(value) ?: text_of(value, "address");
-
 		if (len < sizeof(text))
-			len += snprintf(text + len, sizeof(text) - len, "%s%s", len ? ", " : "",
-					address);
+			len += snprintf(text + len, sizeof(text) - len, "%s%s%s", len ? ", " : "",
+					text_of(value, "address"),
+					yyjson_is_false(yyjson_obj_get(value, "tls")) ? " (plain)"
+										      : "");
 	}
 	print_field(cli, WIDTH, "listens on", text[0] ? text : "-", PRINT_PLAIN);
 }
