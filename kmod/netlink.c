@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The generic netlink family. It turns messages into policies and back, and
- * knows nothing of what they are for; the uAPI header is its contract.
+ * The generic netlink family: its commands, dumps and events. message.c turns
+ * messages into policies and back; the uAPI header is the contract of both.
  *
  * Fail direction: what is not understood completely is refused and changes
  * nothing; every refusal names the attribute.
@@ -12,16 +12,9 @@
 #include <net/sock.h>
 
 #include "hoody.h"
+#include "message.h"
 
 static struct genl_family hoody_family;
-
-static int id_validate(const struct nlattr *attr, struct netlink_ext_ack *extack)
-{
-	if (memchr_inv(nla_data(attr), 0, HOODY_ID_LEN))
-		return 0;
-	NL_SET_ERR_MSG_ATTR(extack, attr, "id is all zero");
-	return -EINVAL;
-}
 
 static const struct nla_policy set_policy[HOODY_A_MAX + 1] = {
 	[HOODY_A_ID]		= NLA_POLICY_EXACT_LEN(HOODY_ID_LEN),
@@ -49,38 +42,6 @@ static const struct nla_policy agent_policy[HOODY_A_MAX + 1] = {
 
 static const struct nla_policy none_policy[HOODY_A_MAX + 1] = {};
 
-/* The attribute, or NULL with the acknowledgement saying that it is missing. */
-static struct nlattr *required(struct genl_info *info, enum hoody_attr attr)
-{
-	if (!info->attrs[attr]) {
-		NL_SET_ERR_ATTR_MISS(info->extack, NULL, attr);
-		NL_SET_ERR_MSG(info->extack, "a required attribute is missing");
-	}
-	return info->attrs[attr];
-}
-
-/* Attributes that are no lists stand once; netlink would take the last one. */
-static int repeats_validate(struct genl_info *info)
-{
-	const struct nlattr *attr;
-	u32 seen = 0;
-	int rest;
-
-	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest) {
-		int type = nla_type(attr);
-
-		if (type == HOODY_A_ADDR4 || type == HOODY_A_ADDR6)
-			continue;
-		if (seen & BIT(type)) {
-			NL_SET_ERR_MSG_ATTR(info->extack, attr, "attribute stands twice");
-			return -EINVAL;
-		}
-		seen |= BIT(type);
-	}
-	BUILD_BUG_ON(HOODY_A_MAX >= 32);
-	return 0;
-}
-
 /*
  * The registry that @net writes to, made where it is missing. NULL: no memory.
  * hoody_net.lock is held on return.
@@ -104,27 +65,6 @@ static struct hoody_registry *registry_lock(struct net *net)
 static void registry_unlock(struct hoody_registry *registry)
 {
 	mutex_unlock(&hoody_main_net(registry->net)->lock);
-}
-
-static int put_container(struct sk_buff *skb, const u8 *id, const struct hoody_policy *policy)
-{
-	unsigned int i;
-
-	if (nla_put(skb, HOODY_A_ID, HOODY_ID_LEN, id) ||
-	    nla_put(skb, HOODY_A_PROJECT, HOODY_ID_LEN, policy->project) ||
-	    nla_put_u64_64bit(skb, HOODY_A_GENERATION, policy->generation, HOODY_A_PAD) ||
-	    nla_put_u64_64bit(skb, HOODY_A_CGROUP, policy->cgroup, HOODY_A_PAD) ||
-	    nla_put_u32(skb, HOODY_A_FLAGS, policy->flags))
-		return -EMSGSIZE;
-	for (i = 0; i < policy->addrs_count; i++) {
-		bool v4 = policy->addrs[i].family == AF_INET;
-
-		if (nla_put(skb, v4 ? HOODY_A_ADDR4 : HOODY_A_ADDR6,
-			    v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr),
-			    &policy->addrs[i].ip))
-			return -EMSGSIZE;
-	}
-	return 0;
 }
 
 /* Tells the group "events". @policy is NULL for the agent's event. */
@@ -160,104 +100,6 @@ err_lost:
 	hoody_stat_inc(registry, HOODY_STAT_EVENTS_LOST);
 }
 
-static int parse_addr(struct genl_info *info, struct hoody_policy *policy,
-		      const struct nlattr *attr, bool v4)
-{
-	struct hoody_addr *addr = &policy->addrs[policy->addrs_count];
-	unsigned int i, same = 0;
-	bool own;
-
-	addr->family = v4 ? AF_INET : AF_INET6;
-	memcpy(&addr->ip, nla_data(attr), nla_len(attr));
-	for (i = 0; i < policy->addrs_count; i++)
-		same += policy->addrs[i].family == addr->family;
-	if (same == HOODY_MAX_ADDRS) {
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "more than 8 addresses of one family");
-		return -E2BIG;
-	}
-	if (hoody_policy_has_addr(policy, addr)) {
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "address stands twice");
-		return -EINVAL;
-	}
-	if (!hoody_realip_addr_usable(genl_info_net(info), addr, &own)) {
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "no address that a container can have");
-		return -EINVAL;
-	}
-	if (own) {
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "address is one of this host");
-		return -EADDRINUSE;
-	}
-	policy->addrs_count++;
-	return 0;
-}
-
-static int parse_addrs(struct genl_info *info, struct hoody_policy *policy)
-{
-	const struct nlattr *attr;
-	int err, rest;
-
-	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest) {
-		if (nla_type(attr) != HOODY_A_ADDR4 && nla_type(attr) != HOODY_A_ADDR6)
-			continue;
-		err = parse_addr(info, policy, attr, nla_type(attr) == HOODY_A_ADDR4);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* Checks that there is a cgroup with this id. */
-static int cgroup_validate(const struct nlattr *attr, struct netlink_ext_ack *extack)
-{
-	struct cgroup *cgroup = cgroup_get_from_id(nla_get_u64(attr));
-
-	if (IS_ERR(cgroup)) {
-		NL_SET_ERR_MSG_ATTR(extack, attr, "no cgroup (v2) has this id");
-		return -ENOENT;
-	}
-	cgroup_put(cgroup);
-	return 0;
-}
-
-static int parse_policy(struct genl_info *info, struct hoody_policy *policy)
-{
-	struct nlattr **attrs = info->attrs;
-	int err;
-
-	if (!required(info, HOODY_A_ID) || !required(info, HOODY_A_PROJECT) ||
-	    !required(info, HOODY_A_GENERATION))
-		return -EINVAL;
-	err = repeats_validate(info) ?:
-	      id_validate(attrs[HOODY_A_ID], info->extack) ?:
-	      id_validate(attrs[HOODY_A_PROJECT], info->extack);
-	if (err)
-		return err;
-	memcpy(policy->project, nla_data(attrs[HOODY_A_PROJECT]), HOODY_ID_LEN);
-	policy->generation = nla_get_u64(attrs[HOODY_A_GENERATION]);
-	if (attrs[HOODY_A_FLAGS])
-		policy->flags = nla_get_u32(attrs[HOODY_A_FLAGS]);
-	if (attrs[HOODY_A_CGROUP])
-		policy->cgroup = nla_get_u64(attrs[HOODY_A_CGROUP]);
-	if (policy->cgroup) {
-		err = cgroup_validate(attrs[HOODY_A_CGROUP], info->extack);
-		if (err)
-			return err;
-	}
-	return parse_addrs(info, policy);
-}
-
-/* Points the acknowledgement at the attribute that holds @addr. */
-static void blame_addr(struct genl_info *info, const struct hoody_addr *addr)
-{
-	const struct nlattr *attr;
-	int rest;
-
-	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest)
-		if (nla_type(attr) == (addr->family == AF_INET ? HOODY_A_ADDR4 : HOODY_A_ADDR6) &&
-		    !memcmp(nla_data(attr), &addr->ip, nla_len(attr)))
-			NL_SET_BAD_ATTR(info->extack, attr);
-}
-
 static int container_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct hoody_addr conflict = {};
@@ -270,7 +112,7 @@ static int container_set(struct sk_buff *skb, struct genl_info *info)
 	policy = kzalloc(sizeof(*policy), GFP_KERNEL_ACCOUNT);
 	if (!policy)
 		return -ENOMEM;
-	err = parse_policy(info, policy);
+	err = hoody_message_policy(info, policy);
 	if (err)
 		goto err_free;
 	id = nla_data(info->attrs[HOODY_A_ID]);
@@ -287,7 +129,7 @@ static int container_set(struct sk_buff *skb, struct genl_info *info)
 	if (!err)
 		return 0;
 	if (err == -EADDRINUSE)
-		blame_addr(info, &conflict);
+		hoody_message_blame(info, &conflict);
 	else if (err == -EBUSY)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_CGROUP]);
 	else if (err == -ESTALE)
@@ -307,10 +149,10 @@ static int container_del(struct sk_buff *skb, struct genl_info *info)
 	const u8 *id;
 	int err;
 
-	if (!required(info, HOODY_A_ID))
+	if (!hoody_message_required(info, HOODY_A_ID))
 		return -EINVAL;
-	err = repeats_validate(info) ?:
-	      id_validate(info->attrs[HOODY_A_ID], info->extack);
+	err = hoody_message_validate(info) ?:
+	      hoody_message_id_validate(info->attrs[HOODY_A_ID], info->extack);
 	if (err)
 		return err;
 	if (info->attrs[HOODY_A_GENERATION])
@@ -338,10 +180,10 @@ static int container_get(struct sk_buff *skb, struct genl_info *info)
 	void *header;
 	int err;
 
-	if (!required(info, HOODY_A_ID))
+	if (!hoody_message_required(info, HOODY_A_ID))
 		return -EINVAL;
-	err = repeats_validate(info) ?:
-	      id_validate(info->attrs[HOODY_A_ID], info->extack);
+	err = hoody_message_validate(info) ?:
+	      hoody_message_id_validate(info->attrs[HOODY_A_ID], info->extack);
 	if (err)
 		return err;
 	reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
@@ -357,7 +199,7 @@ static int container_get(struct sk_buff *skb, struct genl_info *info)
 						    nla_data(info->attrs[HOODY_A_ID])) : NULL;
 	err = -ENOENT;
 	if (container)
-		err = put_container(reply, container->id, rcu_dereference(container->policy));
+		err = hoody_message_put(reply, container->id, rcu_dereference(container->policy));
 	rcu_read_unlock();
 	if (err) {
 		if (err == -ENOENT)
@@ -390,7 +232,7 @@ static int container_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		if (!header)
 			break;
 		genl_dump_check_consistent(cb, header);
-		err = put_container(skb, container->id,
+		err = hoody_message_put(skb, container->id,
 				    rcu_dereference_protected(container->policy, true));
 		if (err) {
 			genlmsg_cancel(skb, header);
@@ -435,9 +277,9 @@ static int agent_set(struct sk_buff *skb, struct genl_info *info)
 	u64 id;
 	int err;
 
-	if (!required(info, HOODY_A_CGROUP))
+	if (!hoody_message_required(info, HOODY_A_CGROUP))
 		return -EINVAL;
-	err = repeats_validate(info);
+	err = hoody_message_validate(info);
 	if (err)
 		return err;
 	id = nla_get_u64(info->attrs[HOODY_A_CGROUP]);
@@ -547,23 +389,48 @@ static int stats_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
-#define WITH_POLICY(p)	.policy = (p), .maxattr = HOODY_A_MAX
+/* A client of another protocol may mean something else by the same message. */
+static int version_validate(const struct genlmsghdr *header, struct netlink_ext_ack *extack)
+{
+	if (header->version == HOODY_GENL_VERSION)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "protocol version %u is unknown: this module speaks %u",
+			   header->version, HOODY_GENL_VERSION);
+	return -EPROTONOSUPPORT;
+}
+
+static int do_start(const struct genl_split_ops *ops, struct sk_buff *skb, struct genl_info *info)
+{
+	return version_validate(info->genlhdr, info->extack);
+}
+
+static int dump_start(struct netlink_callback *cb)
+{
+	return version_validate(nlmsg_data(cb->nlh), cb->extack);
+}
+
+#define OP_DO(command, function, attrs)						\
+	{									\
+		.cmd = (command), .pre_doit = do_start, .doit = (function),	\
+		.policy = (attrs), .maxattr = HOODY_A_MAX,			\
+		.flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO,			\
+	}
+
+#define OP_DUMP(command, function, attrs)					\
+	{									\
+		.cmd = (command), .start = dump_start, .dumpit = (function),	\
+		.policy = (attrs), .maxattr = HOODY_A_MAX,			\
+		.flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP,			\
+	}
 
 static const struct genl_split_ops hoody_ops[] = {
-	{ .cmd = HOODY_CMD_CONTAINER_SET, .doit = container_set, WITH_POLICY(set_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
-	{ .cmd = HOODY_CMD_CONTAINER_DEL, .doit = container_del, WITH_POLICY(del_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
-	{ .cmd = HOODY_CMD_CONTAINER_GET, .doit = container_get, WITH_POLICY(get_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
-	{ .cmd = HOODY_CMD_CONTAINER_GET, .dumpit = container_dump, WITH_POLICY(none_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP },
-	{ .cmd = HOODY_CMD_AGENT_SET, .doit = agent_set, WITH_POLICY(agent_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
-	{ .cmd = HOODY_CMD_AGENT_GET, .doit = agent_get, WITH_POLICY(none_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DO },
-	{ .cmd = HOODY_CMD_STATS_GET, .dumpit = stats_dump, WITH_POLICY(none_policy),
-	  .flags = GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP },
+	OP_DO(HOODY_CMD_CONTAINER_SET, container_set, set_policy),
+	OP_DO(HOODY_CMD_CONTAINER_DEL, container_del, del_policy),
+	OP_DO(HOODY_CMD_CONTAINER_GET, container_get, get_policy),
+	OP_DUMP(HOODY_CMD_CONTAINER_GET, container_dump, none_policy),
+	OP_DO(HOODY_CMD_AGENT_SET, agent_set, agent_policy),
+	OP_DO(HOODY_CMD_AGENT_GET, agent_get, none_policy),
+	OP_DUMP(HOODY_CMD_STATS_GET, stats_dump, none_policy),
 };
 
 static const struct genl_multicast_group hoody_groups[] = {

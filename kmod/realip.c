@@ -145,7 +145,8 @@ bool hoody_realip_addr_usable(struct net *net, const struct hoody_addr *addr, bo
 
 		type = inet_addr_type(net, ip);
 		*own = type == RTN_LOCAL;
-		return type != RTN_BROADCAST && type != RTN_MULTICAST && !ipv4_is_zeronet(ip) &&
+		return type != RTN_BROADCAST && type != RTN_MULTICAST &&
+		       (ip & htonl(0xff000000)) &&	/* "this network", RFC 1122 3.2.1.3 */
 		       !ipv4_is_loopback(ip) && !ipv4_is_lbcast(ip) && !ipv4_is_multicast(ip) &&
 		       !ipv4_is_linklocal_169(ip);
 	}

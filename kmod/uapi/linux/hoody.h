@@ -17,7 +17,8 @@
  * Errors are negative errno values with an extended acknowledgement: a text,
  * and the offset of the attribute at fault where there is one
  * (NETLINK_EXT_ACK must be set on the socket to see them). Attributes that the
- * module does not know are refused, so that a policy is never half understood.
+ * module does not know are refused, so that a policy is never half understood,
+ * and so are messages of another protocol version (-EPROTONOSUPPORT).
  *
  * HOODY_CMD_CONTAINER_SET
  *	Registers a container or replaces what is registered under its id. The
