@@ -7,11 +7,13 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "front/worker.h"
+#include "lib/log.h"
 
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static void print_help(FILE *out)
 {
@@ -41,8 +43,12 @@ int main(int argc, char **argv)
 	int option;
 
 	/* Internal, and alone: control starts a worker so. */
-	if (argc == 2 && !strcmp(argv[1], "--worker"))
+	if (argc == 2 && !strcmp(argv[1], "--worker")) {
+		/* Executed through a link in /proc, it would be called "exe". */
+		prctl(PR_SET_NAME, "hoody-worker", 0, 0, 0);
+		log_init("worker", LOG_FORMAT_AUTO);
 		return worker_run();
+	}
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':

@@ -258,16 +258,18 @@ static int on_kernel_event(sd_event_source *source, int fd, uint32_t events, voi
 	return 0;
 }
 
-void control_real_ip_set_up(struct control *control)
+/*
+ * Before capabilities are given up: a directory in the root of the cgroups, mode
+ * 0555, can be made with CAP_DAC_OVERRIDE only.
+ */
+static void join_cgroup(struct control *control)
 {
 	const char *path = control->config->cgroup[0] ? control->config->cgroup : NULL;
 	char joined[PATH_MAX];
 	int ret;
 
-	if (!control->config->real_ip) {
-		log_info("real IP is switched off in the configuration");
+	if (!control->config->real_ip)
 		return;
-	}
 	ret = cgroup_join_agent(&control->cgroups, path, &control->agent_cgroup, joined);
 	if (ret) {
 		control->agent_cgroup = 0;
@@ -276,6 +278,14 @@ void control_real_ip_set_up(struct control *control)
 	} else {
 		log_info("agent's cgroup: path=%s id=%llu", joined,
 			 (unsigned long long)control->agent_cgroup);
+	}
+}
+
+void control_real_ip_set_up(struct control *control)
+{
+	if (!control->config->real_ip) {
+		log_info("real IP is switched off in the configuration");
+		return;
 	}
 	control->knl = knl_open();
 	if (!control->knl) {
@@ -294,7 +304,6 @@ void control_real_ip_clear(struct control *control)
 	kernel_sync_withdraw(control);
 	knl_close(control->knl);
 	control->knl = NULL;
-	control->agent_cgroup = 0;
 }
 
 static void tear_down(struct control *control)
@@ -332,6 +341,7 @@ int control_run(const char *path)
 		goto out;
 	}
 	cgroup_mount_setup(&control.cgroups);
+	join_cgroup(&control);
 	ret = spawn_restrict_control();
 	if (ret) {
 		log_error("capabilities cannot be given up: %s", strerror(-ret));

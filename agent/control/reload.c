@@ -52,8 +52,7 @@ static void swap(struct control *control, struct config *config, struct listen_s
 		 const struct spawn_identity *identity, int certificate)
 {
 	struct config *old = control->config;
-	/* A worker stays in the cgroup that it was started in. */
-	bool replace = config_needs_new_worker(old, config) || (config->real_ip && !old->real_ip);
+	bool replace = config_needs_new_worker(old, config);
 
 	control->config = config;
 	log_set_level(config->log_level);
@@ -82,6 +81,11 @@ void control_reload(struct control *control)
 		goto err_kept;
 	if (config_needs_restart(control->config, config, &what)) {
 		log_error("reload: [agent] %s has changed: that needs a restart of the agent", what);
+		goto err_free;
+	}
+	/* The agent's cgroup is made before it gives up the right to do so. */
+	if (config->real_ip && !control->agent_cgroup && !control->config->real_ip) {
+		log_error("reload: [agent] real_ip: switching it on needs a restart of the agent");
 		goto err_free;
 	}
 	if (control_identity(config, &identity, report_to_log, NULL))
