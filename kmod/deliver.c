@@ -82,9 +82,29 @@ static void route_here(struct sk_buff *skb, struct dst_entry *dst)
 	skb_dst_set_noref(skb, dst);
 }
 
+/*
+ * A TIME_WAIT entry of ours got a packet: what it answers may start its time
+ * anew, so the bucket has to live on with it. A SYN is no part of the old
+ * connection: the container opens one of its own, from its service's port to
+ * the client's. TCP would offer it to this host's listeners; it is the client's.
+ * Returns whether the packet is to be delivered; without, @sk is gone.
+ */
+static bool time_wait(struct hoody_registry *registry, struct sock *sk, bool syn)
+{
+	struct hoody_live *live;
+
+	if (syn) {
+		inet_twsk_deschedule_put(inet_twsk(sk));
+		return false;
+	}
+	live = hoody_live_of(registry, sk);
+	WRITE_ONCE(live->until, hoody_live_until());
+	return true;
+}
+
 /* Consumes the reference to @sk. */
 static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
-		    struct dst_entry *dst)
+		    bool syn, struct dst_entry *dst)
 {
 	if (!is_ours(sk)) {
 		sock_gen_put(sk);
@@ -95,6 +115,8 @@ static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct
 		sock_gen_put(sk);
 		return;
 	}
+	if (unlikely(!sk_fullsock(sk)) && !time_wait(registry, sk, syn))
+		return;
 	skb->sk = sk;
 	skb->destructor = sock_edemux;
 	route_here(skb, dst);
@@ -103,19 +125,19 @@ static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct
 static noinline unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	__be16 buffer[2];
-	const __be16 *ports;
+	struct tcphdr buffer;
+	const struct tcphdr *tcp;
 	struct sock *sk;
 
 	if (skb->sk || ip_is_fragment(iph))
 		return NF_ACCEPT;
-	ports = skb_header_pointer(skb, iph->ihl * 4, sizeof(buffer), buffer);
-	if (!ports)
+	tcp = skb_header_pointer(skb, iph->ihl * 4, sizeof(buffer), &buffer);
+	if (!tcp)
 		return NF_ACCEPT;
-	sk = hoody_lookup4(registry->net, iph->saddr, ports[0], iph->daddr, ports[1],
+	sk = hoody_lookup4(registry->net, iph->saddr, tcp->source, iph->daddr, tcp->dest,
 			   skb->dev->ifindex);
 	if (sk)
-		deliver(registry, skb, sk, local4(registry));
+		deliver(registry, skb, sk, tcp->syn, local4(registry));
 	return NF_ACCEPT;
 }
 
@@ -196,19 +218,19 @@ static int upper6(const struct sk_buff *skb, int offset, u8 *nexthdr)
 static noinline unsigned int tcp6(struct hoody_registry *registry, struct sk_buff *skb, int offset)
 {
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	__be16 buffer[2];
-	const __be16 *ports;
+	struct tcphdr buffer;
+	const struct tcphdr *tcp;
 	struct sock *sk;
 
 	if (skb->sk)
 		return NF_ACCEPT;
-	ports = skb_header_pointer(skb, offset, sizeof(buffer), buffer);
-	if (!ports)
+	tcp = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	if (!tcp)
 		return NF_ACCEPT;
-	sk = hoody_lookup6(registry->net, &ip6h->saddr, ports[0], &ip6h->daddr, ports[1],
+	sk = hoody_lookup6(registry->net, &ip6h->saddr, tcp->source, &ip6h->daddr, tcp->dest,
 			   skb->dev->ifindex);
 	if (sk)
-		deliver(registry, skb, sk, local6(registry));
+		deliver(registry, skb, sk, tcp->syn, local6(registry));
 	return NF_ACCEPT;
 }
 

@@ -49,10 +49,15 @@ static inline void hoody_live_add(struct hoody_registry *registry, struct hoody_
 	smp_mb__after_atomic();
 }
 
+/* TIME_WAIT from now on, and one tick: what the container repeats is still ours. */
+static inline unsigned long hoody_live_until(void)
+{
+	return jiffies + TCP_TIMEWAIT_LEN + 1;
+}
+
 static inline void hoody_live_remove(struct hoody_registry *registry, struct hoody_live *live)
 {
-	/* TIME_WAIT and one tick: what the container repeats is still ours. */
-	WRITE_ONCE(live->until, jiffies + TCP_TIMEWAIT_LEN + 1);
+	WRITE_ONCE(live->until, hoody_live_until());
 	smp_mb__before_atomic();
 	atomic_dec(&live->open);
 	atomic_dec(&registry->open);

@@ -107,6 +107,7 @@ static int realip_setsockopt(struct sock *sk, int level, int optname, sockptr_t 
 		case IPV6_RTHDR:
 		case IPV6_2292PKTOPTIONS:
 		case IPV6_PKTINFO:
+		case IPV6_ADDRFORM:	/* would take our operations away, uncounted */
 			return -EPERM;
 		}
 	}
