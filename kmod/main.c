@@ -48,6 +48,11 @@ static void __net_exit hoody_net_exit(struct net *net)
 		hoody_container_registry_free(registry);
 }
 
+/*
+ * Registered as operations of a device, not of a subsystem: the registry's
+ * routes hold the loopback device, and a namespace that goes waits for that
+ * device after the exits of devices and before those of subsystems.
+ */
 static struct pernet_operations hoody_net_ops = {
 	.init		= hoody_net_init,
 	.pre_exit	= hoody_net_pre_exit,
@@ -60,7 +65,7 @@ static int __init hoody_init(void)
 {
 	int err;
 
-	err = register_pernet_subsys(&hoody_net_ops);
+	err = register_pernet_device(&hoody_net_ops);
 	if (err)
 		return err;
 	err = hoody_realip_init();
@@ -74,7 +79,7 @@ static int __init hoody_init(void)
 err_realip:
 	hoody_realip_exit();
 err_pernet:
-	unregister_pernet_subsys(&hoody_net_ops);
+	unregister_pernet_device(&hoody_net_ops);
 	return err;
 }
 
@@ -82,7 +87,7 @@ static void __exit hoody_exit(void)
 {
 	hoody_netlink_exit();
 	hoody_realip_exit();
-	unregister_pernet_subsys(&hoody_net_ops);
+	unregister_pernet_device(&hoody_net_ops);
 	/* Objects whose freeing was left to RCU, and callers still returning. */
 	rcu_barrier();
 }
