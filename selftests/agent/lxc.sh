@@ -101,10 +101,11 @@ test_real_agent_errors() {
 		"^hoody: refused: addresses\[0\]: belongs to container $B \(address_in_use, 409\)"
 	hoody containers register --id $D --project $PROJECT >/dev/null
 	tap_like cli_start_without_address_is_refused "$(hoody containers start $D 2>&1)" '^hoody: refused: addresses: .*\(.*, 422\)'
+	tap_like cli_version_knows_that_the_module_is_off "$(hoody version)" 'module: +not in use'
 	tap_like cli_version_knows_the_agent "$(hoody version)" "agent: +$(cat "$TOP/kmod/VERSION")"
 }
 
-tap_plan 32
+tap_plan 33
 rm -rf /run/hoody/lxc
 system_client_net $CLIENT4 $CLIENT6
 system_bridge

@@ -31,6 +31,12 @@ test_manual_of_the_command_line() {
 		"$(sort -u <<<"${all%$'\n'}")"
 }
 
+test_manual_of_the_agent() {
+	tap_is manual_and_help_of_the_agent_have_the_same_options \
+		"$(sed -n 's/^\.It Fl -\([a-z-]*\).*/\1/p' "$docs/hoody-agent.8" | sort)" \
+		"$("$HOODY_BUILD/bin/hoody-agent" --help | sed -n 's/^  --\([a-z-]*\).*/\1/p' | sort)"
+}
+
 # section key default, as the agent's table has them; "NULL" for none.
 keys_of_the_agent() {
 	sed -n 's/^\t{ "\([a-z]*\)", "\([a-z_]*\)", set_[a-z]*, \(NULL\|"[^"]*"\),.*/\1 \2 \3/p' "$TOP/agent/control/config_keys.c"
@@ -107,8 +113,9 @@ test_examples() {
 	tap_run example_nft_is_valid nft -c -f "$docs/examples/bridge.nft"
 }
 
-tap_plan $(($(commands_of_help | wc -l) + 32))
+tap_plan $(($(commands_of_help | wc -l) + 33))
 test_manual_of_the_command_line
+test_manual_of_the_agent
 test_configuration
 test_manuals
 test_install

@@ -121,6 +121,8 @@ static int set_address(struct api *api, char fault[API_FAULT_MAX])
 static int set_options(struct api *api, const char *ca_file)
 {
 	CURL *curl = api->curl;
+	const char *protocol = api->socket ? "http" : "https";
+	const long oldest = CURL_SSLVERSION_TLSv1_2;
 	CURLcode code = CURLE_OK;
 
 	code = code ?: curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, api->error);
@@ -131,16 +133,12 @@ static int set_options(struct api *api, const char *ca_file)
 	code = code ?: curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)API_CONNECT_MS);
 	code = code ?: curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)API_REPLY_MS);
 	code = code ?: curl_easy_setopt(curl, CURLOPT_USERAGENT, "hoody/" HOODY_VERSION);
-	code = code
-		       ?: curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR,
-					   api->socket ? "http" : "https");
+	code = code ?: curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocol);
 	if (api->socket) {
 		code = code ?: curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, api->socket);
 		code = code ?: curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	} else {
-		code = code
-			       ?: curl_easy_setopt(curl, CURLOPT_SSLVERSION,
-						   (long)CURL_SSLVERSION_TLSv1_2);
+		code = code ?: curl_easy_setopt(curl, CURLOPT_SSLVERSION, oldest);
 		if (ca_file) {
 			/* These and no others: without the system's directory too. */
 			code = code ?: curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);

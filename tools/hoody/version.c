@@ -4,6 +4,8 @@
  * the agent answers. That it does not answer is said, and is no failure: the
  * question was for versions.
  */
+#include <string.h>
+
 #include "api.h"
 #include "print.h"
 
@@ -18,7 +20,7 @@ static void add_or_null(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *k
 
 static enum cli_status run_version(struct cli *cli, const struct cli_args *args)
 {
-	const char *agent, *module;
+	const char *agent, *module, *state, *no_module;
 	struct api_reply reply = {};
 	struct api *api = cli_api(cli);
 	enum cli_status status = CLI_DONE;
@@ -33,6 +35,9 @@ static enum cli_status run_version(struct cli *cli, const struct cli_args *args)
 	agent = yyjson_get_str(yyjson_obj_get(reply.data, "version"));
 	module = yyjson_get_str(
 		yyjson_obj_get(yyjson_obj_get(reply.data, "real_ip"), "module_version"));
+	/* Switched off, it is not looked for. */
+	state = yyjson_get_str(yyjson_obj_get(yyjson_obj_get(reply.data, "real_ip"), "state"));
+	no_module = state && !strcmp(state, "off") ? "not in use (real_ip = off)" : "not loaded";
 	if (cli->json) {
 		doc = yyjson_mut_doc_new(NULL);
 		root = yyjson_mut_obj(doc);
@@ -48,7 +53,7 @@ static enum cli_status run_version(struct cli *cli, const struct cli_args *args)
 		print_field(cli, 8, "agent", answered && agent ? agent : "not reachable",
 			    answered && agent ? PRINT_PLAIN : PRINT_YELLOW);
 		if (answered)
-			print_field(cli, 8, "module", module ? module : "not loaded",
+			print_field(cli, 8, "module", module ? module : no_module,
 				    module ? PRINT_PLAIN : PRINT_YELLOW);
 		else if (!reply.error)
 			print_error(cli, CLI_DONE, "%s", reply.fault);
