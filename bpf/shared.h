@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Layouts that the firewall programs share with the agent: the policy image,
+ * flow records, counters and drop events. Included by both, with <linux/types.h>
+ * types only, so that there is one description of every byte.
+ *
+ * FW_LAYOUT stands in the names of pinned maps: whoever changes a layout raises
+ * it, and an old program never reads a new map.
+ *
+ * The policy image of a container is an array of lines of 64 bytes, addressed by
+ * the index of a 32-bit word (16 words a line). Host byte order throughout.
+ *
+ *	word 0		struct fw_header, FW_HEADER_LINES lines
+ *	...		for each section (direction and family) its boundaries: the
+ *			address space cut where the answer changes, in ascending order
+ *			v4: pairs { first address, node }
+ *			v6: keys of 4 words, most significant first, then the nodes
+ *	...		nodes: what the rules say about one piece of address space
+ *	...		port tables: words { first port, action, rule }, ascending
+ *	...		counters: struct fw_counter, one for each rule
+ *
+ * An image is written by user space before a program can see it, and replaced as
+ * a whole; only counters change afterwards.
+ */
+#ifndef HOODY_BPF_SHARED_H
+#define HOODY_BPF_SHARED_H
+
+#include <linux/types.h>
+
+#define FW_LAYOUT		1
+
+#define FW_LINE_WORDS		16
+#define FW_LINE_SIZE		64
+#define FW_HEADER_LINES		4
+#define FW_ADDRESSES_MAX	8	/* of one family, as in the registry */
+
+/* A rule's number has 14 bits in a port table. */
+#define FW_RULES_MAX		16384
+/* Prefixes of one section after selectors were resolved; 2n+1 boundaries. */
+#define FW_PREFIXES_MAX		65536
+#define FW_BOUNDARIES_MAX	(2 * FW_PREFIXES_MAX + 1)
+/* Steps of a binary search that is sure to end: 2^18 > FW_BOUNDARIES_MAX. */
+#define FW_SEARCH_STEPS		18
+/* Nodes that one decision visits: the compiler merges where nesting is deeper. */
+#define FW_HOPS_MAX		8
+/* Lines of one image: 16 MiB. */
+#define FW_LINES_MAX		(1 << 18)
+
+/* Containers of one host; slot 0 counts what belongs to none. */
+#define FW_SLOTS_MAX		4096
+
+enum fw_direction {
+	FW_EGRESS,	/* from the container: the host end's ingress hook */
+	FW_INGRESS,	/* to the container: the host end's egress hook */
+	FW_DIRECTIONS,
+};
+
+enum fw_family {
+	FW_V4,
+	FW_V6,
+	FW_FAMILIES,
+};
+
+enum fw_action {
+	FW_NONE,	/* no rule says anything: the default decides */
+	FW_ALLOW,
+	FW_DENY,
+};
+
+enum fw_flags {
+	/* The default is to pass: no policy is in force in that direction. */
+	FW_EGRESS_OPEN		= 1 << 0,
+	FW_INGRESS_OPEN		= 1 << 1,
+	/* @mac is known. Otherwise the first frame's sender is held to. */
+	FW_MAC_KNOWN		= 1 << 2,
+};
+
+/* Whose connection a flow is: each kind has a quota of its own. */
+enum fw_flow_class {
+	FW_FLOW_EGRESS,		/* opened by the container */
+	FW_FLOW_INGRESS,	/* opened from outside, allowed by a rule */
+	FW_FLOW_AGENT,		/* opened by the agent for a client */
+	FW_FLOW_CLASSES,
+};
+
+struct fw_section {
+	__u32	base;		/* word of the first boundary */
+	__u32	count;		/* boundaries; 0: no rule of this section */
+};
+
+struct fw_header {
+	/* line 0 */
+	__u64	generation;
+	__u32	slot;
+	__u32	flags;			/* enum fw_flags */
+	__u8	mac[6];
+	__u8	addresses4, addresses6;	/* how many */
+	__u32	quota[FW_FLOW_CLASSES];
+	__u32	rules;
+	__u32	counters;		/* word of the first counter */
+	__u32	pad[5];
+	/* line 1 */
+	struct fw_section sections[FW_DIRECTIONS][FW_FAMILIES];
+	__u32	address4[FW_ADDRESSES_MAX];	/* host order */
+	/* lines 2 and 3: as on the wire */
+	__u8	address6[FW_ADDRESSES_MAX][16];
+};
+
+/* 8 words, at a multiple of 8. */
+struct fw_node {
+	__u32	tcp, tcp_count;		/* word of the port table, its entries */
+	__u32	udp, udp_count;
+	__u32	icmp;			/* one entry; ICMP or ICMPv6 by the section */
+	__u32	other;			/* one entry: every other protocol */
+	__u32	link;			/* node of a wider prefix that has a say too; 0: none */
+	__u32	pad;
+};
+
+#define FW_ENTRY(port, action, rule)	((__u32)(port) << 16 | (__u32)(action) << 14 | (rule))
+#define FW_ENTRY_PORT(entry)		((entry) >> 16)
+#define FW_ENTRY_ACTION(entry)		((entry) >> 14 & 3)
+#define FW_ENTRY_RULE(entry)		((entry) & (FW_RULES_MAX - 1))
+
+struct fw_counter {
+	__u64	packets;
+	__u64	bytes;
+};
+
+/*
+ * Why a packet was dropped. The numbers are told to users and stay: new ones go
+ * to the end. Texts: agent/firewall/reason.c.
+ */
+enum fw_reason {
+	FW_PASSED,
+	FW_DROP_NO_POLICY,		/* the interface has no policy (yet) */
+	FW_DROP_MALFORMED,		/* shorter than its headers say */
+	FW_DROP_VLAN,			/* 802.1Q or 802.1ad tag */
+	FW_DROP_ETHERTYPE,		/* neither IPv4, IPv6 nor ARP */
+	FW_DROP_SOURCE_MAC,		/* not the container's MAC address */
+	FW_DROP_SOURCE_ADDRESS,		/* not one of the container's addresses */
+	FW_DROP_DESTINATION,		/* to the container's port, but not to it */
+	FW_DROP_ARP,			/* ARP that claims what is not the sender's */
+	FW_DROP_ND,			/* neighbour discovery that does */
+	FW_DROP_ROGUE_RA,		/* router advertisement or redirect */
+	FW_DROP_ROGUE_DHCP,		/* DHCP server in a container */
+	FW_DROP_IP_OPTIONS,
+	FW_DROP_EXTENSION_HEADER,
+	FW_DROP_FRAGMENT,		/* of no known datagram, or too small */
+	FW_DROP_TUNNEL,			/* IP in IP, GRE and the like */
+	FW_DROP_MULTICAST,		/* multicast or broadcast */
+	FW_DROP_ICMP_TYPE,		/* neither echo nor an error of a known flow */
+	FW_DROP_NO_FLOW,		/* belongs to no connection and opens none */
+	FW_DROP_NO_SOCKET,		/* the agent's end of the connection is gone */
+	FW_DROP_RULE,			/* a deny rule */
+	FW_DROP_DEFAULT,		/* no rule allows it */
+	FW_DROP_POLICY_CHANGED,		/* a flow that the new policy forbids */
+	FW_DROP_FLOW_QUOTA,		/* the container has too many flows */
+	FW_DROP_FLOW_TABLE,		/* the host's flow table is full */
+	FW_DROP_LAYOUT,			/* the image contradicts itself: a bug */
+	FW_REASONS,
+};
+#define FW_REASONS_MAX		32
+
+#define FW_NO_RULE		0xffffffffu
+
+/* What is asked of an image, see lib/decide.h. */
+struct fw_question {
+	__u32	direction;
+	__u32	family;
+	__u32	address[4];	/* the other side; host order words, v4: only the first */
+	__u32	protocol;	/* IPPROTO_* */
+	__u32	port;		/* destination port, host order; 0 where there is none */
+};
+
+struct fw_answer {
+	__u32	action;		/* enum fw_action */
+	__u32	rule;		/* FW_NO_RULE with FW_NONE */
+};
+
+/*
+ * A flow, seen from the container: local is the container's side. The same key
+ * for both directions. IPv4 addresses in the first four bytes, rest 0. For ICMP
+ * echo the local port is the identifier.
+ */
+struct fw_flow_key {
+	__u32	slot;
+	__u8	family;			/* enum fw_family */
+	__u8	protocol;
+	__be16	local_port;
+	__u8	local[16];
+	__u8	remote[16];
+	__be16	remote_port;
+	__u16	pad;
+};
+
+enum fw_flow_bits {
+	FW_SEEN_REPLY		= 1 << 0,
+	FW_SEEN_FIN_LOCAL	= 1 << 1,
+	FW_SEEN_FIN_REMOTE	= 1 << 2,
+	FW_SEEN_RST		= 1 << 3,
+};
+
+struct fw_config {
+	__u64	agent_cgroup;		/* 0: no agent */
+	__u32	agent_level;		/* depth of that cgroup below the root */
+	__u32	events_per_second;	/* of one container; 0: no events */
+};
+
+/* One for each slot, shared by all CPUs, changed by atomic adds. */
+struct fw_state {
+	__u64	flows[FW_FLOW_CLASSES];	/* open now */
+	__u64	passed[FW_DIRECTIONS];	/* packets */
+	__u64	drops[FW_REASONS_MAX];
+	__u64	events_limited;		/* not sent: more than events_per_second */
+	__u64	events_lost;		/* not sent: nobody empties the ring buffer */
+	__u64	events_second;		/* of the running count */
+	__u64	events_count;
+	__u64	learned_mac;		/* bit 48 set: what FW_MAC_KNOWN would hold */
+};
+
+/* A drop, as told through the ring buffer. 80 bytes. */
+struct fw_event {
+	__u64	time;			/* ns, CLOCK_MONOTONIC */
+	__u64	generation;
+	__u32	ifindex;
+	__u32	slot;
+	__u32	rule;			/* or FW_NO_RULE */
+	__u32	length;			/* of the frame */
+	__u8	reason;			/* enum fw_reason */
+	__u8	direction;
+	__u8	family;			/* 4, 6, or 0 where it is no IP packet */
+	__u8	protocol;
+	__be16	ethertype;
+	__be16	local_port;		/* or ICMP identifier */
+	__be16	remote_port;		/* or ICMP type and code */
+	__u16	pad[3];
+	__u8	local[16];
+	__u8	remote[16];
+};
+
+_Static_assert(sizeof(struct fw_header) == FW_HEADER_LINES * FW_LINE_SIZE, "header lines");
+_Static_assert(__builtin_offsetof(struct fw_header, sections) == FW_LINE_SIZE, "header line 1");
+_Static_assert(__builtin_offsetof(struct fw_header, address6) == 2 * FW_LINE_SIZE, "header line 2");
+_Static_assert(sizeof(struct fw_node) == 32, "two nodes a line");
+_Static_assert(sizeof(struct fw_counter) == 16, "four counters a line");
+_Static_assert(sizeof(struct fw_flow_key) == 44, "flow key has no hole");
+_Static_assert(sizeof(struct fw_event) == 80, "event");
+_Static_assert(FW_REASONS <= FW_REASONS_MAX, "reasons fit their counters");
+_Static_assert(FW_RULES_MAX == 1 << 14, "rule number has 14 bits");
+_Static_assert((1 << FW_SEARCH_STEPS) > FW_BOUNDARIES_MAX, "a search ends");
+
+#endif /* HOODY_BPF_SHARED_H */
