@@ -253,8 +253,7 @@ void config_free(struct config *config)
 
 bool config_needs_new_sockets(const struct config *a, const struct config *b)
 {
-	if (a->listeners_count != b->listeners_count ||
-	    a->settings.threads != b->settings.threads)
+	if (a->listeners_count != b->listeners_count)
 		return true;
 	for (unsigned int i = 0; i < a->listeners_count; i++) {
 		const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
@@ -281,6 +280,9 @@ bool config_needs_restart(const struct config *a, const struct config *b, const 
 		*what = "control_socket";
 	else if (strcmp(a->cgroup, b->cgroup))
 		*what = "cgroup";
+	/* One image serves the old worker and the new one: it names one number. */
+	else if (a->settings.threads != b->settings.threads)
+		*what = "threads";
 	else
 		return false;
 	return true;

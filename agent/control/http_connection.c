@@ -211,7 +211,9 @@ static void step(struct http_connection *connection)
 	bool had_begun = connection->begun;
 	int result = http_parse(connection);
 
-	if (result == 1) {
+	if (connection->forbidden && result) {
+		refuse(connection, 403, "only root may use the control socket");
+	} else if (result == 1) {
 		hand_out(connection);
 	} else if (result) {
 		refuse(connection, result, refusal_text(result));

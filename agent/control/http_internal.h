@@ -42,6 +42,7 @@ struct http_connection {
 	size_t			out_sent;
 	bool			close_after;
 	bool			last;		/* nothing more is read after this request */
+	bool			forbidden;	/* a peer that may not ask: 403 to anything */
 };
 
 struct http_server {

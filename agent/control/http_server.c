@@ -14,20 +14,33 @@
 #include <unistd.h>
 
 /* Says no and closes; the little that is said fits into the socket's buffer. */
-static void turn_away(struct http_server *server, int fd, int status, const char *message)
+static void turn_away(struct http_server *server, int fd, const char *message)
 {
-	char *body = server->error_body(status, message);
+	char *body = server->error_body(503, message);
 	char text[1024];
 	int len;
 
 	len = snprintf(text, sizeof(text),
-		       "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-		       "Connection: close\r\n\r\n%s",
-		       status, status == 403 ? "Forbidden" : "Service Unavailable",
+		       "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+		       "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
 		       body ? strlen(body) : 0, body ? body : "");
 	(void)!send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	free(body);
 	close(fd);
+}
+
+/* Root, or whoever the agent runs as: on a host that is not root's own, itself. */
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	log_warning("control API refuses a peer: uid=%d", (int)peer.uid);
+	return false;
 }
 
 /* A free slot; where there is none, the place of a connection that does nothing. */
@@ -49,27 +62,22 @@ static int find_slot(struct http_server *server)
 static int on_accept(sd_event_source *source, int listener, uint32_t events, void *context)
 {
 	struct http_server *server = context;
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
 	int fd, slot;
 
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return 0;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
-	    (peer.uid != 0 && peer.uid != geteuid())) {
-		log_warning("control API refuses a peer: uid=%d", (int)peer.uid);
-		turn_away(server, fd, 403, "only root may use the control socket");
-		return 0;
-	}
 	slot = find_slot(server);
 	if (slot < 0) {
-		turn_away(server, fd, 503, "too many connections to the control socket");
+		turn_away(server, fd, "too many connections to the control socket");
 		return 0;
 	}
 	server->connections[slot] = http_connection_create(server, fd);
 	if (!server->connections[slot])
-		turn_away(server, fd, 503, "out of memory");
+		turn_away(server, fd, "out of memory");
+	else
+		/* Told when it asks: an answer before that may be lost with the connection. */
+		server->connections[slot]->forbidden = !may_ask(fd);
 	return 0;
 }
 
