@@ -270,22 +270,20 @@ static struct exchange *create(struct front_connection *connection,
 	return exchange;
 }
 
-/* Methods that end at a proxy. */
+/* Methods that end at a proxy; they are none of a browser's, so the client goes too. */
 static bool check_method(struct exchange *exchange, const struct http_head *head)
 {
 	struct front_thread *thread = thread_of(exchange);
 
-	if (head->method == HTTP_METHOD_CONNECT) {
-		front_count(thread, refused_malformed);
+	if (head->method != HTTP_METHOD_CONNECT && head->method != HTTP_METHOD_TRACE)
+		return true;
+	exchange->close = true;
+	front_count(thread, refused_malformed);
+	if (head->method == HTTP_METHOD_CONNECT)
 		refuse(exchange, 501, "no_tunnel", "CONNECT is not offered here");
-		return false;
-	}
-	if (head->method == HTTP_METHOD_TRACE) {
-		front_count(thread, refused_malformed);
+	else
 		refuse(exchange, 405, "no_trace", "TRACE is not passed on");
-		return false;
-	}
-	return true;
+	return false;
 }
 
 struct exchange *exchange_begin(struct front_connection *connection,

@@ -6,15 +6,16 @@
  * stopped one dddd...d, on node "node-t" of "containers.test".
  *
  *	worker_driver [-l ADDR:PORT]... [-L ADDR:PORT]... [-c PEM] [-a ADDRESS]...
- *		      [-p SERVICE=PORT]... [-o SETTING=NUMBER]... [-t THREADS]
+ *		      [-p SERVICE=PORT]... [-o SETTING=NUMBER]... [-t THREADS] [-r]
  *
- * -L listens for TLS. Prints "ready PID", then obeys lines on standard input and
+ * -L listens for TLS, -r wants the clients' own addresses. Prints "ready PID", then obeys lines on standard input and
  * answers each with lines that end in "ok ..." or "failed ERRNO": start, stop,
  * delete, address ADDRESS, reload PEM, stats, drain MS. End of input ends it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,12 +205,15 @@ static int load(const char *path)
 /* Waits for a message of @type; returns the ack's status. */
 static int await(struct driver *driver, uint32_t type, void *payload, size_t size)
 {
+	struct pollfd readable = {.fd = driver->sock, .events = POLLIN};
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
 	size_t count = 0;
 	ssize_t len;
 
 	do {
+		if (poll(&readable, 1, -1) < 0)
+			die("poll", errno);
 		len = ipc_receive(driver->sock, &message, payload, size, fds, &count);
 		if (len < 0)
 			die("worker", (int)-len);
@@ -315,11 +319,13 @@ static void obey(struct driver *driver, char *line)
 	if (argument)
 		*argument++ = '\0';
 	if (!strcmp(line, "start")) {
+		driver->container.flags &= ~IMAGE_DELETED;
 		driver->container.flags |= IMAGE_RUNNING;
 	} else if (!strcmp(line, "stop")) {
 		driver->container.flags &= ~IMAGE_RUNNING;
 	} else if (!strcmp(line, "delete")) {
-		driver->container.flags = IMAGE_DELETED;
+		driver->container.flags &= ~IMAGE_RUNNING;
+		driver->container.flags |= IMAGE_DELETED;
 	} else if (!strcmp(line, "address") && argument) {
 		set_address(driver, argument);
 	} else if (!strcmp(line, "stats")) {
@@ -352,8 +358,12 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	defaults(&driver);
-	while ((option = getopt(argc, argv, "l:L:c:a:p:o:t:")) != -1) {
+	while ((option = getopt(argc, argv, "l:L:c:a:p:o:t:r")) != -1) {
 		switch (option) {
+		case 'r':
+			driver.settings.real_ip_mode = IMAGE_REAL_IP_ON;
+			driver.container.flags |= IMAGE_REAL_IP;
+			break;
 		case 'L':
 			driver.listeners.flags[driver.listeners.addresses] = IPC_LISTENER_TLS;
 			/* fall through */
