@@ -187,8 +187,8 @@ static int take_ports(struct container *container, yyjson_val *value,
 		const char *name = yyjson_get_str(key);
 		char field[96];
 
-		snprintf(field, sizeof(field), "ports.%.80s", name);
-		if (!config_service_name_ok(name, yyjson_get_len(key)))
+		snprintf(field, sizeof(field), "ports.%.80s", name ? name : "");
+		if (!name || !config_service_name_ok(name, yyjson_get_len(key)))
 			return invalid(fault, field,
 				       "is no service name: a letter and then letters and digits, in lower case, at most 63");
 		if (!strcmp(name, "http"))

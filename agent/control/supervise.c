@@ -13,9 +13,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void supervise_answer_stats(struct supervisor *supervisor, const struct worker *worker,
-			    uint64_t sequence, const struct ipc_stats *stats)
+/* Gauges of a worker that is gone are gone with it. */
+static void add_counters(struct ipc_stats *sum, const struct ipc_stats *stats)
 {
+#define X(name) sum->name += stats->name;
+	IPC_COUNTERS(X)
+#undef X
+}
+
+static void forget_gauges(struct ipc_stats *stats)
+{
+	stats->connections_open = 0;
+	stats->requests_open = 0;
+	stats->upgrades_open = 0;
+	stats->upstream_idle = 0;
+}
+
+void supervise_answer_stats(struct supervisor *supervisor, const struct worker *worker,
+			    uint64_t sequence)
+{
+	struct ipc_stats sum = supervisor->ended;
+
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		if (supervisor->workers[i].pid)
+			add_counters(&sum, &supervisor->workers[i].stats);
+	}
 	for (int i = 0; i < STATS_WAITERS_MAX; i++) {
 		struct stats_waiter waiter = supervisor->waiters[i];
 
@@ -23,8 +45,24 @@ void supervise_answer_stats(struct supervisor *supervisor, const struct worker *
 		    (sequence && waiter.sequence != sequence))
 			continue;
 		memset(&supervisor->waiters[i], 0, sizeof(waiter));
-		waiter.done(waiter.context, stats);
+		waiter.done(waiter.context, sequence ? &sum : NULL);
 	}
+}
+
+/* So that a worker takes few counts with it when it ends; also sees a stuck one. */
+static int on_poll(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct supervisor *supervisor = context;
+
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		struct worker *worker = &supervisor->workers[i];
+
+		if (worker->pid && worker->state == SUPERVISE_SERVING)
+			supervise_worker_send(worker, IPC_STATS, 0, NULL, 0, -1);
+	}
+	sd_event_source_set_time_relative(source, STATS_POLL_MS * 1000ull);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
 }
 
 void supervise_worker_ready(struct supervisor *supervisor, struct worker *worker)
@@ -39,8 +77,10 @@ void supervise_worker_ready(struct supervisor *supervisor, struct worker *worker
 		supervisor->current = worker;
 		supervisor->next = NULL;
 		supervisor->replacing = false;
-		if (old)
+		if (old) {
+			supervise_worker_send(old, IPC_STATS, 0, NULL, 0, -1);
 			supervise_worker_drain(old, supervisor->drain_ms);
+		}
 	}
 	/* Ours are closed first, so that the kernel deals nothing to them any more. */
 	listen_close(supervisor->old_set);
@@ -113,7 +153,9 @@ void supervise_worker_ended(struct supervisor *supervisor, struct worker *worker
 		supervisor->next = NULL;
 		supervisor->replacing = false;
 	}
-	supervise_answer_stats(supervisor, worker, 0, NULL);
+	supervise_answer_stats(supervisor, worker, 0);
+	forget_gauges(&worker->stats);
+	add_counters(&supervisor->ended, &worker->stats);
 	supervise_worker_clear(worker);
 	if (wanted && !supervisor->draining) {
 		supervisor->restarts++;
@@ -138,6 +180,12 @@ struct supervisor *supervise_create(sd_event *event, const struct supervise_call
 	supervisor->image = -1;
 	for (int i = 0; i < WORKERS_MAX; i++)
 		supervisor->workers[i].link.sock = -1;
+	if (sd_event_add_time_relative(event, &supervisor->poll, CLOCK_MONOTONIC,
+				       STATS_POLL_MS * 1000ull, 1000000, on_poll, supervisor) < 0) {
+		sd_event_unref(supervisor->event);
+		free(supervisor);
+		return NULL;
+	}
 	return supervisor;
 }
 
@@ -156,6 +204,7 @@ void supervise_destroy(struct supervisor *supervisor)
 		waitpid(pid, NULL, 0);
 	}
 	sd_event_source_disable_unref(supervisor->restart);
+	sd_event_source_disable_unref(supervisor->poll);
 	listen_close(supervisor->old_set);
 	listen_close(supervisor->set);
 	if (supervisor->certificate >= 0)

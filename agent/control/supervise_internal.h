@@ -13,6 +13,7 @@
 #define BACKOFF_FIRST_MS	100
 #define BACKOFF_MAX_MS		10000
 #define STABLE_MS		60000	/* a worker that lived so long resets the pauses */
+#define STATS_POLL_MS		10000	/* how much of a worker's counts its crash can lose */
 #define KILL_MARGIN_MS		5000	/* behind a drain's deadline */
 
 struct worker {
@@ -23,6 +24,7 @@ struct worker {
 	uint64_t		image_acked;
 	uint64_t		started_at, kill_at;	/* microseconds; kill_at 0: never */
 	uint32_t		threads;
+	struct ipc_stats	stats;		/* as it told last */
 	bool			killed;		/* by us, because of a fault */
 	sd_event_source		*child, *io, *timer;
 };
@@ -47,7 +49,8 @@ struct supervisor {
 	uint32_t		drain_ms, backoff_ms, restarts;
 	bool			replacing;	/* current is to be replaced by another */
 	bool			draining;
-	sd_event_source		*restart;
+	sd_event_source		*restart, *poll;
+	struct ipc_stats	ended;		/* what workers that are gone have counted */
 	struct stats_waiter	waiters[STATS_WAITERS_MAX];
 };
 
@@ -74,8 +77,11 @@ void supervise_worker_clear(struct worker *worker);
 /* Worker to supervisor: it is ready. */
 void supervise_worker_ready(struct supervisor *supervisor, struct worker *worker);
 
-/* Hands out and forgets the waiters of @worker; @sequence 0: all of them. */
+/*
+ * Hands the sum of all workers out to those who wait for @worker, and forgets
+ * them; @sequence 0: all of them, with nothing, because it is gone.
+ */
 void supervise_answer_stats(struct supervisor *supervisor, const struct worker *worker,
-			    uint64_t sequence, const struct ipc_stats *stats);
+			    uint64_t sequence);
 
 #endif /* HOODY_CONTROL_SUPERVISE_INTERNAL_H */

@@ -104,7 +104,7 @@ void supervise_worker_drain(struct worker *worker, uint32_t deadline_ms)
 static void on_ack(struct worker *worker, const struct worker_link_answer *answer)
 {
 	if (answer->type == IPC_STATS) {
-		supervise_answer_stats(worker->supervisor, worker, answer->sequence, NULL);
+		supervise_answer_stats(worker->supervisor, worker, answer->sequence);
 	} else if (answer->status == 0) {
 		if (answer->type == IPC_IMAGE)
 			worker->image_acked = answer->sequence;
@@ -116,7 +116,9 @@ static void on_ack(struct worker *worker, const struct worker_link_answer *answe
 			  answer->type == IPC_IMAGE ? "image" :
 			  answer->type == IPC_CERTIFICATE ? "certificate" : "drain",
 			  strerror(-answer->status));
-		supervise_worker_kill(worker, "it goes on with what was revoked");
+		supervise_worker_kill(worker, worker->state == SUPERVISE_STARTING ?
+					      "it refuses what it needs to start" :
+					      "it goes on with what was revoked");
 	}
 }
 
@@ -137,7 +139,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 		} else if (event == WORKER_LINK_ACK) {
 			on_ack(worker, &answer);
 		} else if (event == WORKER_LINK_STATS) {
-			supervise_answer_stats(supervisor, worker, answer.sequence, &answer.stats);
+			worker->stats = answer.stats;
+			supervise_answer_stats(supervisor, worker, answer.sequence);
 		} else {
 			sd_event_source_set_enabled(source, SD_EVENT_OFF);
 			if (event == WORKER_LINK_BROKEN)

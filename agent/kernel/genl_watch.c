@@ -101,6 +101,14 @@ enum knl_state knl_probe(struct knl *knl)
 			 "the module refuses this process: CAP_NET_ADMIN in the initial user namespace is needed");
 		return knl->state;
 	}
+	/* It refuses requests of a version that is not its own. */
+	if (ret == -EPROTONOSUPPORT) {
+		snprintf(knl->reason, sizeof(knl->reason),
+			 "the module does not speak protocol %u of this agent: install module and agent of one release",
+			 HOODY_GENL_VERSION);
+		knl->state = KNL_INCOMPATIBLE;
+		return knl->state;
+	}
 	if (ret) {
 		snprintf(knl->reason, sizeof(knl->reason), "the module does not answer: %.200s",
 			 knl->fault);

@@ -25,7 +25,7 @@ CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-control-test-$$
 AGENT_PID=
 
-tap_plan 168
+tap_plan 169
 
 # --- a container -------------------------------------------------------------
 ip netns add $NETNS
@@ -365,12 +365,14 @@ api_is "start_refuses_without_address" 422 '.error.field == "addresses"' POST /a
 api_is "refused_start_changes_nothing" 200 '.data.state == "stopped" and .data.cgroup == null and .data.addresses == ["10.77.0.2"]' GET /api/v1/containers/$ID
 api_is "start_with_cgroup_and_interface" 200 '.data.state == "running" and .data.netdev == "veth-c"' POST /api/v1/containers/$ID/start "{\"cgroup\":\"/$CGROUP/box\",\"netdev\":\"veth-c\"}"
 
+REQUESTS=$(api GET /api/v1/status | jq .data.worker.counters.requests)
 WORKER=$(worker_pid)
 kill -KILL "$WORKER"
 replaced() { local now; now=$(worker_pid) && [ "$now" != null ] && [ "$now" != "$WORKER" ] && serving; }
 tap_run "killed_worker_is_replaced" tap_wait 20 replaced
 tap_is "served_by_the_new_worker" "$(fetch /)" 200
 api_is "status_counts_restarts" 200 '.data.worker.restarts == 1' GET /api/v1/status
+api_is "counters_outlive_a_worker" 200 ".data.worker.counters.requests > $REQUESTS" GET /api/v1/status
 
 WORKER=$(worker_pid)
 kill -STOP "$WORKER"
