@@ -78,7 +78,7 @@ system_config() {
 		printf '%s\n' "$@"
 		echo "[listen]"
 		echo "tls = 0.0.0.0:443, [::]:443"
-		echo "plain = 0.0.0.0:80"
+		echo "plain = 0.0.0.0:80, [::]:80"
 		echo "[tls]"
 		echo "certificate = $CA/server.pem"
 		echo "key = $CA/server.key"

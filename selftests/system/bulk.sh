@@ -41,7 +41,7 @@ container_ready web
 
 url=http://$(host_of $ID)/
 plain() { in_client curl -sS --max-time 400 --connect-to "::203.0.113.1:80" --interface "$CLIENT4" "$@" "$url"; }
-peak() { awk '/VmHWM/ { print $2 }' "/proc/$(hoody status --json | jq -r '(.data // .).worker.pid')/status"; }
+peak() { awk '/VmHWM/ { print $2 }' "/proc/$(hoody status --json | jq -r .worker.pid)/status"; }
 
 plain -o /dev/null -X OPTIONS >/dev/null
 start=$(peak)
