@@ -65,6 +65,7 @@ int change_put(struct control *control, struct container *container, change_done
 	       void *context)
 {
 	struct container *old = model_find(control->model, container->id);
+	bool visible = container->running || (old && old->running);
 	struct change *change = NULL;
 	int ret;
 
@@ -92,6 +93,11 @@ int change_put(struct control *control, struct container *container, change_done
 		control->kernel_failed -= old->kernel_state == MODEL_KERNEL_FAILED;
 	container->kernel_state = MODEL_KERNEL_ABSENT;
 	must(model_set(control->model, container));
+	if (!visible) {
+		free(change);
+		done(context);
+		return 0;
+	}
 	if (container->running)
 		kernel_sync_container(control, container);
 	must(publish_request(control->publisher, on_published, change));

@@ -7,7 +7,9 @@
  *			cut) -> kernel -> done
  *
  * A change that fails before the commit has changed nothing. After the commit
- * nothing fails: the answer waits until it holds everywhere.
+ * nothing fails: the answer waits until it holds everywhere. What was stopped and
+ * stays so is neither in the kernel nor in an image: it is done with the commit,
+ * whatever the number of containers.
  */
 #ifndef HOODY_CONTROL_CHANGE_H
 #define HOODY_CONTROL_CHANGE_H
@@ -18,8 +20,8 @@ typedef void change_done(void *context);
 
 /*
  * change_put(): stores @container (new, updated, started or stopped), which is
- * taken over in any case. 0: @done follows, once, from the event loop. Else a
- * negative errno and no @done: -ENOSPC (full: too many containers or no disk),
+ * taken over in any case. 0: @done is called once, later or before this returns.
+ * Else a negative errno and no @done: -ENOSPC (full: too many containers or no disk),
  * -EADDRINUSE, -EIO, -ENOMEM; db_fault() may know more.
  */
 int change_put(struct control *control, struct container *container, change_done *done,

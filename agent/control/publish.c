@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * From model to image, see publish.h. An image is rebuilt as a whole: for
- * 10,000 containers that takes about a millisecond, less than the commit that
- * came before it, and there is no second way that could disagree with the first.
+ * From model to image, see publish.h. An image is rebuilt as a whole: for 10,000
+ * running containers that takes about a millisecond, and there is no second way
+ * that could disagree with the first. It holds what can be reached and what is
+ * deleted: to a client a container that is stopped is one that is not known, so
+ * that registering it needs no image at all.
  */
 #include "control/publish.h"
 #include "lib/log.h"
@@ -23,13 +25,13 @@ struct waiter {
 struct publisher {
 	struct control	*control;
 	uint64_t	sequence;	/* of the last image that was built */
+	struct image_builder *builder;	/* kept: its memory is paid for once */
 	bool		wanted;		/* something changed since */
 	struct waiter	*first, **last;	/* in order of sequences */
 	sd_event_source	*defer, *retry;
 };
 
-static void fill(const struct control *control, const struct container *container,
-		 struct image_container *out)
+static void fill(const struct container *container, struct image_container *out)
 {
 	const struct address *v4 = container_address(container, AF_INET);
 	const struct address *v6 = container_address(container, AF_INET6);
@@ -38,8 +40,7 @@ static void fill(const struct control *control, const struct container *containe
 	memcpy(out->id, container->id, ID_LEN);
 	memcpy(out->project, container->project, ID_LEN);
 	out->generation = container->generation;
-	if (container->running)
-		out->flags |= IMAGE_RUNNING;
+	out->flags = IMAGE_RUNNING;
 	if (container->kernel_state == MODEL_KERNEL_SET)
 		out->flags |= IMAGE_REAL_IP;
 	if (v4) {
@@ -65,7 +66,9 @@ static int add_all(const struct control *control, struct image_builder *builder)
 	for (size_t i = 0; i < model_containers_count(model) && !ret; i++) {
 		const struct container *container = model_container_at(model, i);
 
-		fill(control, container, &entry);
+		if (!container->running)
+			continue;
+		fill(container, &entry);
 		ret = image_builder_add_container(builder, &entry, container->ports,
 						  container->ports_count);
 	}
@@ -85,17 +88,17 @@ int publish_now(struct publisher *publisher)
 {
 	const struct control *control = publisher->control;
 	struct image_settings settings = control->config->settings;
-	struct image_builder *builder;
 	int ret;
 
 	settings.real_ip_mode = control_real_ip_mode(control);
-	builder = image_builder_create(&settings, publisher->sequence + 1);
-	if (!builder)
+	if (!publisher->builder)
+		publisher->builder = image_builder_create(&settings, 0);
+	if (!publisher->builder)
 		return -ENOMEM;
-	ret = add_all(control, builder);
+	image_builder_restart(publisher->builder, &settings, publisher->sequence + 1);
+	ret = add_all(control, publisher->builder);
 	if (!ret)
-		ret = image_builder_finish(builder);
-	image_builder_destroy(builder);
+		ret = image_builder_finish(publisher->builder);
 	if (ret < 0)
 		return ret;
 	publisher->sequence++;
@@ -201,6 +204,7 @@ void publish_destroy(struct publisher *publisher)
 		publisher->first = waiter->next;
 		free(waiter);
 	}
+	image_builder_destroy(publisher->builder);
 	sd_event_source_disable_unref(publisher->defer);
 	sd_event_source_disable_unref(publisher->retry);
 	free(publisher);

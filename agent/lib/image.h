@@ -132,11 +132,15 @@ uint16_t image_service_port(const struct image *image, const struct image_contai
 
 /*
  * Building. All functions of a builder return 0 or a negative errno; after an
- * error the builder can only be destroyed. image_builder_finish() returns a
- * sealed memfd (close-on-exec), or a negative errno, and empties the builder.
+ * error the builder can only be restarted or destroyed. image_builder_finish()
+ * returns a sealed memfd (close-on-exec), or a negative errno, and empties the
+ * builder.
  */
 struct image_builder *image_builder_create(const struct image_settings *settings,
 					   uint64_t sequence);
+/* Starts over, for another image; keeps the memory that it has. */
+void image_builder_restart(struct image_builder *builder, const struct image_settings *settings,
+			   uint64_t sequence);
 int image_builder_add_default(struct image_builder *builder, const char *service, uint16_t port);
 int image_builder_add_container(struct image_builder *builder,
 				const struct image_container *container,

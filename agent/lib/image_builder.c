@@ -43,18 +43,28 @@ static int reserve(void **array, size_t *room, size_t used, size_t more, size_t 
 	return 0;
 }
 
+void image_builder_restart(struct image_builder *builder, const struct image_settings *settings,
+			   uint64_t sequence)
+{
+	struct image_header *header = &builder->header;
+
+	memset(header, 0, sizeof(*header));
+	memcpy(header->magic, IMAGE_MAGIC, sizeof(header->magic));
+	header->version = IMAGE_VERSION;
+	header->header_size = sizeof(*header);
+	header->sequence = sequence;
+	header->settings = *settings;
+	builder->containers_count = 0;
+	builder->services_count = 0;
+}
+
 struct image_builder *image_builder_create(const struct image_settings *settings,
 					   uint64_t sequence)
 {
 	struct image_builder *builder = calloc(1, sizeof(*builder));
 
-	if (!builder)
-		return NULL;
-	memcpy(builder->header.magic, IMAGE_MAGIC, sizeof(builder->header.magic));
-	builder->header.version = IMAGE_VERSION;
-	builder->header.header_size = sizeof(builder->header);
-	builder->header.sequence = sequence;
-	builder->header.settings = *settings;
+	if (builder)
+		image_builder_restart(builder, settings, sequence);
 	return builder;
 }
 

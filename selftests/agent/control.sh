@@ -25,7 +25,7 @@ CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-control-test-$$
 AGENT_PID=
 
-tap_plan 169
+tap_plan 172
 
 # --- a container -------------------------------------------------------------
 ip netns add $NETNS
@@ -322,15 +322,29 @@ tap_like "peer_credentials_are_looked_at" "$(setpriv --reuid hoody --clear-group
 chmod 600 "$SOCKET"
 
 # --- many at once, pages ------------------------------------------------------------
-before=$(api GET /api/v1/status | jq .data.worker.image_sequence)
-for i in $(seq 1 200); do
-	printf 'url = "http://agent/api/v1/containers"\ndata = "{\\"id\\":\\"%024x\\",\\"project\\":\\"%s\\"}"\nheader = "Content-Type: application/json"\noutput = /dev/null\nwrite-out = "%%{http_code}\\n"\n' "$i" $PROJECT
-	[ "$i" = 200 ] || echo next
-done | sed "s,^url,unix-socket = $SOCKET\nurl," >"$WORK/many"
-tap_is "registers_200_at_once" "$(curl -s --parallel --parallel-max 40 -K "$WORK/many" | sort | uniq -c | tr -s ' ')" " 200 201"
-images=$(($(api GET /api/v1/status | jq .data.worker.image_sequence) - before))
-tap_note "200 registrations went out in $images images"
-tap_run "many_writes_share_an_image" test $images -lt 200
+many() { # PATH BODY-OF-NUMBER...: 200 calls, forty at a time; prints the statuses
+	local i
+	for i in $(seq 1 200); do
+		printf 'unix-socket = "%s"\nurl = "http://agent/api/v1/containers%s"\ndata = "%s"\nheader = "Content-Type: application/json"\noutput = /dev/null\nwrite-out = "%%{http_code}\\n"\n' \
+			"$SOCKET" "$("$1" "$i")" "$("$2" "$i")"
+		[ "$i" = 200 ] || echo next
+	done >"$WORK/many"
+	curl -s --parallel --parallel-max 40 -K "$WORK/many" | sort | uniq -c | tr -s ' '
+}
+images() { api GET /api/v1/status | jq .data.worker.image_sequence; }
+nowhere() { :; }
+registration() { printf '{\\"id\\":\\"%024x\\",\\"project\\":\\"%s\\",\\"addresses\\":[\\"10.79.0.%d\\"]}' "$1" $PROJECT "$1"; }
+starting() { printf '/%024x/start' "$1"; }
+stopping() { printf '/%024x/stop' "$1"; }
+nothing() { printf '{}'; }
+before=$(images)
+tap_is "registers_200_at_once" "$(many nowhere registration)" " 200 201"
+tap_is "registration_needs_no_image" "$(images)" "$before"
+tap_is "starts_200_at_once" "$(many starting nothing)" " 200 200"
+after=$(images)
+tap_note "200 starts went out in $((after - before)) images"
+tap_run "many_writes_share_an_image" test $((after - before)) -lt 200
+tap_is "stops_200_at_once" "$(many stopping nothing)" " 200 200"
 cursor= pages=0 ids=
 while :; do
 	page=$(api GET "/api/v1/containers?limit=64${cursor:+&cursor=$cursor}")
@@ -377,7 +391,7 @@ api_is "counters_outlive_a_worker" 200 ".data.worker.counters.requests > $REQUES
 WORKER=$(worker_pid)
 kill -STOP "$WORKER"
 api_is "change_with_a_stuck_worker_is_answered" 200 '.data.state == "stopped"' POST /api/v1/containers/$ID/stop
-tap_run "stuck_worker_is_killed" tap_wait 20 gone "$WORKER"
+tap_run "answer_waits_until_the_stuck_worker_is_gone" gone "$WORKER"
 tap_run "stuck_worker_is_replaced" tap_wait 20 replaced
 tap_is "revoked_behind_the_stuck_worker" "$(fetch /)" 503
 api POST /api/v1/containers/$ID/start >/dev/null
