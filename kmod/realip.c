@@ -50,28 +50,29 @@ static struct proto *tcp_prot_of(const struct sock *sk)
 /*
  * The socket stops being the client's: by its end, or by a disconnect. The
  * transparent bit says whether it still is. Socket lock or last reference.
+ * @live: its bucket, while it knew where it was connected to.
  */
-static void realip_clear(struct sock *sk)
+static void realip_clear(struct hoody_registry *registry, struct sock *sk, struct hoody_live *live)
 {
-	struct hoody_registry *registry = hoody_main_registry(sock_net(sk));
-
 	if (!inet_test_bit(TRANSPARENT, sk))
 		return;
 	inet_clear_bit(TRANSPARENT, sk);
-	hoody_live_remove(registry, hoody_live_of(registry, sk));
+	hoody_live_remove(registry, live);
 	hoody_stat_add(registry, HOODY_STAT_REALIP_OPEN, -1);
 }
 
 /* proto.disconnect, under the socket lock: connect(AF_UNSPEC), a failed connect ... */
 static int realip_disconnect(struct sock *sk, int flags)
 {
+	struct hoody_registry *registry = hoody_main_registry(sock_net(sk));
+	struct hoody_live *live = hoody_live_of(registry, sk);
 	int err;
 
 	/* A bind after a reset may have set these; without them the address is given up. */
 	sk->sk_userlocks &= ~(SOCK_BINDADDR_LOCK | SOCK_BINDPORT_LOCK);
 	err = tcp_prot_of(sk)->disconnect(sk, flags);
 	if (!err)
-		realip_clear(sk);
+		realip_clear(registry, sk, live);
 	return err;
 }
 
@@ -82,9 +83,10 @@ static int realip_disconnect(struct sock *sk, int flags)
  */
 static void realip_destroy(struct sock *sk)
 {
+	struct hoody_registry *registry = hoody_main_registry(sock_net(sk));
 	struct proto *prot = tcp_prot_of(sk);
 
-	realip_clear(sk);
+	realip_clear(registry, sk, hoody_live_of(registry, sk));
 	WRITE_ONCE(sk->sk_prot, prot);
 	prot->destroy(sk);
 	module_put(THIS_MODULE);
@@ -260,29 +262,10 @@ static void socket_clear_source(struct sock *sk)
 	}
 }
 
-/* One try: bind to the client's address and @port (0: any), and connect. */
-static int socket_connect(struct sock *sk, const struct request *request, u16 port)
+static int socket_connect_to(struct sock *sk, const struct request *request)
 {
 	struct sockaddr_storage address = {};
 	int err, length;
-
-	socket_set_source(sk, &request->client);
-	if (port) {
-		/*
-		 * The address is no other socket's, so its ports are free but
-		 * for wildcard binds of this host; those only matter to
-		 * listeners, which this socket will never be.
-		 */
-		u8 reuse = sk->sk_reuse;
-
-		sk->sk_reuse = SK_FORCE_REUSE;
-		err = sk->sk_prot->get_port(sk, port) ? -EADDRINUSE : 0;
-		sk->sk_reuse = reuse;
-		if (err)
-			goto err_clear;
-		inet_sk(sk)->inet_sport = htons(inet_sk(sk)->inet_num);
-	}
-	sk_dst_reset(sk);
 
 	if (sk->sk_family == AF_INET) {
 		struct sockaddr_in *to = (struct sockaddr_in *)&address;
@@ -301,10 +284,70 @@ static int socket_connect(struct sock *sk, const struct request *request, u16 po
 	}
 	err = __inet_stream_connect(sk->sk_socket, (struct hoody_sockaddr *)&address, length,
 				    O_NONBLOCK, 0);
-	if (!err || err == -EINPROGRESS)
-		return 0;
-err_clear:
-	socket_clear_source(sk);
+	return err == -EINPROGRESS ? 0 : err;
+}
+
+/* How a connection gets its port, in the order of the tries. */
+enum port_try {
+	/*
+	 * connect(2) chooses among this one port: the port stays free for all
+	 * other pairs of addresses, the host's own connections among them. Only
+	 * ports of the host's ephemeral range can be had like this.
+	 */
+	PORT_CHOSEN,
+	/*
+	 * bind(2): keeps connect(2) from choosing this port for anybody, which
+	 * outside the ephemeral range it does not do anyway. Inside, this is for
+	 * ports that somebody of this host has bound.
+	 */
+	PORT_BOUND,
+	PORT_ANY,
+};
+
+static bool port_narrow(struct sock *sk, u16 port)
+{
+	int low, high;
+
+	WRITE_ONCE(inet_sk(sk)->local_port_range, port << 16 | port);
+	inet_sk_get_local_port_range(sk, &low, &high);
+	return low == port && high == port;
+}
+
+static int port_bind(struct sock *sk, u16 port)
+{
+	u8 reuse = sk->sk_reuse;
+	int err;
+
+	/*
+	 * The address is no other socket's, so its ports are free but for
+	 * wildcard binds of this host; those only matter to listeners, which
+	 * this socket will never be.
+	 */
+	sk->sk_reuse = SK_FORCE_REUSE;
+	err = sk->sk_prot->get_port(sk, port) ? -EADDRINUSE : 0;
+	sk->sk_reuse = reuse;
+	if (!err)
+		inet_sk(sk)->inet_sport = htons(inet_sk(sk)->inet_num);
+	return err;
+}
+
+/* One try: take the client's address and a port, and connect. */
+static int socket_connect(struct sock *sk, const struct request *request, enum port_try how)
+{
+	u32 range = inet_sk(sk)->local_port_range;
+	int err = 0;
+
+	socket_set_source(sk, &request->client);
+	if (how == PORT_CHOSEN && !port_narrow(sk, request->client_port))
+		err = -EADDRNOTAVAIL;
+	else if (how == PORT_BOUND)
+		err = port_bind(sk, request->client_port);
+	sk_dst_reset(sk);
+	if (!err)
+		err = socket_connect_to(sk, request);
+	WRITE_ONCE(inet_sk(sk)->local_port_range, range);
+	if (err)
+		socket_clear_source(sk);
 	return err;
 }
 
@@ -315,11 +358,14 @@ err_clear:
 static int realip_connect(struct hoody_registry *registry, struct sock *sk,
 			  const struct request *request)
 {
+	const struct in6_addr *to = &request->container.ip;
+	__be16 port = request->container_port;
 	struct hoody_live *live = request->container.family == AF_INET ?
-					  hoody_live4(registry, request->container.ip.s6_addr32[0]) :
-					  hoody_live6(registry, &request->container.ip);
-	bool fresh = !hoody_realip_owns(sk), kept = request->client_port;
-	int err = -EADDRNOTAVAIL;
+					  hoody_live4(registry, to->s6_addr32[0], port) :
+					  hoody_live6(registry, to, port);
+	bool fresh = !hoody_realip_owns(sk);
+	enum port_try how = request->client_port ? PORT_CHOSEN : PORT_ANY;
+	int err;
 	u8 reuse = sk->sk_reuse;
 
 	if (fresh) {
@@ -330,17 +376,15 @@ static int realip_connect(struct hoody_registry *registry, struct sock *sk,
 	/* Several clients' ports, several containers: the pair is what must be unique. */
 	sk->sk_reuse = SK_CAN_REUSE;
 	hoody_live_add(registry, live);
-	if (request->client_port)
-		err = socket_connect(sk, request, request->client_port);
-	if (err == -EADDRNOTAVAIL || err == -EADDRINUSE) {
-		kept = false;
-		err = socket_connect(sk, request, 0);
-	}
+	err = socket_connect(sk, request, how);
+	while ((err == -EADDRNOTAVAIL || err == -EADDRINUSE) && how < PORT_ANY)
+		err = socket_connect(sk, request, ++how);
 	if (err == -EADDRNOTAVAIL)
 		err = -EADDRINUSE;	/* ports have run out: not the client's fault */
 	if (err)
 		goto err_undo;
-	hoody_stat_inc(registry, kept ? HOODY_STAT_REALIP_PORT_KEPT : HOODY_STAT_REALIP_PORT_OTHER);
+	hoody_stat_inc(registry, how < PORT_ANY ? HOODY_STAT_REALIP_PORT_KEPT :
+						   HOODY_STAT_REALIP_PORT_OTHER);
 	hoody_stat_inc(registry, HOODY_STAT_REALIP_OPEN);
 	return 0;
 

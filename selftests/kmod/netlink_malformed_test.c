@@ -6,6 +6,7 @@
  * A message is written as words in the order of its attributes:
  *
  *	I P G		valid ID, PROJECT and GENERATION
+ *	X:HEX Z:HEX	an attribute of the first unknown type, and padding
  *	TYPE:HEX	an attribute with this payload ("3:" is an empty one)
  *	TYPE/LEN:HEX	the same, its length field forged to LEN
  *	TYPEn:HEX	with NLA_F_NESTED, TYPEb: with NLA_F_NET_BYTEORDER
@@ -126,7 +127,7 @@ static const struct malformed table[] = {
 	{ "set_with_protocol", SET, 0, EINVAL, "I P G !13:01000000" },
 	{ "set_with_containers", SET, 0, EINVAL, "I P G !14:01000000" },
 	{ "set_with_max_containers", SET, 0, EINVAL, "I P G !15:01000000" },
-	{ "set_with_pad", SET, 0, EINVAL, "I P G !17:" },
+	{ "set_with_pad", SET, 0, EINVAL, "I P G !Z:" },
 	{ "del_with_project", DEL, 0, EINVAL, "I !P" },
 	{ "del_with_addr4", DEL, 0, EINVAL, "I !4:0a090101" },
 	{ "del_with_addr6", DEL, 0, EINVAL, "I !5:20010db8000000000000000000000001" },
@@ -150,16 +151,16 @@ static const struct malformed table[] = {
 	{ "stats_with_id", STATS, NLM_F_DUMP, EINVAL, "!I" },
 	{ "stats_with_unknown", STATS, NLM_F_DUMP, EINVAL, "!200:00000000" },
 	/* Attributes that do not exist. */
-	{ "set_with_next_unknown", SET, 0, EINVAL, "I P G !18:00000000" },
+	{ "set_with_next_unknown", SET, 0, EINVAL, "I P G !X:00000000" },
 	{ "set_with_type_31", SET, 0, EINVAL, "I P G !31:00000000" },
 	{ "set_with_type_32", SET, 0, EINVAL, "I P G !32:00000000" },
 	{ "set_with_type_33", SET, 0, EINVAL, "I P G !33:c0c0c0c0c0c0c0c0c0c0c0c0" },
 	{ "set_with_type_255", SET, 0, EINVAL, "I P G !255:" },
 	{ "set_with_type_16383", SET, 0, EINVAL, "I P G !16383:00000000" },
 	{ "set_unknown_first", SET, 0, EINVAL, "!99:00000000 I P G" },
-	{ "del_with_unknown", DEL, 0, EINVAL, "I !18:00000000" },
-	{ "get_with_unknown", GET, 0, EINVAL, "I !18:00000000" },
-	{ "agent_with_unknown", AGENT, 0, EINVAL, "6:0000000000000000 !18:00000000" },
+	{ "del_with_unknown", DEL, 0, EINVAL, "I !X:00000000" },
+	{ "get_with_unknown", GET, 0, EINVAL, "I !X:00000000" },
+	{ "agent_with_unknown", AGENT, 0, EINVAL, "6:0000000000000000 !X:00000000" },
 	/* Flags on attributes. */
 	{ "set_id_nested", SET, 0, EINVAL, "!1n:c0c0c0c0c0c0c0c0c0c0c0c0 P G" },
 	{ "set_project_nested", SET, 0, EINVAL, "I !2n:c0c0c0c0c0c0c0c0c0c0c0c0 G" },
@@ -284,6 +285,8 @@ static void build_word(struct nlmsghdr *header, const char *word, const char *en
 		return;
 	}
 	attr.nla_type = strtoul(word, &stop, 10);
+	if (*word == 'X' || *word == 'Z')
+		attr.nla_type = *word == 'X' ? HOODY_A_MAX + 1 : HOODY_A_PAD;
 	at = memchr(word, ':', end - word);
 	length = hex(at + 1, end, payload);
 	attr.nla_len = sizeof(attr) + length;
