@@ -65,6 +65,55 @@
  * something changed; the registry tells what holds. Joining the group needs
  * CAP_NET_ADMIN in the user namespace that owns the network namespace.
  *
+ * ---- Live syscall profiles ------------------------------------------------
+ *
+ * A profile says which system calls the tasks of a container may make, and
+ * takes the place of a seccomp filter where a filter cannot go: on a container
+ * that runs. It is a table (struct hoody_table) that the agent compiles from an
+ * OCI seccomp profile. Profiles belong to a network namespace's registry, like
+ * containers; a container names the one that holds for it. Which tasks those
+ * are is decided by cgroup ancestry at every call, so that a new cgroup, user
+ * namespace, fork or exec inside the container changes nothing.
+ *
+ * The module hooks the entry of exactly those calls that the profile of some
+ * container restricts: every other call costs nothing, everywhere. A call is
+ * decided when its function is entered, which is after seccomp filters and
+ * tracers had their say, on the registers that the call will read.
+ *
+ * HOODY_CMD_PROFILE_SET
+ *	Loads a profile or replaces the one of that name, at once for all of its
+ *	containers: a call is decided by the old table or by the new one, and when
+ *	the command returns no call is begun under the old one any more. Hooks
+ *	that are missing are placed first; where one cannot be placed nothing
+ *	changes and the text names the function (-EBUSY: another user, live
+ *	patching for one, redirects it already).
+ *		PROFILE, GENERATION, TABLE	required
+ *		MODE				enum hoody_set_mode
+ *
+ * HOODY_CMD_PROFILE_DEL
+ *	PROFILE required. -EBUSY while a container has it. GENERATION as in
+ *	CONTAINER_DEL.
+ *
+ * HOODY_CMD_PROFILE_GET
+ *	With PROFILE: one profile: GENERATION, USERS (containers that have it) and
+ *	TABLE. As a dump: all of them, without TABLE.
+ *
+ * HOODY_CMD_GATE_GET
+ *	A dump; ID required: the calls of that container that were not freely
+ *	allowed, one message each with ARCH, SYSCALL and COUNT. Counted since the
+ *	container got a profile; replacing profile or mode does not reset them.
+ *
+ * CONTAINER_SET with PROFILE attaches one; CGROUP is then required and may not
+ * be the root. GATE_MODE HOODY_GATE_LEARN counts and reports what the profile
+ * would refuse, and lets it pass. A CONTAINER_SET without PROFILE detaches.
+ * While any container has a profile the module cannot be unloaded.
+ *
+ * Every call that was not freely allowed is counted; the first of each second
+ * (at most HOODY_GATE_EVENTS a second for one container) are also sent as
+ * HOODY_EVENT_GATE: ID, GATE_MODE, PID (thread, as the initial pid namespace
+ * has it), COMM, ARCH, SYSCALL, ARGS (six u64), ACTION (enum hoody_action, or-ed
+ * with the errno in the upper half) and COUNT (events left out since the last).
+ *
  * ---- HOODY_SO_REALIP -----------------------------------------------------
  *
  *	struct hoody_realip arg = { ... };
@@ -127,6 +176,10 @@ enum hoody_cmd {
 	HOODY_CMD_AGENT_GET,
 	HOODY_CMD_STATS_GET,
 	HOODY_CMD_EVENT,		/* kernel to user only */
+	HOODY_CMD_PROFILE_SET,
+	HOODY_CMD_PROFILE_DEL,
+	HOODY_CMD_PROFILE_GET,
+	HOODY_CMD_GATE_GET,
 
 	__HOODY_CMD_MAX,
 };
@@ -151,6 +204,17 @@ enum hoody_attr {
 	HOODY_A_MAX_CONTAINERS,		/* u32 */
 	HOODY_A_MODE,			/* u32: enum hoody_set_mode */
 	HOODY_A_PAD,
+	HOODY_A_PROFILE,		/* string, 1 to HOODY_PROFILE_NAME_MAX characters */
+	HOODY_A_TABLE,			/* binary, struct hoody_table and what follows it */
+	HOODY_A_GATE_MODE,		/* u32: enum hoody_gate_mode */
+	HOODY_A_ARCH,			/* u32: enum hoody_arch */
+	HOODY_A_SYSCALL,		/* u32: number of the call */
+	HOODY_A_PID,			/* u32 */
+	HOODY_A_COMM,			/* string */
+	HOODY_A_ARGS,			/* binary, six u64 */
+	HOODY_A_ACTION,			/* u32: enum hoody_action | errno << 16 */
+	HOODY_A_COUNT,			/* u64 */
+	HOODY_A_USERS,			/* u32 */
 
 	__HOODY_A_MAX,
 };
@@ -175,6 +239,7 @@ enum hoody_event {
 	HOODY_EVENT_CONTAINER_SET,
 	HOODY_EVENT_CONTAINER_DEL,
 	HOODY_EVENT_AGENT_SET,
+	HOODY_EVENT_GATE,
 };
 
 enum hoody_stat {
@@ -189,6 +254,10 @@ enum hoody_stat {
 	HOODY_STAT_REALIP_ICMP,		/* ICMP errors handed to such sockets */
 	HOODY_STAT_REALIP_BRIDGED,	/* packets that br_netfilter brought, see docs/kernels.md */
 	HOODY_STAT_EVENTS_LOST,		/* events that no memory could be had for */
+	HOODY_STAT_GATE_REFUSED,	/* calls that a profile refused */
+	HOODY_STAT_GATE_LEARNED,	/* calls that one would have refused in learn mode */
+	HOODY_STAT_GATE_LOGGED,		/* calls allowed by the action "log" */
+	HOODY_STAT_GATE_HOOKED,		/* functions hooked now, in the whole host (a gauge) */
 
 	__HOODY_STAT_MAX,
 };
@@ -219,6 +288,114 @@ struct hoody_realip {
 		struct in_addr	container4;
 		struct in6_addr	container6;
 	};
+};
+
+/* What user space gives to PROFILE: [A-Za-z0-9][A-Za-z0-9._-]* */
+#define HOODY_PROFILE_NAME_MAX	63
+/* Events about the calls of one container, a second. */
+#define HOODY_GATE_EVENTS	10
+
+enum hoody_gate_mode {
+	HOODY_GATE_ENFORCE,		/* what an absent GATE_MODE means */
+	HOODY_GATE_LEARN,
+	__HOODY_GATE_MAX,
+};
+#define HOODY_GATE_MAX (__HOODY_GATE_MAX - 1)
+
+/* x32 calls are decided as the 64-bit calls of the same meaning. */
+enum hoody_arch {
+	HOODY_ARCH_X86_64,
+	HOODY_ARCH_IA32,		/* int 0x80, sysenter, 32-bit syscall */
+	HOODY_ARCHS,
+};
+
+enum hoody_action {
+	HOODY_ACTION_ALLOW,
+	HOODY_ACTION_LOG,		/* allowed, counted and reported */
+	HOODY_ACTION_ERRNO,		/* returns -errno; 0 to 4095 */
+	HOODY_ACTION_TRAP,		/* SIGSYS with SYS_SECCOMP; errno is its si_errno */
+	/*
+	 * Both end the process, by SIGSYS that nothing can catch: no function that
+	 * ends one thread is exported by every supported kernel.
+	 */
+	HOODY_ACTION_KILL_THREAD,
+	HOODY_ACTION_KILL_PROCESS,
+	__HOODY_ACTION_MAX,
+};
+#define HOODY_ACTION_MAX (__HOODY_ACTION_MAX - 1)
+
+enum hoody_op {
+	HOODY_OP_EQ,
+	HOODY_OP_NE,
+	HOODY_OP_LT,
+	HOODY_OP_LE,
+	HOODY_OP_GT,
+	HOODY_OP_GE,
+	__HOODY_OP_MAX,
+};
+#define HOODY_OP_MAX (__HOODY_OP_MAX - 1)
+
+#define HOODY_TABLE_MAGIC	0x59444f48	/* "HODY" */
+#define HOODY_TABLE_VERSION	1
+#define HOODY_TABLE_CALLS	512	/* numbers of one architecture */
+#define HOODY_TABLE_ACTIONS	32
+#define HOODY_TABLE_CHECKS	128	/* of one architecture */
+#define HOODY_TABLE_RULES	1536
+#define HOODY_TABLE_CONDS	1536
+#define HOODY_TABLE_CHECKED	0x80
+
+struct hoody_table_action {
+	__u16	kind;			/* enum hoody_action */
+	__u16	error;			/* 0 but for ERRNO and TRAP */
+};
+
+/* "(argument & mask) op value", unsigned; 32 bits of each for ia32. */
+struct hoody_table_cond {
+	__u64	mask;
+	__u64	value;
+	__u8	arg;			/* 0 to 5 */
+	__u8	op;			/* enum hoody_op */
+	__u8	pad[6];
+};
+
+/* Rules in order: the first whose conditions all hold decides, else @otherwise. */
+struct hoody_table_check {
+	__u16	rule;			/* the first one */
+	__u16	rules;			/* at least 1 */
+	__u8	otherwise;		/* an action */
+	__u8	pad[3];
+};
+
+struct hoody_table_rule {
+	__u16	cond;			/* the first one */
+	__u8	conds;			/* at least 1 */
+	__u8	action;
+};
+
+/*
+ * A compiled profile. All numbers are in the host's byte order, every pad is 0,
+ * and @size is the sum of the parts and the length of the attribute. A decision
+ * is the index of an action, or HOODY_TABLE_CHECKED | the index of a check of
+ * that architecture. Action 0 is ALLOW; only the first @actions are used, the
+ * others are 0.
+ *
+ *	struct hoody_table
+ *	struct hoody_table_cond		[conds]
+ *	struct hoody_table_check	[checks[0]], then [checks[1]]
+ *	struct hoody_table_rule		[rules]
+ */
+struct hoody_table {
+	__u32	magic;
+	__u16	version;
+	__u16	actions;
+	__u32	size;
+	__u16	conds;
+	__u16	rules;
+	__u16	checks[HOODY_ARCHS];
+	__u8	beyond[HOODY_ARCHS];	/* the action for numbers past the table */
+	__u8	pad[2];
+	struct hoody_table_action action[HOODY_TABLE_ACTIONS];
+	__u8	decision[HOODY_ARCHS][HOODY_TABLE_CALLS];
 };
 
 #endif /* _UAPI_LINUX_HOODY_H */
