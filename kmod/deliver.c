@@ -4,8 +4,8 @@
  * stands in for is delivered to that socket instead of being forwarded.
  *
  * One PRE_ROUTING hook per family, in namespaces that have a registry and in no
- * other. It asks in this order, the cheapest first: TCP (or an ICMP error)? a
- * source address with live connections? a socket in the established table? one
+ * other. It asks in this order, the cheapest first: TCP (or an ICMP error)? from
+ * a service with live connections? a socket in the established table? one
  * of ours, or the TIME_WAIT entry that one of ours left? Only then the packet
  * gets the socket and an input route to this host.
  *
@@ -122,17 +122,18 @@ static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct
 	route_here(skb, dst);
 }
 
-static noinline unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb)
+static unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb)
 {
 	const struct iphdr *iph = ip_hdr(skb);
 	struct tcphdr buffer;
 	const struct tcphdr *tcp;
 	struct sock *sk;
 
-	if (skb->sk || ip_is_fragment(iph))
-		return NF_ACCEPT;
+	/* In a later fragment these are no ports; the look-up is not reached then. */
 	tcp = skb_header_pointer(skb, iph->ihl * 4, sizeof(buffer), &buffer);
-	if (!tcp)
+	if (!tcp || likely(!hoody_live_test(hoody_live4(registry, iph->saddr, tcp->source))))
+		return NF_ACCEPT;
+	if (skb->sk || ip_is_fragment(iph))
 		return NF_ACCEPT;
 	sk = hoody_lookup4(registry->net, iph->saddr, tcp->source, iph->daddr, tcp->dest,
 			   skb->dev->ifindex);
@@ -175,12 +176,11 @@ static noinline unsigned int icmp4(struct hoody_registry *registry, struct sk_bu
 		return NF_ACCEPT;
 	offset += sizeof(*icmp);
 	about = skb_header_pointer(skb, offset, sizeof(about_buffer), &about_buffer);
-	if (!about || about->ihl < 5 || about->protocol != IPPROTO_TCP ||
-	    !hoody_live_test(hoody_live4(registry, about->daddr)))
+	if (!about || about->ihl < 5 || about->protocol != IPPROTO_TCP)
 		return NF_ACCEPT;
 	ports = skb_header_pointer(skb, offset + about->ihl * 4, sizeof(ports_buffer),
 				   ports_buffer);
-	if (!ports)
+	if (!ports || !hoody_live_test(hoody_live4(registry, about->daddr, ports[1])))
 		return NF_ACCEPT;
 	sk = hoody_lookup4(registry->net, about->daddr, ports[1], about->saddr, ports[0],
 			   skb->dev->ifindex);
@@ -194,11 +194,8 @@ static unsigned int hook4(void *priv, struct sk_buff *skb, const struct nf_hook_
 	struct hoody_registry *registry = priv;
 	const struct iphdr *iph = ip_hdr(skb);
 
-	if (likely(iph->protocol == IPPROTO_TCP)) {
-		if (!hoody_live_test(hoody_live4(registry, iph->saddr)))
-			return NF_ACCEPT;
+	if (likely(iph->protocol == IPPROTO_TCP))
 		return tcp4(registry, skb);
-	}
 	if (unlikely(iph->protocol == IPPROTO_ICMP))
 		return icmp4(registry, skb);
 	return NF_ACCEPT;
@@ -215,17 +212,17 @@ static int upper6(const struct sk_buff *skb, int offset, u8 *nexthdr)
 	return fragment ? -1 : offset;
 }
 
-static noinline unsigned int tcp6(struct hoody_registry *registry, struct sk_buff *skb, int offset)
+static unsigned int tcp6(struct hoody_registry *registry, struct sk_buff *skb, int offset)
 {
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
 	struct tcphdr buffer;
 	const struct tcphdr *tcp;
 	struct sock *sk;
 
-	if (skb->sk)
-		return NF_ACCEPT;
 	tcp = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
-	if (!tcp)
+	if (!tcp || likely(!hoody_live_test(hoody_live6(registry, &ip6h->saddr, tcp->source))))
+		return NF_ACCEPT;
+	if (skb->sk)
 		return NF_ACCEPT;
 	sk = hoody_lookup6(registry->net, &ip6h->saddr, tcp->source, &ip6h->daddr, tcp->dest,
 			   skb->dev->ifindex);
@@ -251,14 +248,14 @@ static noinline unsigned int icmp6(struct hoody_registry *registry, struct sk_bu
 		return NF_ACCEPT;
 	offset += sizeof(*icmp);
 	about = skb_header_pointer(skb, offset, sizeof(about_buffer), &about_buffer);
-	if (!about || !hoody_live_test(hoody_live6(registry, &about->daddr)))
+	if (!about)
 		return NF_ACCEPT;
 	nexthdr = about->nexthdr;
 	offset = upper6(skb, offset + sizeof(*about), &nexthdr);
 	if (offset < 0 || nexthdr != IPPROTO_TCP)
 		return NF_ACCEPT;
 	ports = skb_header_pointer(skb, offset, sizeof(ports_buffer), ports_buffer);
-	if (!ports)
+	if (!ports || !hoody_live_test(hoody_live6(registry, &about->daddr, ports[1])))
 		return NF_ACCEPT;
 	sk = hoody_lookup6(registry->net, &about->daddr, ports[1], &about->saddr, ports[0],
 			   skb->dev->ifindex);
@@ -270,25 +267,20 @@ static noinline unsigned int icmp6(struct hoody_registry *registry, struct sk_bu
 static unsigned int hook6(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
 {
 	struct hoody_registry *registry = priv;
-	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
-	bool live = hoody_live_test(hoody_live6(registry, &ip6h->saddr));
-	u8 nexthdr = ip6h->nexthdr;
+	u8 nexthdr = ipv6_hdr(skb)->nexthdr;
 	int offset;
 
-	if (likely(nexthdr == IPPROTO_TCP)) {
-		if (!live)
-			return NF_ACCEPT;
-		return tcp6(registry, skb, sizeof(*ip6h));
-	}
-	/* The rest is rare here: ICMPv6, or TCP behind extension headers. */
-	if (!atomic_read(&registry->open) && !live)
+	if (likely(nexthdr == IPPROTO_TCP))
+		return tcp6(registry, skb, sizeof(struct ipv6hdr));
+	if (likely(nexthdr == IPPROTO_UDP))
 		return NF_ACCEPT;
-	offset = upper6(skb, sizeof(*ip6h), &nexthdr);
+	/* The rest is rare here: ICMPv6, or TCP behind extension headers. */
+	offset = upper6(skb, sizeof(struct ipv6hdr), &nexthdr);
 	if (offset < 0)
 		return NF_ACCEPT;
 	if (nexthdr == IPPROTO_ICMPV6)
 		return icmp6(registry, skb, offset);
-	if (nexthdr == IPPROTO_TCP && live)
+	if (nexthdr == IPPROTO_TCP)
 		return tcp6(registry, skb, offset);
 	return NF_ACCEPT;
 }
