@@ -101,7 +101,7 @@ static bool handshake(struct front_connection *connection)
 		front_count(thread, tls_handshakes);
 		SSL_get0_alpn_selected(connection->ssl, &alpn, &len);
 		/* Data may have come with the last flight. */
-		connection->readable = true;
+		connection->readable = front_tls_has_more(connection);
 	}
 	/* A client without ALPN speaks HTTP/1. */
 	connection->protocol = len ? front_protocol_find((const char *)alpn, len) : &front_http1;

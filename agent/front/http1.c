@@ -171,7 +171,10 @@ static int take_head(struct front_connection *connection, const char **at, const
 	if (err)
 		return err;
 	*at += len;
+	/* The client's own are counted; there is room for ours. */
+	head->fields_max += FRONT_FIELDS_ADDED;
 	begin(connection, head);
+	head->fields_max -= FRONT_FIELDS_ADDED;
 	return 1;
 }
 

@@ -62,6 +62,14 @@ int sandbox_enter(void)
 	return err;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* The sanitizer's own run time needs what we forbid; such a build is never installed. */
+int sandbox_seal(void)
+{
+	log_warning("event=unsealed hint=\"this is a sanitizer build\"");
+	return 0;
+}
+#else
 /* Allowed with any arguments. */
 static const int allowed[] = {
 	/* sockets that exist */
@@ -147,3 +155,4 @@ int sandbox_seal(void)
 	seccomp_release(filter);
 	return err;
 }
+#endif /* __SANITIZE_ADDRESS__ */

@@ -14,8 +14,6 @@
 #include "front/connection.h"
 #include "front/exchange.h"
 
-/* Fields that are added to a request on its way, and some air. */
-#define FIELDS_ADDED	16
 /* After the last word to a client that goes on sending. */
 #define LINGER_TIMEOUT	2000
 /* Between two tries to accept when descriptors ran out. */
@@ -26,7 +24,7 @@ static int apply_settings(struct front_thread *thread)
 {
 	const struct image_settings *settings = front_settings(thread);
 	uint32_t *durations = thread->loop.durations;
-	unsigned int fields = settings->header_fields_max + FIELDS_ADDED;
+	unsigned int fields = settings->header_fields_max + FRONT_FIELDS_ADDED;
 	struct http_field *request, *response;
 
 	durations[LOOP_TIMER_HANDSHAKE] = settings->handshake_timeout;
@@ -50,11 +48,15 @@ static int apply_settings(struct front_thread *thread)
 		thread->response_head.fields = response;
 		thread->fields_size = fields;
 	}
-	thread->request_head.fields_max = thread->response_head.fields_max = fields;
+	thread->request_head.fields_max = thread->response_head.fields_max =
+		settings->header_fields_max;
 	return 0;
 }
 
-/* The scratch buffers bound what one read takes. */
+/*
+ * The scratch buffers bound what one read takes. They are as the first image
+ * says: a later one with another buffer_bytes is for the next worker.
+ */
 static int make_scratch(struct front_thread *thread)
 {
 	thread->scratch_size = front_settings(thread)->buffer_bytes;

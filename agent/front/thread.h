@@ -20,6 +20,8 @@
 #include "upstream/context.h"
 
 #define FRONT_LISTENERS_MAX	16
+/* Room beyond header_fields_max for fields that are added to a request on its way. */
+#define FRONT_FIELDS_ADDED	16
 
 enum front_command_type {
 	FRONT_COMMAND_NONE,

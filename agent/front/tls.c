@@ -280,6 +280,11 @@ int front_tls_handshake(struct front_connection *connection)
 	return failure(connection, result) == -EAGAIN ? 0 : -EPROTO;
 }
 
+bool front_tls_has_more(const struct front_connection *connection)
+{
+	return connection->socket_readable || SSL_has_pending(connection->ssl);
+}
+
 ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t len)
 {
 	size_t total = 0;
@@ -287,12 +292,20 @@ ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t 
 	int n;
 
 	ERR_clear_error();
-	/* Until OpenSSL wants more from the socket: nothing else will announce it. */
+	/* All that OpenSSL has: nothing else will announce it. */
 	while (total < len) {
 		n = SSL_read(connection->ssl, (char *)bytes + total,
 			     len - total > INT_MAX ? INT_MAX : (int)(len - total));
 		if (n > 0) {
 			total += n;
+			/*
+			 * Nothing left on either side: asking again would only make
+			 * OpenSSL take a buffer to wait with.
+			 */
+			if (!front_tls_has_more(connection)) {
+				connection->readable = false;
+				break;
+			}
 			continue;
 		}
 		error = failure(connection, n);

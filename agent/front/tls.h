@@ -9,6 +9,7 @@
 #ifndef HOODY_FRONT_TLS_H
 #define HOODY_FRONT_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -39,6 +40,8 @@ int front_tls_handshake(struct front_connection *connection);
 /* As recv(2) and send(2), with -EAGAIN, and other errors as -ECONNRESET. */
 ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t len);
 ssize_t front_tls_write(struct front_connection *connection, const void *bytes, size_t len);
+/* Whether a read may give anything without a new event of the socket. */
+bool front_tls_has_more(const struct front_connection *connection);
 /* Sends close_notify. */
 void front_tls_shutdown(struct front_connection *connection);
 void front_tls_detach(struct front_connection *connection);

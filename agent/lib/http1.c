@@ -11,6 +11,9 @@
 /* 18 digits cannot overflow 64 bits, and no body is longer. */
 #define LENGTH_DIGITS_MAX	18
 
+/* Each one is looked for among all fields, so their number is bounded. */
+#define CONNECTION_OPTIONS_MAX	32
+
 ssize_t http1_head_length(const char *bytes, size_t len, size_t *scanned)
 {
 	const char *line = bytes + *scanned, *end = bytes + len, *lf;
@@ -215,8 +218,9 @@ static int decode_framing(struct http_head *head)
 }
 
 /* What the peer says of its connection. */
-static void decode_connection(struct http_head *head)
+static int decode_connection(struct http_head *head)
 {
+	unsigned int options = 0;
 	bool close = false, keep = false, upgrade = false, te = false, trailers = false;
 	struct http_text list, token;
 	bool offered = false;
@@ -227,6 +231,8 @@ static void decode_connection(struct http_head *head)
 		switch (head->fields[i].id) {
 		case HTTP_FIELD_CONNECTION:
 			while (http_list_next(&list, &token)) {
+				if (++options > CONNECTION_OPTIONS_MAX)
+					return -EBADMSG;
 				close |= http_text_equal(token, HTTP_TEXT("close"));
 				keep |= http_text_equal(token, HTTP_TEXT("keep-alive"));
 				upgrade |= http_text_equal(token, HTTP_TEXT("upgrade"));
@@ -247,6 +253,7 @@ static void decode_connection(struct http_head *head)
 	head->persistent = !close && (head->minor > 0 || keep);
 	head->upgrade = head->minor > 0 && upgrade && offered;
 	head->te_trailers = head->minor > 0 && te && trailers;
+	return 0;
 }
 
 /*
@@ -335,9 +342,8 @@ int http1_decode_request(struct http_head *head, const char *bytes, size_t len)
 	head->method_name = decoder.method;
 	head->method = http_method_classify(head->method_name);
 	if (check_fields(head) || decode_target(head, decoder.url) || decode_host(head) ||
-	    decode_framing(head))
+	    decode_framing(head) || decode_connection(head))
 		return -EBADMSG;
-	decode_connection(head);
 	return 0;
 }
 
@@ -356,9 +362,9 @@ int http1_decode_response(struct http_head *head, const char *bytes, size_t len,
 	    bytes[10] < '0' || bytes[10] > '9' || bytes[11] < '0' || bytes[11] > '9')
 		return -EBADMSG;
 	head->status = (bytes[9] - '0') * 100 + (bytes[10] - '0') * 10 + (bytes[11] - '0');
-	if (!http_is_field_value(head->reason) || check_fields(head) || decode_framing(head))
+	if (!http_is_field_value(head->reason) || check_fields(head) || decode_framing(head) ||
+	    decode_connection(head))
 		return -EBADMSG;
-	decode_connection(head);
 	framed = head->framing != HTTP_BODY_NONE;
 	/* RFC 9112 6.3: no body, whatever the fields say. */
 	if (to_head || head->status < 200 || head->status == 204 || head->status == 304)
