@@ -25,7 +25,7 @@ CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-control-test-$$
 AGENT_PID=
 
-tap_plan 172
+tap_plan 176
 
 # --- a container -------------------------------------------------------------
 ip netns add $NETNS
@@ -461,4 +461,22 @@ timeout 20 "$AGENT" --config "$CONFIG" 2>>"$WORK/log"
 tap_is "damaged_database_is_refused" $? 1
 tap_run "damaged_database_is_named" logged "state.db cannot be used: .*left as it is"
 tap_is "damaged_database_is_left_alone" "$(sha256sum <"$STATE/state.db")" "$sum"
+
+# --- no room on the disk -----------------------------------------------------------------------
+mkdir "$WORK/small"
+mount -t tmpfs -o size=512k,mode=700 tmpfs "$WORK/small"
+tap_cleanup "umount -l $WORK/small"
+config "s,$STATE,$WORK/small,"
+start_agent
+for i in $(seq 1 100); do
+	api POST /api/v1/containers "{\"id\":\"$(printf %024x "$i")\",\"project\":\"$PROJECT\"}" >"$WORK/answer"
+	[ "$(cat "$WORK/code")" = 201 ] || break
+done
+tap_is "full_disk_is_507" "$(cat "$WORK/code") $(jq -r .error.code "$WORK/answer")" "507 full"
+api_is "full_disk_keeps_what_was_acknowledged" 200 "(.data | length) == $((i - 1))" GET /api/v1/containers
+api_is "full_disk_refused_one_is_unknown" 404 '.error.code == "not_found"' GET "/api/v1/containers/$(printf %024x "$i")"
+kill -KILL $AGENT_PID
+wait $AGENT_PID 2>/dev/null
+start_agent
+api_is "full_disk_after_sigkill" 200 "(.data | length) == $((i - 1))" GET /api/v1/containers
 tap_done
