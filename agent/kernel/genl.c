@@ -127,9 +127,10 @@ static int receive_all(struct knl *knl, struct knl_request *request)
 	nl_cb_set(callbacks, NL_CB_FINISH, NL_CB_CUSTOM, on_finish, request);
 	nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, on_valid, request);
 	nl_cb_set(callbacks, NL_CB_DUMP_INTR, NL_CB_CUSTOM, on_disturbed, request);
+	/* An answer that is an error comes back as one of libnl's, too: not ours to see. */
 	while (!request->done) {
 		ret = nl_recvmsgs(knl->socket, callbacks);
-		if (ret < 0 && ret != -NLE_DUMP_INTR)
+		if (ret < 0 && ret != -NLE_DUMP_INTR && !request->done)
 			break;
 		ret = 0;
 	}
