@@ -86,9 +86,9 @@ hold() {
 
 # measure SECTION CASE NAMESPACE MODE OPTION...
 measure() {
-	local section=$1 case=$2 from=$3 mode=$4 size=(--batches 80 --batch 50 --warm 200) line
+	local section=$1 case=$2 from=$3 mode=$4 size=(--batches 40 --batch 50 --warm 200) line
 	shift 4
-	[ "$mode" != new ] || size=(--batches 40 --batch 25 --warm 100)
+	[ "$mode" != new ] || size=(--batches 20 --batch 25 --warm 100)
 	line=$(in_ns "$from" "$bin/netcost" measure --port 80 --mode "$mode" "${size[@]}" "$@") ||
 		die "$section $case $mode failed"
 	printf '{"kernel":"%s","section":"%s","case":"%s","round":%d,%s\n' \
