@@ -11,7 +11,7 @@ WEB=890abcdef12345678901cdef OTHER=890abcdef12345678901cde0
 tap_plan 28
 
 HEADERS_SERVER='exec node -e "require(\"http\").createServer((q, r) => r.end(q.socket.remoteAddress + \" \" + q.headers[\"x-hoody-real-ip\"] + \"\\n\")).listen(8080)"'
-answer() { fetch --interface "$CLIENT4" "$@" "$(host_of $WEB)" / 2>&1; }
+answer() { fetch --interface "$CLIENT4" "$(host_of $WEB)" / 2>&1; }
 # From another client, so that no kept connection is used.
 code() { fetch --interface 203.0.113.51 -o /dev/null -w '%{http_code}' "$(host_of "$1")" / 2>&1; }
 real_ip_state() { hoody status --json | jq -r .real_ip.state; }
