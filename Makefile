@@ -11,7 +11,7 @@ DESTDIR		?=
 
 CC		?= gcc
 PKGS		:= openssl libllhttp yyjson sqlite3 libnl-3.0 libnl-genl-3.0 libnl-route-3.0 \
-		   libseccomp libcap-ng inih libsystemd libcurl libmnl
+		   libseccomp libcap-ng inih libsystemd libcurl libmnl libbpf
 CPPFLAGS	+= -D_GNU_SOURCE -DHOODY_VERSION='"$(VERSION)"' -Iagent -Ikmod/uapi -Iselftests/lib
 CFLAGS		?= -O2 -g
 CFLAGS_ALL	= -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -30,8 +30,12 @@ agent_src	:= $(wildcard agent/lib/*.c agent/control/*.c agent/kernel/*.c agent/f
 agent_obj	:= $(agent_src:%.c=$(O)/%.o)
 cli_src		:= $(wildcard tools/hoody/*.c)
 cli_obj		:= $(cli_src:%.c=$(O)/%.o)
+# The firewall programs, and the header that holds them for the agent.
+bpf_src		:= $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h)
+CLANG		?= clang
+BPFTOOL		?= bpftool
 # One program a file: TAP on standard output, or what a script of the suite needs.
-test_src	:= $(wildcard selftests/agent/*.c selftests/kmod/*.c selftests/system/*.c selftests/bench/*.c)
+test_src	:= $(wildcard selftests/agent/*.c selftests/kmod/*.c selftests/system/*.c selftests/bench/*.c selftests/bpf/*.c)
 test_bin	:= $(test_src:%.c=$(O)/%)
 
 kmod_src	:= $(wildcard kmod/*.c kmod/*.h kmod/Kbuild kmod/uapi/linux/*.h)
@@ -51,6 +55,17 @@ tests: $(test_bin)
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(pkg_cflags) $(CFLAGS) $(CFLAGS_ALL) $(if $(SANITIZE),,$(HARDEN)) -MMD -MP -c -o $@ $<
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c $(bpf_src) Makefile
+	@mkdir -p $(@D)
+	$(CLANG) -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+		$(if $(WERROR),-Werror) -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+
+$(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+$(O)/agent/kernel/bpf.o: $(O)/bpf/firewall.skel.h
+$(O)/agent/kernel/bpf.o: CPPFLAGS += -I$(O)/bpf
 
 $(O)/libagent.a: $(agent_obj)
 	@rm -f $@
@@ -76,7 +91,7 @@ $(O)/kmod/%/hoody.ko: $(kmod_src)
 	@mkdir -p $(@D)/uapi/linux
 	cp -u kmod/*.c kmod/*.h kmod/Kbuild kmod/VERSION $(@D)/
 	cp -u kmod/uapi/linux/hoody.h $(@D)/uapi/linux/
-	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),C=2) $(if $(WERROR),KCFLAGS=-Werror) modules
+	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),C=2 CF=-Wsparse-error) $(if $(WERROR),KCFLAGS=-Werror) modules
 
 include tools/packaging/install.mk
 
