@@ -198,12 +198,20 @@ enum fw_flow_bits {
 	FW_SEEN_FIN_LOCAL	= 1 << 1,
 	FW_SEEN_FIN_REMOTE	= 1 << 2,
 	FW_SEEN_RST		= 1 << 3,
+	FW_SEEN_CONFIRM		= 1 << 4,	/* TCP: the opener answered the reply */
 };
 
 struct fw_config {
 	__u64	agent_cgroup;		/* 0: no agent */
 	__u32	agent_level;		/* depth of that cgroup below the root */
 	__u32	events_per_second;	/* of one container; 0: no events */
+	__u64	swept;			/* ns, CLOCK_MONOTONIC: when idle flows were taken out */
+};
+
+/* What the program fw_sweep is called with. */
+struct fw_sweep_args {
+	__u32	slot;			/* delete all flows of it; 0: idle ones of all */
+	__u32	deleted;		/* answer */
 };
 
 /* One for each slot, shared by all CPUs, changed by atomic adds. */

@@ -86,7 +86,7 @@ static __noinline __u32 fw_find_port(struct fw_view *view, __u32 table, __u32 co
 }
 
 /* The answer of one node, and where to go on (@next, 0: nowhere). */
-static __noinline __u32 fw_ask_node(struct fw_view *view, const struct fw_question *question,
+static __always_inline __u32 fw_ask_node(struct fw_view *view, const struct fw_question *question,
 				    __u32 node, __u32 *next)
 {
 	const __u32 *line = fw_line(view, node / FW_LINE_WORDS);
@@ -110,7 +110,7 @@ static __noinline __u32 fw_ask_node(struct fw_view *view, const struct fw_questi
 	return fields->other;
 }
 
-static __noinline int fw_decide(struct fw_view *view, const struct fw_question *question,
+static __always_inline int fw_decide(struct fw_view *view, const struct fw_question *question,
 				struct fw_answer *answer)
 {
 	const __u32 *line = fw_line(view, 1);

@@ -7,158 +7,14 @@
  * The random numbers start from a fixed seed, so that a failure repeats; it is
  * the first argument, to look for more.
  */
-#include "firewall/policy.h"
+#include "firewall_sample.h"
 #include "tap.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #define QUESTIONS	400
 #define POLICIES	500
-
-static uint64_t random_state = 0x9e3779b97f4a7c15u;
-
-static uint32_t any(uint32_t below)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 32) % below;
-}
-
-struct sample {
-	struct fw_policy policy;
-	struct fw_rule	*rules;
-	struct fw_prefix *prefixes;
-	struct fw_prefix protected[4];
-};
-
-static void mask_prefix(struct fw_prefix *prefix)
-{
-	const unsigned int whole = prefix->family == FW_V4 ? 32 : 128;
-	unsigned int bit;
-
-	for (bit = prefix->length; bit < whole; bit++)
-		prefix->address[bit / 8] &= ~(0x80 >> bit % 8);
-}
-
-/* Few different bytes, so that prefixes nest and repeat. */
-static void random_prefix(struct fw_prefix *prefix, enum fw_family family, unsigned int spread)
-{
-	const unsigned int bytes = family == FW_V4 ? 4 : 16;
-	unsigned int i;
-
-	memset(prefix, 0, sizeof(*prefix));
-	prefix->family = family;
-	prefix->length = any(3) ? any(bytes * 8 + 1) : bytes * 8;
-	for (i = 0; i < bytes; i++)
-		prefix->address[i] = (uint8_t)(any(3) ? any(spread) : 0xff - any(2));
-	mask_prefix(prefix);
-}
-
-static void random_rule(struct fw_rule *rule, struct fw_prefix *prefixes, unsigned int spread)
-{
-	uint32_t i;
-
-	memset(rule, 0, sizeof(*rule));
-	rule->direction = any(2);
-	rule->action = any(3) ? FW_ALLOW : FW_DENY;
-	rule->protocol = any(5);
-	rule->port_last = UINT16_MAX;
-	if ((rule->protocol == FW_TCP || rule->protocol == FW_UDP) && any(4)) {
-		rule->port_first = any(8) ? any(50) : 65500 + any(36);
-		rule->port_last = any(2) ? rule->port_first :
-				  rule->port_first + any(UINT16_MAX - rule->port_first + 1);
-	}
-	rule->anywhere = !any(8);
-	rule->prefixes = prefixes;
-	rule->prefixes_count = rule->anywhere ? 0 : any(4);
-	for (i = 0; i < rule->prefixes_count; i++)
-		random_prefix(&prefixes[i], rule->protocol == FW_ICMP ? FW_V4 :
-					    rule->protocol == FW_ICMPV6 ? FW_V6 : any(2), spread);
-}
-
-static void make_sample(struct sample *sample, uint32_t rules, unsigned int spread)
-{
-	uint32_t i;
-
-	memset(sample, 0, sizeof(*sample));
-	sample->rules = calloc(rules + 1, sizeof(*sample->rules));
-	sample->prefixes = calloc(4 * rules + 1, sizeof(*sample->prefixes));
-	for (i = 0; i < rules; i++)
-		random_rule(&sample->rules[i], &sample->prefixes[4 * i], spread);
-	for (i = 0; i < 4; i++) {
-		random_prefix(&sample->protected[i], i % 2, spread);
-		sample->protected[i].length = i % 2 ? 128 : 32;
-	}
-	/* Often one that a rule names. */
-	for (i = 0; i < rules && any(2); i++)
-		if (sample->rules[i].prefixes_count && sample->rules[i].prefixes[0].length ==
-		    (sample->rules[i].prefixes[0].family == FW_V4 ? 32 : 128))
-			sample->protected[any(4)] = sample->rules[i].prefixes[0];
-	sample->policy = (struct fw_policy){
-		.generation = 1,
-		.slot = 1,
-		.rules = sample->rules,
-		.rules_count = rules,
-		.protected = sample->protected,
-		.protected_count = any(5),
-	};
-}
-
-static void clear_sample(struct sample *sample)
-{
-	free(sample->rules);
-	free(sample->prefixes);
-}
-
-/* The last address of a prefix, or the one behind it or before it. */
-static void edge_of(const struct fw_prefix *prefix, uint8_t address[16])
-{
-	const unsigned int bits = prefix->family == FW_V4 ? 32 : 128;
-	const int step = (int)any(3) - 1;
-	unsigned int bit;
-	int i, carry = step;
-
-	memcpy(address, prefix->address, 16);
-	if (any(2))
-		for (bit = prefix->length; bit < bits; bit++)
-			address[bit / 8] |= 0x80 >> bit % 8;
-	for (i = (int)bits / 8 - 1; i >= 0 && carry; i--) {
-		const int sum = address[i] + carry;
-
-		address[i] = (uint8_t)sum;
-		carry = sum < 0 ? -1 : sum > 255;
-	}
-}
-
-static void random_question(const struct sample *sample, unsigned int spread,
-			    struct fw_question *question)
-{
-	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP,
-					     IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_ESP };
-	struct fw_prefix prefix;
-	const struct fw_rule *rule = NULL;
-	uint8_t address[16];
-
-	if (sample->policy.rules_count)
-		rule = &sample->rules[any(sample->policy.rules_count)];
-	memset(question, 0, sizeof(*question));
-	question->direction = rule && any(4) ? rule->direction : any(2);
-	question->protocol = protocols[any(6)];
-	if (question->protocol == IPPROTO_TCP || question->protocol == IPPROTO_UDP)
-		question->port = rule && any(2) ? (uint16_t)(rule->port_first + any(3) - 1) :
-				 rule && any(2) ? (uint16_t)(rule->port_last + any(3) - 1) :
-				 any(65536);
-	random_prefix(&prefix, any(2), spread);
-	if (rule && rule->prefixes_count && any(5))
-		prefix = rule->prefixes[any(rule->prefixes_count)];
-	else if (!any(3))
-		prefix = sample->protected[any(4)];
-	edge_of(&prefix, address);
-	fw_question_address(question, prefix.family, address);
-}
 
 static bool agrees(const struct sample *sample, const struct fw_image *image,
 		   const struct fw_question *question, uint32_t counts[3])
@@ -183,29 +39,29 @@ static void test_random(void)
 	uint32_t counts[3] = { 0 }, wrong = 0, asked = 0, refused = 0, i, j;
 
 	for (i = 0; i < POLICIES && wrong < 10; i++) {
-		const unsigned int spread = any(2) ? 3 : 1 + any(256);
+		const unsigned int spread = sample_any(2) ? 3 : 1 + sample_any(256);
 		struct fw_image image = { 0 };
 		struct fw_question question;
 		struct fw_fault fault;
 		struct sample sample;
 
-		make_sample(&sample, sizes[i % 8], spread);
+		sample_make(&sample, sizes[i % 8], spread);
 		if (fw_compile(&sample.policy, &image, &fault)) {
 			refused++;
 			tap_note("%s", fault.text);
 		}
 		for (j = 0; j < QUESTIONS && image.words && wrong < 10; j++, asked++) {
-			random_question(&sample, spread, &question);
+			sample_question(&sample, spread, &question);
 			wrong += !agrees(&sample, &image, &question, counts);
 		}
 		fw_image_clear(&image);
-		clear_sample(&sample);
+		sample_clear(&sample);
 	}
 	tap_note("%u decisions: %u none, %u allow, %u deny", asked, counts[0], counts[1], counts[2]);
 	tap_ok(!refused, "firewall_random_policies_compile");
 	tap_ok(!wrong && asked >= 100000, "firewall_image_agrees_with_reference");
 	tap_ok(counts[0] > 10000 && counts[1] > 10000 && counts[2] > 10000,
-	       "firewall_random_questions_see_every_answer");
+	       "firewall_sample_questions_see_every_answer");
 }
 
 /* Nested prefixes with more rules each than are merged: links are walked. */
@@ -218,12 +74,12 @@ static void test_deep(void)
 	struct fw_fault fault;
 	struct sample sample;
 
-	make_sample(&sample, rules, 2);
+	sample_make(&sample, rules, 2);
 	for (i = 0; i < rules; i++) {
 		struct fw_rule *rule = &sample.rules[i];
 
 		rule->direction = FW_EGRESS;
-		rule->protocol = any(2) ? FW_TCP : FW_UDP;
+		rule->protocol = sample_any(2) ? FW_TCP : FW_UDP;
 		rule->anywhere = false;
 		rule->prefixes_count = 1;
 		rule->port_first = rule->port_last = (uint16_t)(i * 7);
@@ -233,17 +89,17 @@ static void test_deep(void)
 	}
 	tap_ok(!fw_compile(&sample.policy, &image, &fault), "firewall_deep_policy_compiles");
 	for (i = 0; i < 20000 && image.words; i++) {
-		random_question(&sample, 2, &question);
+		sample_question(&sample, 2, &question);
 		question.direction = FW_EGRESS;
-		question.protocol = any(2) ? IPPROTO_TCP : IPPROTO_UDP;
-		question.port = any(rules) * 7;
-		question.address[0] >>= any(16);
+		question.protocol = sample_any(2) ? IPPROTO_TCP : IPPROTO_UDP;
+		question.port = sample_any(rules) * 7;
+		question.address[0] >>= sample_any(16);
 		wrong += !agrees(&sample, &image, &question, counts);
 	}
 	tap_ok(!wrong && counts[FW_ALLOW] > 1000 && counts[FW_DENY] > 100,
 	       "firewall_deep_policy_agrees");
 	fw_image_clear(&image);
-	clear_sample(&sample);
+	sample_clear(&sample);
 }
 
 /* 16,384 rules of different prefixes and ports fit; one more is refused. */
@@ -256,7 +112,7 @@ static void test_limits(void)
 	struct sample sample;
 	int ret;
 
-	make_sample(&sample, FW_RULES_MAX + 1, 250);
+	sample_make(&sample, FW_RULES_MAX + 1, 250);
 	sample.policy.rules_count = FW_RULES_MAX;
 	/* Wide denies would answer everything. */
 	for (i = 0; i <= FW_RULES_MAX; i++) {
@@ -273,7 +129,7 @@ static void test_limits(void)
 		tap_note("%s", fault.text);
 	tap_note("16384 random rules: %u KiB", image.lines * FW_LINE_SIZE / 1024);
 	for (i = 0; i < 500 && image.words; i++) {
-		random_question(&sample, 250, &question);
+		sample_question(&sample, 250, &question);
 		wrong += !agrees(&sample, &image, &question, counts);
 	}
 	tap_note("%u none, %u allow, %u deny", counts[0], counts[1], counts[2]);
@@ -290,7 +146,7 @@ static void test_limits(void)
 	ret = fw_compile(&sample.policy, &image, &fault);
 	tap_ok(ret == -ENOSPC && !image.words && strstr(fault.text, "16384"),
 	       "firewall_16385_rules_are_refused_with_the_limit");
-	clear_sample(&sample);
+	sample_clear(&sample);
 }
 
 static void test_refused(void)
@@ -367,7 +223,7 @@ static void test_texts(void)
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		random_state = strtoull(argv[1], NULL, 0) | 1;
+		sample_state = strtoull(argv[1], NULL, 0) | 1;
 	tap_plan(3 + 2 + 4 + 9 + 16 + 6 + 11 + 2);
 	test_random();
 	test_deep();

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The firewall of a container, on the host's end of its veth pair or on its tap
+ * device: what comes in there is what the container sends (egress), what goes
+ * out there is what it gets (ingress). Nothing inside the container reaches
+ * these programs, and raw or packet sockets inside do not go around them.
+ *
+ * Fails closed: an interface without a policy image passes nothing, and neither
+ * does a packet whose verdict cannot be reached.
+ *
+ * Everything is decided in lib/: packet.h takes apart, source.h checks who it is
+ * from, judge.h decides, drop.h counts and tells.
+ */
+#include "lib/maps.h"
+#include "lib/packet.h"
+#include "lib/drop.h"
+#include "lib/source.h"
+#include "lib/judge.h"
+
+/* The same numbers for tcx and for a classifier: go on, and drop. */
+#define FW_GO_ON	(-1)
+#define FW_STOP		2
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fw_work);
+} fw_work SEC(".maps");
+
+static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view, struct fw_work *work,
+			       struct fw_state *state, __u32 direction)
+{
+	const struct fw_header *header = (const void *)fw_line(view, 0);
+	struct fw_owner owner = { .view = view };
+	int ret;
+
+	if (!header)
+		return FW_DROP_LAYOUT;
+	ret = fw_parse(skb, &work->packet, direction);
+	if (ret)
+		return ret;
+	owner.addresses4 = header->addresses4;
+	owner.addresses6 = header->addresses6;
+	fw_own_mac(header, state, &work->packet, owner.mac);
+	if (direction == FW_EGRESS && !fw_same_mac(work->packet.mac_source, owner.mac))
+		return FW_DROP_SOURCE_MAC;
+	if (!work->packet.ip)
+		return fw_judge_arp(skb, &work->packet, &owner);
+	if (fw_is_discovery(&work->packet))
+		return fw_judge_discovery(skb, &work->packet, &owner);
+	if (work->packet.hop_by_hop)
+		return FW_DROP_EXTENSION_HEADER;
+	ret = fw_judge_addresses(&work->packet, &owner);
+	if (ret)
+		return ret;
+	return fw_judge_ip(skb, view, work);
+}
+
+static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
+{
+	__u32 zero = 0, ifindex = skb->ifindex;
+	const struct fw_header *header;
+	struct fw_state *state;
+	struct fw_work *work;
+	struct fw_view view;
+	int ret;
+
+	work = bpf_map_lookup_elem(&fw_work, &zero);
+	if (!work)
+		return FW_STOP;
+	__builtin_memset(&work->packet, 0, sizeof(work->packet));
+	work->rule = FW_NO_RULE;
+	view.map = bpf_map_lookup_elem(&fw_policies, &ifindex);
+	if (!view.map) {
+		fw_parse(skb, &work->packet, direction);
+		fw_drop(&work->packet, 0, 0, FW_DROP_NO_POLICY, FW_NO_RULE);
+		return FW_STOP;
+	}
+	header = (const void *)fw_line(&view, 0);
+	if (!header)
+		return FW_STOP;
+	work->generation = header->generation;
+	work->slot = header->slot;
+	work->flags = header->flags;
+	work->quota[0] = header->quota[0];
+	work->quota[1] = header->quota[1];
+	work->quota[2] = header->quota[2];
+	work->rules = header->rules;
+	work->counters = header->counters;
+	state = bpf_map_lookup_elem(&fw_states, &work->slot);
+	if (!state)
+		return FW_STOP;
+	ret = fw_judge(skb, &view, work, state, direction);
+	/* The deciding rule counts, whether it allowed or denied. */
+	fw_count_rule(&view, work);
+	if (ret) {
+		fw_drop(&work->packet, work->slot, work->generation, ret, work->rule);
+		return FW_STOP;
+	}
+	__sync_fetch_and_add(&state->passed[direction], work->packet.segments);
+	return FW_GO_ON;
+}
+
+SEC("tcx/ingress")
+int fw_from_container(struct __sk_buff *skb)
+{
+	return fw_handle(skb, FW_EGRESS);
+}
+
+SEC("tcx/egress")
+int fw_to_container(struct __sk_buff *skb)
+{
+	return fw_handle(skb, FW_INGRESS);
+}
+
+/* Called by the agent, in its own time: see lib/flow.h. */
+SEC("syscall")
+int fw_sweep(struct fw_sweep_args *args)
+{
+	struct fw_sweep_work work = { .now = bpf_ktime_get_ns(), .slot = args->slot };
+	struct fw_config *config;
+	__u32 zero = 0;
+
+	config = bpf_map_lookup_elem(&fw_config, &zero);
+	if (config && !work.slot)
+		config->swept = work.now;
+	bpf_for_each_map_elem(&fw_flows, fw_sweep_one, &work, 0);
+	args->deleted = work.deleted;
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

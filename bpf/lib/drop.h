@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counting what is dropped and telling about it: a counter for each reason, and
+ * an event that is left out where a container has had too many this second, or
+ * where nobody empties the ring buffer. Both are counted.
+ */
+#ifndef HOODY_BPF_DROP_H
+#define HOODY_BPF_DROP_H
+
+#include "packet.h"
+
+#define FW_SECOND	1000000000ull
+
+static __always_inline int fw_may_tell(struct fw_state *state, __u64 now, __u32 limit)
+{
+	const __u64 second = now / FW_SECOND;
+
+	/* Two CPUs may both begin a second: then it has a few events more. */
+	if (state->events_second != second) {
+		state->events_second = second;
+		state->events_count = 0;
+	}
+	if (__sync_fetch_and_add(&state->events_count, 1) < limit)
+		return 1;
+	__sync_fetch_and_add(&state->events_limited, 1);
+	return 0;
+}
+
+static __noinline int fw_tell(const struct fw_packet *packet, struct fw_event *event)
+{
+	const int in = packet->direction == FW_INGRESS;
+
+	event->length = packet->length;
+	event->direction = packet->direction;
+	event->family = packet->ip;
+	event->protocol = packet->protocol;
+	event->ethertype = packet->ethertype;
+	__builtin_memcpy(event->local, in ? packet->destination : packet->source, 16);
+	__builtin_memcpy(event->remote, in ? packet->source : packet->destination, 16);
+	if (packet->protocol == IPPROTO_ICMP || packet->protocol == FW_PROTO_ICMPV6) {
+		event->local_port = packet->source_port;
+		event->remote_port = bpf_htons(packet->icmp_type << 8 | packet->icmp_code);
+	} else {
+		event->local_port = in ? packet->destination_port : packet->source_port;
+		event->remote_port = in ? packet->source_port : packet->destination_port;
+	}
+	return 0;
+}
+
+/* @slot 0 where there is no policy. */
+static __noinline int fw_drop(const struct fw_packet *packet, __u32 slot, __u64 generation,
+			      __u32 verdict, __u32 rule)
+{
+	struct fw_state *state = bpf_map_lookup_elem(&fw_states, &slot);
+	struct fw_config *config;
+	struct fw_event *event;
+	__u32 zero = 0;
+	__u64 now;
+
+	if (!state)
+		return 0;
+	__sync_fetch_and_add(&state->drops[verdict & (FW_REASONS_MAX - 1)], 1);
+	config = bpf_map_lookup_elem(&fw_config, &zero);
+	if (!config || !config->events_per_second)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (!fw_may_tell(state, now, config->events_per_second))
+		return 0;
+	event = bpf_ringbuf_reserve(&fw_events, sizeof(*event), 0);
+	if (!event) {
+		__sync_fetch_and_add(&state->events_lost, 1);
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time = now;
+	event->generation = generation;
+	event->ifindex = packet->ifindex;
+	event->slot = slot;
+	event->rule = rule;
+	event->reason = verdict;
+	fw_tell(packet, event);
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+#endif /* HOODY_BPF_DROP_H */

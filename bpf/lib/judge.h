@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The verdict on an IP packet whose addresses are in order. What holds, first
+ * match first:
+ *
+ *	1. tunnels are dropped; fragments follow their datagram's first
+ *	2. an ICMP error passes where it speaks of a known flow
+ *	3. a known flow goes on: re-judged where the policy is newer than it,
+ *	   and, if it is the agent's, only while the agent's socket is there
+ *	4. what cannot open a flow (no SYN, echo reply, ...) is dropped
+ *	5. the agent's own connections to the container pass
+ *	6. the rules: deny, then allow, then the default of the direction
+ *
+ * TCP sequence numbers are not followed: a flow is its addresses and ports.
+ */
+#ifndef HOODY_BPF_JUDGE_H
+#define HOODY_BPF_JUDGE_H
+
+#include "decide.h"
+#include "flow.h"
+#include "fragment.h"
+
+/* What one packet's verdict needs; lives in a per-CPU map, the stack is small. */
+struct fw_work {
+	struct fw_packet	packet;
+	struct fw_flow_key	key;
+	struct fw_question	question;
+	struct fw_answer	answer;
+	__u64			generation;
+	__u32			slot;
+	__u32			flags;
+	__u32			quota[FW_FLOW_CLASSES];
+	__u32			rules, counters;
+	__u32			rule;		/* the one that decided, or FW_NO_RULE */
+	__u8			inner[48];	/* what an ICMP error quotes */
+};
+
+static __always_inline int fw_is_echo(const struct fw_packet *packet, int reply)
+{
+	if (packet->ip == 4)
+		return packet->icmp_type == (reply ? 0 : 8);
+	return packet->icmp_type == (reply ? 129 : 128);
+}
+
+static __always_inline int fw_is_icmp(const struct fw_packet *packet)
+{
+	return packet->protocol == (packet->ip == 4 ? IPPROTO_ICMP : FW_PROTO_ICMPV6);
+}
+
+static __always_inline int fw_is_icmp_error(const struct fw_packet *packet)
+{
+	if (packet->ip == 4)
+		return packet->icmp_type == 3 || packet->icmp_type == 11 ||
+		       packet->icmp_type == 12;
+	return packet->icmp_type >= 1 && packet->icmp_type <= 4;
+}
+
+static __always_inline int fw_is_tunnel(__u32 protocol)
+{
+	/* IP, IPv6, GRE, IPIP, EtherIP, encapsulation header, MPLS in IP */
+	return protocol == 4 || protocol == 41 || protocol == 47 || protocol == 94 ||
+	       protocol == 97 || protocol == 98 || protocol == 137;
+}
+
+static __always_inline void fw_key_of_packet(struct fw_work *work)
+{
+	const struct fw_packet *packet = &work->packet;
+	const int out = packet->direction == FW_EGRESS;
+	struct fw_flow_key *key = &work->key;
+
+	key->slot = work->slot;
+	key->family = packet->ip == 4 ? FW_V4 : FW_V6;
+	key->protocol = packet->protocol;
+	key->pad = 0;
+	__builtin_memcpy(key->local, out ? packet->source : packet->destination, 16);
+	__builtin_memcpy(key->remote, out ? packet->destination : packet->source, 16);
+	if (fw_is_icmp(packet)) {
+		key->local_port = packet->source_port;
+		key->remote_port = 0;
+	} else {
+		key->local_port = out ? packet->source_port : packet->destination_port;
+		key->remote_port = out ? packet->destination_port : packet->source_port;
+	}
+}
+
+static __always_inline __u32 fw_load_word(const __u8 *bytes)
+{
+	return (__u32)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
+}
+
+/* What the rules say about opening the flow of @work->key in @direction. */
+static __noinline int fw_ask(struct fw_view *view, struct fw_work *work, __u32 direction)
+{
+	struct fw_question *question = &work->question;
+	const struct fw_flow_key *key = &work->key;
+
+	question->direction = direction;
+	question->family = key->family;
+	question->address[0] = fw_load_word(key->remote);
+	question->address[1] = fw_load_word(key->remote + 4);
+	question->address[2] = fw_load_word(key->remote + 8);
+	question->address[3] = fw_load_word(key->remote + 12);
+	question->protocol = key->protocol;
+	question->port = 0;
+	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP)
+		question->port = bpf_ntohs(direction == FW_EGRESS ? key->remote_port :
+								    key->local_port);
+	fw_decide(view, question, &work->answer);
+	work->rule = work->answer.rule;
+	if (work->answer.action == FW_DENY)
+		return FW_DROP_RULE;
+	if (work->answer.action == FW_ALLOW)
+		return FW_PASSED;
+	return work->flags & (direction == FW_EGRESS ? FW_EGRESS_OPEN : FW_INGRESS_OPEN) ?
+		       FW_PASSED : FW_DROP_DEFAULT;
+}
+
+/*
+ * Whether the host still has the agent's socket of the flow: a packet of a
+ * connection that nobody holds any more would otherwise be routed to the client.
+ */
+static __noinline int fw_has_socket(struct __sk_buff *skb, const struct fw_flow_key *key)
+{
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *sock;
+	__u32 size;
+	int found;
+
+	__builtin_memset(&tuple, 0, sizeof(tuple));
+	if (key->family == FW_V4) {
+		__builtin_memcpy(&tuple.ipv4.saddr, key->local, 4);
+		__builtin_memcpy(&tuple.ipv4.daddr, key->remote, 4);
+		tuple.ipv4.sport = key->local_port;
+		tuple.ipv4.dport = key->remote_port;
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, key->local, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, key->remote, 16);
+		tuple.ipv6.sport = key->local_port;
+		tuple.ipv6.dport = key->remote_port;
+		size = sizeof(tuple.ipv6);
+	}
+	sock = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sock)
+		return 0;
+	/* A listener that happens to have the port is not the connection. */
+	found = sock->state != BPF_TCP_LISTEN;
+	bpf_sk_release(sock);
+	return found;
+}
+
+static __noinline int fw_is_agent(struct __sk_buff *skb, const struct fw_packet *packet)
+{
+	struct fw_config *config;
+	__u32 zero = 0;
+
+	if (packet->protocol != IPPROTO_TCP || packet->fragment)
+		return 0;
+	config = bpf_map_lookup_elem(&fw_config, &zero);
+	if (!config || !config->agent_cgroup)
+		return 0;
+	return bpf_skb_ancestor_cgroup_id(skb, config->agent_level) == config->agent_cgroup;
+}
+
+static __always_inline void fw_count_rule(struct fw_view *view, const struct fw_work *work)
+{
+	struct fw_counter *counter;
+	__u32 word, line;
+	__u32 *words;
+
+	if (work->rule >= work->rules)
+		return;
+	word = work->counters + work->rule * (sizeof(*counter) / 4);
+	line = word / FW_LINE_WORDS;
+	words = bpf_map_lookup_elem(view->map, &line);
+	if (!words)
+		return;
+	counter = (struct fw_counter *)(words + (word % FW_LINE_WORDS & ~3u));
+	__sync_fetch_and_add(&counter->packets, work->packet.segments);
+	__sync_fetch_and_add(&counter->bytes, work->packet.length);
+}
+
+/*
+ * A known flow of @work->key: FW_PASSED where it may go on under the policy that
+ * holds now. Deletes what may not.
+ */
+static __noinline int fw_recheck(struct __sk_buff *skb, struct fw_view *view, struct fw_work *work,
+				 struct fw_flow *flow)
+{
+	if (flow->class == FW_FLOW_AGENT) {
+		flow->generation = work->generation;
+		work->rule = FW_NO_RULE;
+		if (work->packet.direction == FW_EGRESS && !fw_has_socket(skb, &work->key))
+			return FW_DROP_NO_SOCKET;
+		return work->packet.fragment ? FW_DROP_FRAGMENT : FW_PASSED;
+	}
+	if (flow->generation == work->generation) {
+		work->rule = flow->rule;
+		return FW_PASSED;
+	}
+	if (fw_ask(view, work, fw_flow_opener(flow))) {
+		fw_flow_delete(&work->key, flow->class);
+		return FW_DROP_POLICY_CHANGED;
+	}
+	flow->rule = work->rule;
+	flow->generation = work->generation;
+	return FW_PASSED;
+}
+
+static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol)
+{
+	return bpf_ktime_get_ns() - flow->seen > fw_flow_patience(protocol, flow->bits);
+}
+
+/* An ICMP error: finds the flow of the packet that it quotes. */
+static __noinline int fw_judge_error(struct __sk_buff *skb, struct fw_view *view,
+				     struct fw_work *work)
+{
+	const struct fw_packet *packet = &work->packet;
+	const int out = packet->direction == FW_EGRESS, v4 = packet->ip == 4;
+	struct fw_flow_key *key = &work->key;
+	__u8 *inner = work->inner;
+	struct fw_flow *flow;
+	const __u8 *ports;
+
+	if (packet->fragment)
+		return FW_DROP_FRAGMENT;
+	/* v4: 20 + 8 bytes, v6: 40 + 8 */
+	if (packet->l4_length < (v4 ? 36 : 56) ||
+	    (v4 ? bpf_skb_load_bytes(skb, packet->l4 + 8, inner, 28) :
+		  bpf_skb_load_bytes(skb, packet->l4 + 8, inner, 48)))
+		return FW_DROP_MALFORMED;
+	if (v4 ? inner[0] != 0x45 || (inner[6] & 0x1f) || inner[7] : inner[0] >> 4 != 6)
+		return FW_DROP_ICMP_TYPE;
+	__builtin_memset(key, 0, sizeof(*key));
+	key->slot = work->slot;
+	key->family = v4 ? FW_V4 : FW_V6;
+	key->protocol = v4 ? inner[9] : inner[6];
+	ports = v4 ? inner + 20 : inner + 40;
+	/* Going out, it answers what came in: what it quotes was to the container. */
+	if (v4) {
+		__builtin_memcpy(key->local, out ? inner + 16 : inner + 12, 4);
+		__builtin_memcpy(key->remote, out ? inner + 12 : inner + 16, 4);
+	} else {
+		__builtin_memcpy(key->local, out ? inner + 24 : inner + 8, 16);
+		__builtin_memcpy(key->remote, out ? inner + 8 : inner + 24, 16);
+	}
+	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP) {
+		__builtin_memcpy(&key->local_port, out ? ports + 2 : ports, 2);
+		__builtin_memcpy(&key->remote_port, out ? ports : ports + 2, 2);
+	} else if (key->protocol == (v4 ? IPPROTO_ICMP : FW_PROTO_ICMPV6)) {
+		__builtin_memcpy(&key->local_port, ports + 4, 2);
+	}
+	/* It goes to whom it speaks of, and the container speaks for itself only. */
+	if (!fw_same6(key->local, out ? packet->source : packet->destination) ||
+	    (out && !fw_same6(key->remote, packet->destination)))
+		return FW_DROP_NO_FLOW;
+	flow = bpf_map_lookup_elem(&fw_flows, key);
+	if (!flow || fw_is_idle(flow, key->protocol))
+		return FW_DROP_NO_FLOW;
+	return fw_recheck(skb, view, work, flow);
+}
+
+/* No known flow, or one that this packet does not belong to. */
+static __noinline int fw_judge_first(struct __sk_buff *skb, struct fw_view *view,
+				     struct fw_work *work, struct fw_flow *old)
+{
+	const struct fw_packet *packet = &work->packet;
+	__u32 class = packet->direction == FW_EGRESS ? FW_FLOW_EGRESS : FW_FLOW_INGRESS;
+	int ret;
+
+	if (packet->direction == FW_INGRESS && fw_is_agent(skb, packet)) {
+		class = FW_FLOW_AGENT;
+		work->rule = FW_NO_RULE;
+	} else {
+		ret = fw_ask(view, work, packet->direction);
+		if (ret)
+			return ret;
+	}
+	/* Only now: a refused packet must not end a flow that it is not part of. */
+	if (old)
+		fw_flow_delete(&work->key, old->class);
+	return fw_flow_create(&work->key, class, work->quota[class], work->generation, work->rule);
+}
+
+static __noinline int fw_judge_flow(struct __sk_buff *skb, struct fw_view *view,
+				    struct fw_work *work)
+{
+	const struct fw_packet *packet = &work->packet;
+	const int icmp = fw_is_icmp(packet), tcp = packet->protocol == IPPROTO_TCP;
+	int opens = 1, ret;
+	struct fw_flow *flow;
+
+	if (icmp) {
+		if (fw_is_icmp_error(packet))
+			return fw_judge_error(skb, view, work);
+		if (!fw_is_echo(packet, 0) && !fw_is_echo(packet, 1))
+			return FW_DROP_ICMP_TYPE;
+		opens = fw_is_echo(packet, 0);
+	} else if (tcp) {
+		opens = (packet->tcp_flags &
+			 (FW_TCP_SYN | FW_TCP_ACK | FW_TCP_RST | FW_TCP_FIN)) == FW_TCP_SYN;
+	}
+	fw_key_of_packet(work);
+	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
+	/* TCP, opened from the other side, or again after its end: a new flow. */
+	if (!flow || fw_is_idle(flow, packet->protocol) ||
+	    (tcp && opens && (packet->direction != fw_flow_opener(flow) || fw_flow_is_over(flow))))
+		return opens ? fw_judge_first(skb, view, work, flow) : FW_DROP_NO_FLOW;
+	/* The opener asks, the other side answers. */
+	if (icmp && opens != (packet->direction == fw_flow_opener(flow)))
+		return FW_DROP_NO_FLOW;
+	ret = fw_recheck(skb, view, work, flow);
+	if (!ret)
+		fw_flow_touch(flow, packet);
+	return ret;
+}
+
+static __always_inline int fw_judge_ip(struct __sk_buff *skb, struct fw_view *view,
+				       struct fw_work *work)
+{
+	const struct fw_packet *packet = &work->packet;
+	int ret;
+
+	/* Of the other family: nothing that Linux would understand. */
+	if (packet->protocol == (packet->ip == 4 ? FW_PROTO_ICMPV6 : IPPROTO_ICMP))
+		return FW_DROP_ICMP_TYPE;
+	if (fw_is_tunnel(packet->protocol))
+		return FW_DROP_TUNNEL;
+	if (packet->fragment_offset)
+		return fw_judge_fragment(packet, work->slot, work->generation);
+	ret = fw_judge_flow(skb, view, work);
+	if (!ret && packet->fragment)
+		fw_fragment_remember(packet, work->slot, work->generation);
+	return ret;
+}
+
+#endif /* HOODY_BPF_JUDGE_H */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who a packet says it is from and for: the container's own MAC and addresses,
+ * and no others, in Ethernet, ARP, neighbour discovery and IP. What passes here
+ * as ARP, neighbour or listener discovery needs no rule.
+ *
+ * An IPv6 link-local address is the container's where it follows from its MAC
+ * address (RFC 4291, appendix A) or is one of its registered addresses.
+ */
+#ifndef HOODY_BPF_SOURCE_H
+#define HOODY_BPF_SOURCE_H
+
+#include "packet.h"
+
+struct fw_owner {
+	struct fw_view	*view;
+	__u8		mac[6];
+	__u8		addresses4, addresses6;
+};
+
+#define FW_LEARNED		(1ull << 48)
+
+static __always_inline __u64 fw_mac_value(const __u8 *mac)
+{
+	return (__u64)mac[0] << 40 | (__u64)mac[1] << 32 | (__u64)mac[2] << 24 |
+	       (__u64)mac[3] << 16 | (__u64)mac[4] << 8 | mac[5];
+}
+
+static __always_inline int fw_same_mac(const __u8 *a, const __u8 *b)
+{
+	return fw_mac_value(a) == fw_mac_value(b);
+}
+
+/*
+ * The MAC address that the container is held to: the registered one, or the one
+ * of its first frame.
+ */
+static __always_inline void fw_own_mac(const struct fw_header *header, struct fw_state *state,
+				       const struct fw_packet *packet, __u8 *mac)
+{
+	__u64 learned;
+
+	if (header->flags & FW_MAC_KNOWN) {
+		__builtin_memcpy(mac, header->mac, 6);
+		return;
+	}
+	learned = state->learned_mac;
+	if (!learned && packet->direction == FW_EGRESS && !(packet->mac_source[0] & 1)) {
+		__sync_val_compare_and_swap(&state->learned_mac, 0,
+					    fw_mac_value(packet->mac_source) | FW_LEARNED);
+		learned = state->learned_mac;
+	}
+	mac[0] = learned >> 40;
+	mac[1] = learned >> 32;
+	mac[2] = learned >> 24;
+	mac[3] = learned >> 16;
+	mac[4] = learned >> 8;
+	mac[5] = learned;
+}
+
+static __always_inline int fw_is_own4(const struct fw_owner *owner, const __u8 *address)
+{
+	const __u32 *line = fw_line(owner->view, 1);
+	__u32 value, i;
+
+	if (!line)
+		return 0;
+	value = (__u32)address[0] << 24 | address[1] << 16 | address[2] << 8 | address[3];
+	for (i = 0; i < FW_ADDRESSES_MAX; i++)
+		if (i < owner->addresses4 && line[8 + i] == value)
+			return 1;
+	return 0;
+}
+
+static __always_inline int fw_same6(const void *a, const void *b)
+{
+	const __u32 *left = a, *right = b;
+
+	return left[0] == right[0] && left[1] == right[1] && left[2] == right[2] &&
+	       left[3] == right[3];
+}
+
+static __always_inline int fw_is_link_local_of(const __u8 *mac, const __u8 *address)
+{
+	return address[0] == 0xfe && address[1] == 0x80 && !address[2] && !address[3] &&
+	       !address[4] && !address[5] && !address[6] && !address[7] &&
+	       address[8] == (mac[0] ^ 2) && address[9] == mac[1] && address[10] == mac[2] &&
+	       address[11] == 0xff && address[12] == 0xfe && address[13] == mac[3] &&
+	       address[14] == mac[4] && address[15] == mac[5];
+}
+
+/* @address is aligned to four bytes. */
+static __noinline int fw_is_own6(const struct fw_owner *owner, const __u8 *address)
+{
+	const __u32 *line;
+	__u32 i;
+
+	for (i = 0; i < FW_ADDRESSES_MAX; i++) {
+		if (i >= owner->addresses6)
+			break;
+		line = fw_line(owner->view, 2 + i / 4);
+		if (line && fw_same6(line + i % 4 * 4, address))
+			return 1;
+	}
+	return fw_is_link_local_of(owner->mac, address);
+}
+
+static __always_inline int fw_is_zero6(const __u8 *address)
+{
+	const __u32 *words = (const void *)address;
+
+	return !(words[0] | words[1] | words[2] | words[3]);
+}
+
+static __always_inline int fw_is_multicast4(const __u8 *address)
+{
+	return address[0] >= 224;
+}
+
+struct fw_arp {
+	__be16	hardware, protocol;
+	__u8	hardware_length, protocol_length;
+	__be16	operation;
+	__u8	sender_mac[6], sender[4];
+	__u8	target_mac[6], target[4];
+} __attribute__((packed));
+
+static __noinline int fw_judge_arp(struct __sk_buff *skb, const struct fw_packet *packet,
+				   const struct fw_owner *owner)
+{
+	int sender_own, target_own;
+	struct fw_arp arp;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)))
+		return FW_DROP_MALFORMED;
+	if (arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) ||
+	    arp.hardware_length != 6 || arp.protocol_length != 4 ||
+	    (arp.operation != bpf_htons(1) && arp.operation != bpf_htons(2)))
+		return FW_DROP_ARP;
+	sender_own = fw_is_own4(owner, arp.sender);
+	target_own = fw_is_own4(owner, arp.target);
+	if (packet->direction == FW_EGRESS) {
+		if (!fw_same_mac(arp.sender_mac, owner->mac))
+			return FW_DROP_ARP;
+		/* No sender: is the own address free? (RFC 5227) */
+		if (!(arp.sender[0] | arp.sender[1] | arp.sender[2] | arp.sender[3]))
+			return target_own ? FW_PASSED : FW_DROP_ARP;
+		return sender_own ? FW_PASSED : FW_DROP_ARP;
+	}
+	if (sender_own)
+		return FW_DROP_ARP;
+	/* Others' questions that a bridge floods are not for it. */
+	return target_own || !__builtin_memcmp(arp.sender, arp.target, 4) ? FW_PASSED :
+									     FW_DROP_DESTINATION;
+}
+
+enum {
+	FW_MLD_QUERY = 130, FW_MLD_REPORT, FW_MLD_DONE, FW_ND_RS, FW_ND_RA, FW_ND_NS, FW_ND_NA,
+	FW_ND_REDIRECT, FW_MLD2_REPORT = 143,
+};
+
+static __always_inline int fw_is_discovery(const struct fw_packet *packet)
+{
+	return packet->protocol == FW_PROTO_ICMPV6 && packet->ip == 6 &&
+	       ((packet->icmp_type >= FW_MLD_QUERY && packet->icmp_type <= FW_ND_REDIRECT) ||
+		packet->icmp_type == FW_MLD2_REPORT);
+}
+
+/* Link-layer addresses in the options of a solicitation or advertisement. */
+static __noinline int fw_judge_nd_options(struct __sk_buff *skb, const struct fw_packet *packet,
+					  const struct fw_owner *owner)
+{
+	__u32 at = 24, i;
+	__u8 option[8];
+
+	for (i = 0; i < 4; i++) {
+		if (at >= packet->l4_length)
+			return FW_PASSED;
+		if (at + 8 > packet->l4_length ||
+		    bpf_skb_load_bytes(skb, packet->l4 + at, option, sizeof(option)) || !option[1])
+			return FW_DROP_MALFORMED;
+		if ((option[0] == 1 || option[0] == 2) &&
+		    (option[1] != 1 || !fw_same_mac(option + 2, owner->mac)))
+			return FW_DROP_ND;
+		at += option[1] * 8;
+	}
+	return FW_DROP_ND;
+}
+
+static __noinline int fw_judge_neighbour(struct __sk_buff *skb, const struct fw_packet *packet,
+					 const struct fw_owner *owner)
+{
+	const int advertises = packet->icmp_type == FW_ND_NA;
+	__u32 target[4];
+	int own;
+
+	if (packet->hop_limit != 255 || packet->icmp_code)
+		return FW_DROP_ND;
+	if (packet->l4_length < 24 ||
+	    bpf_skb_load_bytes(skb, packet->l4 + 8, target, sizeof(target)))
+		return FW_DROP_MALFORMED;
+	own = fw_is_own6(owner, (const __u8 *)target);
+	if (packet->direction == FW_INGRESS) {
+		if (advertises)
+			return own ? FW_DROP_ND : FW_PASSED;
+		return own ? FW_PASSED : FW_DROP_DESTINATION;
+	}
+	/* Only a question about its own address comes from nobody (RFC 4862). */
+	if (fw_is_zero6(packet->source) ? advertises || !own : !fw_is_own6(owner, packet->source))
+		return FW_DROP_ND;
+	if (advertises && !own)
+		return FW_DROP_ND;
+	return fw_judge_nd_options(skb, packet, owner);
+}
+
+static __noinline int fw_judge_discovery(struct __sk_buff *skb, const struct fw_packet *packet,
+					 const struct fw_owner *owner)
+{
+	const int out = packet->direction == FW_EGRESS;
+	int own_or_zero;
+
+	if (packet->fragment)
+		return FW_DROP_FRAGMENT;
+	own_or_zero = fw_is_zero6(packet->source) || fw_is_own6(owner, packet->source);
+	switch (packet->icmp_type) {
+	case FW_ND_NS:
+	case FW_ND_NA:
+		return fw_judge_neighbour(skb, packet, owner);
+	case FW_ND_RS:
+		return out && own_or_zero && packet->hop_limit == 255 ? FW_PASSED : FW_DROP_ND;
+	case FW_ND_RA:
+		/* From a socket of this host, such as a radvd's: skb->sk is set. */
+		return !out && skb->sk && packet->hop_limit == 255 ? FW_PASSED : FW_DROP_ROGUE_RA;
+	case FW_ND_REDIRECT:
+		return FW_DROP_ROGUE_RA;
+	case FW_MLD_QUERY:
+		return !out && packet->hop_limit == 1 ? FW_PASSED : FW_DROP_ND;
+	}
+	return out && own_or_zero && packet->hop_limit == 1 ? FW_PASSED : FW_DROP_ND;
+}
+
+/* An IP packet that is no discovery: from itself, to somebody, or the reverse. */
+static __noinline int fw_judge_addresses(const struct fw_packet *packet,
+					 const struct fw_owner *owner)
+{
+	const int v4 = packet->ip == 4;
+	int from_own, to_own, multicast;
+
+	if (packet->protocol == IPPROTO_UDP && packet->direction == FW_EGRESS &&
+	    !packet->fragment_offset &&
+	    (packet->source_port == (v4 ? bpf_htons(67) : bpf_htons(547))))
+		return FW_DROP_ROGUE_DHCP;
+	from_own = v4 ? fw_is_own4(owner, packet->source) : fw_is_own6(owner, packet->source);
+	multicast = v4 ? fw_is_multicast4(packet->destination) : packet->destination[0] == 0xff;
+	if (packet->direction == FW_EGRESS) {
+		if (!from_own)
+			return FW_DROP_SOURCE_ADDRESS;
+		return multicast || packet->mac_destination[0] & 1 ? FW_DROP_MULTICAST : FW_PASSED;
+	}
+	if (from_own)
+		return FW_DROP_SOURCE_ADDRESS;
+	if (multicast || packet->mac_destination[0] & 1)
+		return FW_DROP_MULTICAST;
+	to_own = v4 ? fw_is_own4(owner, packet->destination) :
+		      fw_is_own6(owner, packet->destination);
+	return to_own ? FW_PASSED : FW_DROP_DESTINATION;
+}
+
+#endif /* HOODY_BPF_SOURCE_H */
