@@ -7,7 +7,8 @@
  * other. It asks in this order, the cheapest first: TCP (or an ICMP error)? from
  * a service with live connections? a socket in the established table? one
  * of ours, or the TIME_WAIT entry that one of ours left? Only then the packet
- * gets the socket and an input route to this host.
+ * gets the socket and an input route to this host. A third hook, where packets
+ * leave a bridge, is for br_netfilter's sake.
  *
  * The route is made once per CPU and depends on nothing: not on an address of
  * the host, not on a routing table, not on rp_filter. So it holds while routes
@@ -18,6 +19,7 @@
  */
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
+#include <linux/netfilter_bridge.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <net/addrconf.h>
@@ -64,8 +66,9 @@ static bool is_ours(const struct sock *sk)
 }
 
 /*
- * br_netfilter shows a bridged packet to the hooks and hides it from them when
- * it comes up to IP: neither socket nor route would survive the way between.
+ * br_netfilter shows a bridged packet to PRE_ROUTING inside the bridge and hides
+ * it from there when it comes up to IP. What would be attached to it inside does
+ * not survive the way up; hook_bridge() sees to it that it is shown again.
  */
 static bool is_bridged(const struct sk_buff *skb)
 {
@@ -102,16 +105,26 @@ static bool time_wait(struct hoody_registry *registry, struct sock *sk, bool syn
 	return true;
 }
 
-/* Consumes the reference to @sk. */
+/* Our packet leaves the bridge: without br_netfilter's note the hooks see it anew. */
+static void show_again(struct hoody_registry *registry, struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	skb_ext_del(skb, SKB_EXT_BRIDGE_NF);
+#endif
+	hoody_stat_inc(registry, HOODY_STAT_REALIP_BRIDGED);
+}
+
+/* Consumes the reference to @sk. @up: the packet leaves a bridge, see hook_bridge(). */
 static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
-		    bool syn, struct dst_entry *dst)
+		    bool syn, bool up, struct dst_entry *dst)
 {
 	if (!is_ours(sk)) {
 		sock_gen_put(sk);
 		return;
 	}
 	if (unlikely(is_bridged(skb))) {
-		hoody_stat_inc(registry, HOODY_STAT_REALIP_BRIDGED);
+		if (up)
+			show_again(registry, skb);
 		sock_gen_put(sk);
 		return;
 	}
@@ -122,7 +135,8 @@ static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct
 	route_here(skb, dst);
 }
 
-static unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb)
+static __always_inline unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb,
+					 bool up)
 {
 	const struct iphdr *iph = ip_hdr(skb);
 	struct tcphdr buffer;
@@ -138,17 +152,22 @@ static unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb)
 	sk = hoody_lookup4(registry->net, iph->saddr, tcp->source, iph->daddr, tcp->dest,
 			   skb->dev->ifindex);
 	if (sk)
-		deliver(registry, skb, sk, tcp->syn, local4(registry));
+		deliver(registry, skb, sk, tcp->syn, up, local4(registry));
 	return NF_ACCEPT;
 }
 
 static void icmp_here(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
-		      struct dst_entry *dst)
+		      bool up, struct dst_entry *dst)
 {
-	if (is_ours(sk) && !is_bridged(skb)) {
+	if (!is_ours(sk))
+		goto out;
+	if (!is_bridged(skb)) {
 		route_here(skb, dst);
 		hoody_stat_inc(registry, HOODY_STAT_REALIP_ICMP);
+	} else if (up) {
+		show_again(registry, skb);
 	}
+out:
 	sock_gen_put(sk);
 }
 
@@ -157,7 +176,7 @@ static void icmp_here(struct hoody_registry *registry, struct sk_buff *skb, stru
  * before it, is addressed to the client. TCP finds the socket by itself and
  * checks the sequence number (RFC 5927), so the packet only needs the route.
  */
-static noinline unsigned int icmp4(struct hoody_registry *registry, struct sk_buff *skb)
+static noinline unsigned int icmp4(struct hoody_registry *registry, struct sk_buff *skb, bool up)
 {
 	const struct iphdr *iph = ip_hdr(skb), *about;
 	unsigned int offset = iph->ihl * 4;
@@ -185,7 +204,7 @@ static noinline unsigned int icmp4(struct hoody_registry *registry, struct sk_bu
 	sk = hoody_lookup4(registry->net, about->daddr, ports[1], about->saddr, ports[0],
 			   skb->dev->ifindex);
 	if (sk)
-		icmp_here(registry, skb, sk, local4(registry));
+		icmp_here(registry, skb, sk, up, local4(registry));
 	return NF_ACCEPT;
 }
 
@@ -195,9 +214,9 @@ static unsigned int hook4(void *priv, struct sk_buff *skb, const struct nf_hook_
 	const struct iphdr *iph = ip_hdr(skb);
 
 	if (likely(iph->protocol == IPPROTO_TCP))
-		return tcp4(registry, skb);
+		return tcp4(registry, skb, false);
 	if (unlikely(iph->protocol == IPPROTO_ICMP))
-		return icmp4(registry, skb);
+		return icmp4(registry, skb, false);
 	return NF_ACCEPT;
 }
 
@@ -212,7 +231,8 @@ static int upper6(const struct sk_buff *skb, int offset, u8 *nexthdr)
 	return fragment ? -1 : offset;
 }
 
-static unsigned int tcp6(struct hoody_registry *registry, struct sk_buff *skb, int offset)
+static __always_inline unsigned int tcp6(struct hoody_registry *registry, struct sk_buff *skb,
+					 int offset, bool up)
 {
 	const struct ipv6hdr *ip6h = ipv6_hdr(skb);
 	struct tcphdr buffer;
@@ -227,11 +247,12 @@ static unsigned int tcp6(struct hoody_registry *registry, struct sk_buff *skb, i
 	sk = hoody_lookup6(registry->net, &ip6h->saddr, tcp->source, &ip6h->daddr, tcp->dest,
 			   skb->dev->ifindex);
 	if (sk)
-		deliver(registry, skb, sk, tcp->syn, local6(registry));
+		deliver(registry, skb, sk, tcp->syn, up, local6(registry));
 	return NF_ACCEPT;
 }
 
-static noinline unsigned int icmp6(struct hoody_registry *registry, struct sk_buff *skb, int offset)
+static noinline unsigned int icmp6(struct hoody_registry *registry, struct sk_buff *skb, int offset,
+				   bool up)
 {
 	struct icmp6hdr icmp_buffer;
 	const struct icmp6hdr *icmp;
@@ -260,18 +281,18 @@ static noinline unsigned int icmp6(struct hoody_registry *registry, struct sk_bu
 	sk = hoody_lookup6(registry->net, &about->daddr, ports[1], &about->saddr, ports[0],
 			   skb->dev->ifindex);
 	if (sk)
-		icmp_here(registry, skb, sk, local6(registry));
+		icmp_here(registry, skb, sk, up, local6(registry));
 	return NF_ACCEPT;
 }
 
-static unsigned int hook6(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+static __always_inline unsigned int any6(struct hoody_registry *registry, struct sk_buff *skb,
+					 bool up)
 {
-	struct hoody_registry *registry = priv;
 	u8 nexthdr = ipv6_hdr(skb)->nexthdr;
 	int offset;
 
 	if (likely(nexthdr == IPPROTO_TCP))
-		return tcp6(registry, skb, sizeof(struct ipv6hdr));
+		return tcp6(registry, skb, sizeof(struct ipv6hdr), up);
 	if (likely(nexthdr == IPPROTO_UDP))
 		return NF_ACCEPT;
 	/* The rest is rare here: ICMPv6, or TCP behind extension headers. */
@@ -279,11 +300,35 @@ static unsigned int hook6(void *priv, struct sk_buff *skb, const struct nf_hook_
 	if (offset < 0)
 		return NF_ACCEPT;
 	if (nexthdr == IPPROTO_ICMPV6)
-		return icmp6(registry, skb, offset);
+		return icmp6(registry, skb, offset, up);
 	if (nexthdr == IPPROTO_TCP)
-		return tcp6(registry, skb, offset);
+		return tcp6(registry, skb, offset, up);
 	return NF_ACCEPT;
 }
+
+static unsigned int hook6(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	return any6(priv, skb, false);
+}
+
+#ifdef CONFIG_NETFILTER_FAMILY_BRIDGE
+/*
+ * A packet on its way from a bridge up to IP. Those that br_netfilter has shown
+ * to PRE_ROUTING had their headers checked by it; the others go by.
+ */
+static unsigned int hook_bridge(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	if (likely(!is_bridged(skb)))
+		return NF_ACCEPT;
+	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->protocol == IPPROTO_TCP)
+		return tcp4(priv, skb, true);
+	if (skb->protocol == htons(ETH_P_IP) && ip_hdr(skb)->protocol == IPPROTO_ICMP)
+		return icmp4(priv, skb, true);
+	if (skb->protocol == htons(ETH_P_IPV6))
+		return any6(priv, skb, true);
+	return NF_ACCEPT;
+}
+#endif
 
 /*
  * After connection tracking, which must have seen the packet before it is
@@ -303,6 +348,14 @@ static const struct nf_hook_ops hook_templates[] = {
 		.hooknum	= NF_INET_PRE_ROUTING,
 		.priority	= NF_IP6_PRI_CONNTRACK + 1,
 	},
+#ifdef CONFIG_NETFILTER_FAMILY_BRIDGE
+	{
+		.hook		= hook_bridge,
+		.pf		= NFPROTO_BRIDGE,
+		.hooknum	= NF_BR_LOCAL_IN,
+		.priority	= NF_BR_PRI_BRNF + 1,
+	},
+#endif
 };
 
 static void routes_free(struct hoody_registry *registry)
@@ -365,6 +418,7 @@ int hoody_deliver_net_init(struct hoody_registry *registry)
 	unsigned int i;
 	int err;
 
+	BUILD_BUG_ON(ARRAY_SIZE(hook_templates) > ARRAY_SIZE(registry->hooks));
 	registry->live = kcalloc(1 << HOODY_LIVE_BITS, sizeof(*registry->live), GFP_KERNEL_ACCOUNT);
 	if (!registry->live)
 		return -ENOMEM;
@@ -373,11 +427,11 @@ int hoody_deliver_net_init(struct hoody_registry *registry)
 	err = routes_make(registry);
 	if (err)
 		goto err_live;
-	for (i = 0; i < ARRAY_SIZE(registry->hooks); i++) {
+	for (i = 0; i < ARRAY_SIZE(hook_templates); i++) {
 		registry->hooks[i] = hook_templates[i];
 		registry->hooks[i].priv = registry;
 	}
-	err = nf_register_net_hooks(registry->net, registry->hooks, ARRAY_SIZE(registry->hooks));
+	err = nf_register_net_hooks(registry->net, registry->hooks, ARRAY_SIZE(hook_templates));
 	if (err)
 		goto err_routes;
 	return 0;
@@ -392,7 +446,7 @@ err_live:
 /* No packet enters the hooks any more once a grace period has passed. */
 void hoody_deliver_net_unhook(struct hoody_registry *registry)
 {
-	nf_unregister_net_hooks(registry->net, registry->hooks, ARRAY_SIZE(registry->hooks));
+	nf_unregister_net_hooks(registry->net, registry->hooks, ARRAY_SIZE(hook_templates));
 }
 
 void hoody_deliver_net_exit(struct hoody_registry *registry)

@@ -118,7 +118,7 @@ struct hoody_registry {
 	/* Input routes to this host that depend on no address and no table. */
 	struct rtable * __percpu *local4;	/* const */
 	struct rt6_info * __percpu *local6;	/* const */
-	struct nf_hook_ops	hooks[2];	/* const once registered */
+	struct nf_hook_ops	hooks[3];	/* const once registered */
 };
 
 struct hoody_net {

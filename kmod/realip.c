@@ -373,6 +373,7 @@ static int realip_connect(struct hoody_registry *registry, struct sock *sk,
 		WRITE_ONCE(sk->sk_prot, sk->sk_family == AF_INET ? &realip_prot4 : &realip_prot6);
 	}
 	inet_set_bit(TRANSPARENT, sk);
+	tcp_sk(sk)->fastopen_connect = 0;	/* would wait for the first byte */
 	/* Several clients' ports, several containers: the pair is what must be unique. */
 	sk->sk_reuse = SK_CAN_REUSE;
 	hoody_live_add(registry, live);

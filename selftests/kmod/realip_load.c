@@ -158,6 +158,8 @@ static _Noreturn void server(int port)
 
 	setsockopt(listener, SOL_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	/* For "plain" from the same port. */
+	setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (bind(listener, (void *)&address, sizeof(address)) || listen(listener, 1024))
 		die("listen");
 	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
@@ -520,6 +522,7 @@ static int plain(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
 	if (strcmp(argv[0], "-"))
 		inet_pton(AF_INET, argv[0], &source.sin_addr);
 	source.sin_port = htons(argc > 3 ? atoi(argv[3]) : 0);

@@ -132,6 +132,15 @@ kmod_host() {
 	kmod_client
 }
 
+# Takes everything away that was set up since the module was loaded.
+kmod_undo() {
+	local i
+	for ((i = ${#tap_cleanups[@]} - 1; i > 0; i--)); do
+		eval "${tap_cleanups[i]}" >/dev/null 2>&1
+	done
+	tap_cleanups=("${tap_cleanups[0]}")
+}
+
 # kmod_topology routed|bridge: everything, both containers registered.
 kmod_topology() {
 	kmod_host
@@ -156,7 +165,8 @@ kmod_topology() {
 kmod_server() { # NAMESPACE PORT
 	ip netns exec "$1" "$BIN/realip_load" server "$2" >/dev/null 2>"$WORK/server-$1-$2.log" &
 	local pid=$!
-	tap_cleanup "kill $pid; wait $pid"
+	disown $pid
+	tap_cleanup "kill $pid"
 	tap_wait 20 kmod_listens "$1" "$2" || tap_bail "no server in $1: $(cat "$WORK/server-$1-$2.log")"
 }
 
