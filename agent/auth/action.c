@@ -136,10 +136,12 @@ const char *action_find(const struct action_table *table, struct http_text servi
 				return rule->action;
 			continue;
 		}
-		/* Any of them could be meant. */
+		/* Any of them could be meant, up to one that any path fits. */
 		if (found && strcmp(found, rule->action))
 			return NULL;
 		found = rule->action;
+		if (!request->method_override && !strcmp(rule->path, "/**"))
+			return found;
 	}
 	return found;
 }

@@ -159,8 +159,9 @@ static void compile_groups(struct compiler *compiler, const struct permissions *
 			break;
 		}
 	}
-	qsort(compiler->tokens.data, compiler->tokens.count, sizeof(struct blob_token),
-	      token_compare);
+	if (compiler->tokens.count)
+		qsort(compiler->tokens.data, compiler->tokens.count, sizeof(struct blob_token),
+		      token_compare);
 	compile_passwords(compiler, permissions);
 }
 

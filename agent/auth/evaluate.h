@@ -11,7 +11,8 @@
  *
  * Refused is 401 where the client has shown no credentials that match and some
  * would have let it in, else 403. The answer does not depend on the order of
- * groups nor on what is cached.
+ * groups nor on what is cached (the group that a refusal is put down to may:
+ * what cannot change the answer is not checked).
  *
  * Nothing blocks: what takes long becomes a job (job.h). No state but the cache.
  */
