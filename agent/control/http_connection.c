@@ -205,7 +205,7 @@ void http_reply(struct http_request *request, int status, char *body, const char
 	free(exchange);
 }
 
-/* Parses what is there; true where an exchange began or an answer is due. */
+/* Parses what has been read: hands a request out, refuses it, or waits for the rest. */
 static void step(struct http_connection *connection)
 {
 	bool had_begun = connection->begun;

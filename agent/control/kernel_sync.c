@@ -37,7 +37,8 @@ static void log_refusal(const struct control *control, const struct container *c
 	char id[ID_TEXT_LEN + 1];
 
 	id_format(container->id, id);
-	log_warning("kernel refuses a container, its clients' addresses are not shown to it: container=%.8s error=\"%s\" text=\"%s\"",
+	log_warning("kernel refuses a container, its clients' addresses are not shown to it: "
+		    "container=%.8s error=\"%s\" text=\"%s\"",
 		    id, strerror(-error), knl_fault(control->knl));
 }
 

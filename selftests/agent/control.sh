@@ -191,7 +191,7 @@ tap_is "worker_no_new_privs" "$(field "$WORKER" NoNewPrivs)" 1
 tap_is "worker_seccomp_filter" "$(field "$WORKER" Seccomp)" 2
 tap_is "worker_name" "$(field "$WORKER" Name)" hoody-worker
 tap_is "worker_environment_is_clean" "$(tr '\0' '\n' <"/proc/$WORKER/environ" | cut -d= -f1 | sort | tr '\n' ' ')" "LC_ALL "
-tap_is "worker_holds_no_file_of_the_state" "$(ls -l "/proc/$WORKER/fd" | grep -cE "state|run/control")" 0
+tap_is "worker_holds_no_file_of_the_state" "$(readlink "/proc/$WORKER/fd/"* | grep -cE "state|run/control")" 0
 tap_is "worker_shares_the_agents_cgroup" "$(grep ^0:: "/proc/$WORKER/cgroup")" "0::/$CGROUP"
 tap_is "control_socket_mode" "$(stat -c '%a %U' "$SOCKET")" "600 root"
 tap_is "state_directory_mode" "$(stat -c %a "$STATE")" 700
@@ -345,7 +345,7 @@ after=$(images)
 tap_note "200 starts went out in $((after - before)) images"
 tap_run "many_writes_share_an_image" test $((after - before)) -lt 200
 tap_is "stops_200_at_once" "$(many stopping nothing)" " 200 200"
-cursor= pages=0 ids=
+cursor='' pages=0 ids=''
 while :; do
 	page=$(api GET "/api/v1/containers?limit=64${cursor:+&cursor=$cursor}")
 	ids+=$(jq -r '.data[].id' <<<"$page")$'\n'
