@@ -13,7 +13,7 @@
 #include <linux/cgroup.h>
 #include <linux/slab.h>
 
-#include "hoody.h"
+#include "gate.h"
 
 static unsigned int max_containers __read_mostly = 65536;
 module_param(max_containers, uint, 0444);
@@ -218,6 +218,7 @@ static int container_add(struct hoody_registry *registry, const u8 *id,
 	if (err)
 		goto err_claims;
 	rcu_assign_pointer(change.container->policy, policy);
+	hoody_gate_switch(NULL, policy->gate);
 	registry->containers++;
 	registry->changes++;
 	return 0;
@@ -267,6 +268,7 @@ int hoody_container_set(struct hoody_registry *registry, const u8 *id, struct ho
 	if (err)
 		return err;
 	rcu_assign_pointer(change.container->policy, policy);
+	hoody_gate_switch(before->gate, policy->gate);
 	registry->changes++;
 	claims_drop(registry, before, policy);
 	kfree_rcu(before, rcu);
@@ -279,6 +281,7 @@ static void container_remove(struct hoody_registry *registry, struct hoody_conta
 	claims_drop(registry, policy, NULL);
 	rhashtable_remove_fast(&registry->by_id, &container->by_id, by_id_params);
 	xa_erase(&registry->slots, container->slot);
+	hoody_gate_switch(policy->gate, NULL);
 	registry->containers--;
 	registry->changes++;
 	kfree_rcu(policy, rcu);
@@ -324,6 +327,7 @@ struct hoody_registry *hoody_container_registry_create(struct net *net)
 	if (!registry)
 		return NULL;
 	registry->net = net;
+	INIT_LIST_HEAD(&registry->profiles);
 	xa_init_flags(&registry->slots, XA_FLAGS_ALLOC);
 	registry->stats = alloc_percpu_gfp(struct hoody_stats, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!registry->stats)
@@ -365,6 +369,7 @@ void hoody_container_registry_free(struct hoody_registry *registry)
 	xa_for_each(&registry->slots, slot, container)
 		container_remove(registry, container,
 				 rcu_dereference_protected(container->policy, true));
+	hoody_gate_registry_exit(registry);
 	xa_destroy(&registry->slots);
 	rhashtable_destroy(&registry->by_cgroup);
 	rhashtable_destroy(&registry->by_addr);

@@ -2,7 +2,8 @@
 /*
  * What the files of the module share. Newcomers: main.c shows how a namespace
  * comes and goes, container.c is the registry, netlink.c its door, realip.c
- * the sockets that stand in for clients, deliver.c the way back to them.
+ * the sockets that stand in for clients, deliver.c the way back to them, gate.c
+ * the live syscall profiles.
  *
  * Locks and lifetimes are tabled in docs/locking.md; the words used there
  * stand beside the fields here.
@@ -22,10 +23,12 @@
 #include <net/net_namespace.h>
 
 struct cgroup;
+struct gate_member;
+struct genl_family;
 struct rtable;
 struct rt6_info;
 
-/* Buckets that say whether an address has connections of ours (live.h). */
+/* Buckets that say whether a service has connections of ours (live.h). */
 #define HOODY_LIVE_BITS		11
 
 /*
@@ -48,6 +51,7 @@ struct hoody_policy {
 	u64		generation;
 	u64		cgroup;		/* id, 0: none */
 	u32		flags;		/* enum hoody_container_flags */
+	struct gate_member *gate;	/* NULL: no syscall profile; goes with the policy */
 	unsigned int	addrs_count;
 	struct hoody_addr addrs[2 * HOODY_MAX_ADDRS];
 };
@@ -83,7 +87,7 @@ struct hoody_agent {
 	struct rcu_head	rcu;
 };
 
-/* struct hoody_live - connections of ours towards the addresses of a bucket. */
+/* struct hoody_live - connections of ours towards the services of a bucket. */
 struct hoody_live {
 	atomic_t	open;
 	/*
@@ -111,6 +115,9 @@ struct hoody_registry {
 	u32			containers;	/* writers: hoody_net.lock */
 	u32			changes;	/* writers: hoody_net.lock; for NLM_F_DUMP_INTR */
 	struct hoody_agent __rcu *agent;	/* writers: hoody_net.lock; NULL: none */
+	struct list_head	profiles;	/* hoody_net.lock */
+	u32			profiles_count;	/* hoody_net.lock */
+	bool			gated;		/* hoody_net.lock; a container had a profile once */
 
 	struct hoody_stats __percpu *stats;	/* any context */
 	atomic_t		open;		/* real-IP sockets */
@@ -168,7 +175,11 @@ void hoody_deliver_net_unhook(struct hoody_registry *registry);
 void hoody_deliver_net_exit(struct hoody_registry *registry);
 
 /* netlink.c */
+extern struct genl_family hoody_family;
 int hoody_netlink_init(void);
 void hoody_netlink_exit(void);
+/* Takes hoody_net.lock; makes the registry where it is missing. NULL: no memory. */
+struct hoody_registry *hoody_netlink_lock(struct net *net);
+void hoody_netlink_unlock(struct hoody_registry *registry);
 
 #endif /* _HOODY_H */

@@ -10,7 +10,7 @@
  */
 #include <net/netns/generic.h>
 
-#include "hoody.h"
+#include "gate.h"
 
 static unsigned int hoody_net_id __read_mostly;
 
@@ -88,6 +88,7 @@ static void __exit hoody_exit(void)
 	hoody_netlink_exit();
 	hoody_realip_exit();
 	unregister_pernet_device(&hoody_net_ops);
+	hoody_gate_exit();
 	/* Objects whose freeing was left to RCU, and callers still returning. */
 	rcu_barrier();
 }

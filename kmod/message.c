@@ -9,7 +9,7 @@
 #include <linux/cgroup.h>
 #include <net/genetlink.h>
 
-#include "hoody.h"
+#include "gate.h"
 #include "message.h"
 
 int hoody_message_id_validate(const struct nlattr *attr, struct netlink_ext_ack *extack)
@@ -37,7 +37,7 @@ struct nlattr *hoody_message_required(struct genl_info *info, enum hoody_attr at
 int hoody_message_validate(struct genl_info *info)
 {
 	const struct nlattr *attr;
-	u32 seen = 0;
+	u64 seen = 0;
 	int rest;
 
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest) {
@@ -50,13 +50,13 @@ int hoody_message_validate(struct genl_info *info)
 		}
 		if (type == HOODY_A_ADDR4 || type == HOODY_A_ADDR6)
 			continue;
-		if (seen & BIT(type)) {
+		if (seen & BIT_ULL(type)) {
 			NL_SET_ERR_MSG_ATTR(info->extack, attr, "attribute stands twice");
 			return -EINVAL;
 		}
-		seen |= BIT(type);
+		seen |= BIT_ULL(type);
 	}
-	BUILD_BUG_ON(HOODY_A_MAX >= 32);
+	BUILD_BUG_ON(HOODY_A_MAX >= 64);
 	return 0;
 }
 
@@ -177,5 +177,5 @@ int hoody_message_put(struct sk_buff *skb, const u8 *id, const struct hoody_poli
 			    &policy->addrs[i].ip))
 			return -EMSGSIZE;
 	}
-	return 0;
+	return policy->gate ? hoody_netlink_gate_put(skb, policy->gate) : 0;
 }

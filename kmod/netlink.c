@@ -11,10 +11,8 @@
 #include <net/genetlink.h>
 #include <net/sock.h>
 
-#include "hoody.h"
+#include "gate.h"
 #include "message.h"
-
-static struct genl_family hoody_family;
 
 static const struct nla_policy set_policy[HOODY_A_MAX + 1] = {
 	[HOODY_A_ID]		= NLA_POLICY_EXACT_LEN(HOODY_ID_LEN),
@@ -25,6 +23,8 @@ static const struct nla_policy set_policy[HOODY_A_MAX + 1] = {
 	[HOODY_A_CGROUP]	= { .type = NLA_U64 },
 	[HOODY_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, HOODY_CONTAINER_FLAGS_ALL),
 	[HOODY_A_MODE]		= NLA_POLICY_MAX(NLA_U32, HOODY_SET_MAX),
+	[HOODY_A_PROFILE]	= { .type = NLA_NUL_STRING, .len = HOODY_PROFILE_NAME_MAX },
+	[HOODY_A_GATE_MODE]	= NLA_POLICY_MAX(NLA_U32, HOODY_GATE_MAX),
 };
 
 static const struct nla_policy del_policy[HOODY_A_MAX + 1] = {
@@ -46,7 +46,7 @@ static const struct nla_policy none_policy[HOODY_A_MAX + 1] = {};
  * The registry that @net writes to, made where it is missing. NULL: no memory.
  * hoody_net.lock is held on return.
  */
-static struct hoody_registry *registry_lock(struct net *net)
+struct hoody_registry *hoody_netlink_lock(struct net *net)
 {
 	struct hoody_net *hoody = hoody_main_net(net);
 	struct hoody_registry *registry;
@@ -62,7 +62,7 @@ static struct hoody_registry *registry_lock(struct net *net)
 	return registry;
 }
 
-static void registry_unlock(struct hoody_registry *registry)
+void hoody_netlink_unlock(struct hoody_registry *registry)
 {
 	mutex_unlock(&hoody_main_net(registry->net)->lock);
 }
@@ -105,29 +105,41 @@ static int container_set(struct sk_buff *skb, struct genl_info *info)
 	struct hoody_addr conflict = {};
 	struct hoody_registry *registry;
 	struct hoody_policy *policy;
-	u32 mode = HOODY_SET_ANY;
+	u32 mode = HOODY_SET_ANY, gate_mode;
+	const char *profile;
 	const u8 *id;
 	int err;
 
 	policy = kzalloc(sizeof(*policy), GFP_KERNEL_ACCOUNT);
 	if (!policy)
 		return -ENOMEM;
-	err = hoody_message_policy(info, policy);
+	err = hoody_message_policy(info, policy) ?:
+	      hoody_netlink_gate_parse(info, &profile, &gate_mode);
 	if (err)
 		goto err_free;
 	id = nla_data(info->attrs[HOODY_A_ID]);
 	if (info->attrs[HOODY_A_MODE])
 		mode = nla_get_u32(info->attrs[HOODY_A_MODE]);
 	err = -ENOMEM;
-	registry = registry_lock(genl_info_net(info));
+	registry = hoody_netlink_lock(genl_info_net(info));
 	if (!registry)
 		goto err_free;
+	if (profile) {
+		policy->gate = hoody_gate_create(registry, id, profile, gate_mode, policy->cgroup,
+						 info->extack);
+		if (IS_ERR(policy->gate)) {
+			err = PTR_ERR(policy->gate);
+			NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_PROFILE]);
+			goto err_unlock;
+		}
+	}
 	err = hoody_container_set(registry, id, policy, mode, info->extack, &conflict);
-	if (!err)	/* under the lock: events come in the order of the changes */
+	if (!err) {	/* under the lock: events come in the order of the changes */
 		event_send(registry, HOODY_EVENT_CONTAINER_SET, id, policy, 0);
-	registry_unlock(registry);
-	if (!err)
+		hoody_netlink_unlock(registry);
 		return 0;
+	}
+	hoody_gate_discard(policy->gate);
 	if (err == -EADDRINUSE)
 		hoody_message_blame(info, &conflict);
 	else if (err == -EBUSY)
@@ -136,6 +148,8 @@ static int container_set(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_GENERATION]);
 	else if (err == -ENOENT || err == -EEXIST)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_ID]);
+err_unlock:
+	hoody_netlink_unlock(registry);
 err_free:
 	kfree(policy);
 	return err;
@@ -158,13 +172,13 @@ static int container_del(struct sk_buff *skb, struct genl_info *info)
 	if (info->attrs[HOODY_A_GENERATION])
 		generation = nla_get_u64(info->attrs[HOODY_A_GENERATION]);
 	id = nla_data(info->attrs[HOODY_A_ID]);
-	registry = registry_lock(genl_info_net(info));
+	registry = hoody_netlink_lock(genl_info_net(info));
 	if (!registry)
 		return -ENOMEM;
 	err = hoody_container_delete(registry, id, generation, &gone, info->extack);
 	if (!err)
 		event_send(registry, HOODY_EVENT_CONTAINER_DEL, id, &gone, 0);
-	registry_unlock(registry);
+	hoody_netlink_unlock(registry);
 	if (err == -ESTALE)
 		NL_SET_BAD_ATTR(info->extack, info->attrs[HOODY_A_GENERATION]);
 	else if (err)
@@ -241,7 +255,7 @@ static int container_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		genlmsg_end(skb, header);
 		cb->args[0] = slot + 1;
 	}
-	registry_unlock(registry);
+	hoody_netlink_unlock(registry);
 	return skb->len ?: err;
 }
 
@@ -288,7 +302,7 @@ static int agent_set(struct sk_buff *skb, struct genl_info *info)
 		if (IS_ERR(agent))
 			return PTR_ERR(agent);
 	}
-	registry = registry_lock(genl_info_net(info));
+	registry = hoody_netlink_lock(genl_info_net(info));
 	if (!registry) {
 		if (agent) {
 			cgroup_put(agent->cgroup);
@@ -298,7 +312,7 @@ static int agent_set(struct sk_buff *skb, struct genl_info *info)
 	}
 	before = rcu_replace_pointer(registry->agent, agent, true);
 	event_send(registry, HOODY_EVENT_AGENT_SET, NULL, NULL, id);
-	registry_unlock(registry);
+	hoody_netlink_unlock(registry);
 	if (before) {
 		/* Who was the agent may not use the option any more when this returns. */
 		synchronize_rcu();
@@ -352,6 +366,10 @@ static const char *const stat_names[__HOODY_STAT_MAX] = {
 	[HOODY_STAT_REALIP_ICMP]	 = "realip_icmp",
 	[HOODY_STAT_REALIP_BRIDGED]	 = "realip_bridged",
 	[HOODY_STAT_EVENTS_LOST]	 = "events_lost",
+	[HOODY_STAT_GATE_REFUSED]	 = "gate_refused",
+	[HOODY_STAT_GATE_LEARNED]	 = "gate_learned",
+	[HOODY_STAT_GATE_LOGGED]	 = "gate_logged",
+	[HOODY_STAT_GATE_HOOKED]	 = "gate_hooked",
 };
 
 static u64 stat_sum(struct hoody_registry *registry, unsigned int stat)
@@ -359,6 +377,8 @@ static u64 stat_sum(struct hoody_registry *registry, unsigned int stat)
 	u64 sum = 0;
 	int cpu;
 
+	if (stat == HOODY_STAT_GATE_HOOKED)
+		return hoody_gate_hooked();
 	if (registry)
 		for_each_possible_cpu(cpu)
 			sum += READ_ONCE(per_cpu_ptr(registry->stats, cpu)->count[stat]);
@@ -431,13 +451,18 @@ static const struct genl_split_ops hoody_ops[] = {
 	OP_DO(HOODY_CMD_AGENT_SET, agent_set, agent_policy),
 	OP_DO(HOODY_CMD_AGENT_GET, agent_get, none_policy),
 	OP_DUMP(HOODY_CMD_STATS_GET, stats_dump, none_policy),
+	OP_DO(HOODY_CMD_PROFILE_SET, hoody_netlink_profile_set, hoody_profile_policy),
+	OP_DO(HOODY_CMD_PROFILE_DEL, hoody_netlink_profile_del, hoody_profile_name_policy),
+	OP_DO(HOODY_CMD_PROFILE_GET, hoody_netlink_profile_get, hoody_profile_name_policy),
+	OP_DUMP(HOODY_CMD_PROFILE_GET, hoody_netlink_profile_dump, none_policy),
+	OP_DUMP(HOODY_CMD_GATE_GET, hoody_netlink_gate_dump, get_policy),
 };
 
 static const struct genl_multicast_group hoody_groups[] = {
 	{ .name = HOODY_GENL_EVENTS, .flags = GENL_MCAST_CAP_NET_ADMIN },
 };
 
-static struct genl_family hoody_family __ro_after_init = {
+struct genl_family hoody_family __ro_after_init = {
 	.name		= HOODY_GENL_NAME,
 	.version	= HOODY_GENL_VERSION,
 	.maxattr	= HOODY_A_MAX,

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Profiles by name, and what is in them: a table is checked completely when it
+ * comes in, so that deciding a call needs no check of its own.
+ *
+ * Every function that writes wants hoody_net.lock held; gate_lock is taken
+ * inside it. Fail direction: a table with anything unknown in it is refused;
+ * a replacement whose hooks cannot be placed changes nothing.
+ */
+#include <linux/slab.h>
+#include <asm/syscall.h>
+
+#include "gate.h"
+
+static unsigned int max_profiles __read_mostly = 4096;
+module_param(max_profiles, uint, 0444);
+MODULE_PARM_DESC(max_profiles, "syscall profiles that one network namespace may load");
+
+static int action_valid(const struct hoody_table *head, u8 action)
+{
+	return action < head->actions;
+}
+
+static const char *head_fault(const struct hoody_table *head, size_t size)
+{
+	size_t wanted = sizeof(*head);
+
+	if (head->magic != HOODY_TABLE_MAGIC)
+		return "table: bad magic";
+	if (head->version != HOODY_TABLE_VERSION)
+		return "table: version not known to this module";
+	if (!head->actions || head->actions > HOODY_TABLE_ACTIONS)
+		return "table: number of actions";
+	if (head->conds > HOODY_TABLE_CONDS)
+		return "table: too many conditions";
+	if (head->rules > HOODY_TABLE_RULES)
+		return "table: too many rules";
+	for (unsigned int arch = 0; arch < HOODY_ARCHS; arch++) {
+		if (head->checks[arch] > HOODY_TABLE_CHECKS)
+			return "table: too many checked calls";
+		if (!action_valid(head, head->beyond[arch]))
+			return "table: no such action for numbers past the table";
+		wanted += head->checks[arch] * sizeof(struct hoody_table_check);
+	}
+	if (memchr_inv(head->pad, 0, sizeof(head->pad)))
+		return "table: padding is not zero";
+	wanted += head->conds * sizeof(struct hoody_table_cond) +
+		  head->rules * sizeof(struct hoody_table_rule);
+	if (head->size != size || wanted != size)
+		return "table: size does not agree with its parts";
+	return NULL;
+}
+
+static const char *actions_fault(const struct hoody_table *head)
+{
+	if (head->action[0].kind != HOODY_ACTION_ALLOW)
+		return "table: action 0 is not 'allow'";
+	for (unsigned int i = 0; i < HOODY_TABLE_ACTIONS; i++) {
+		const struct hoody_table_action *action = &head->action[i];
+
+		if (action->kind > HOODY_ACTION_MAX)
+			return "table: unknown action";
+		if (i >= head->actions && (action->kind || action->error))
+			return "table: an action past the last one";
+		if (action->error > MAX_ERRNO)
+			return "table: errno above 4095";
+		if (action->error && action->kind != HOODY_ACTION_ERRNO &&
+		    action->kind != HOODY_ACTION_TRAP)
+			return "table: errno with an action that has none";
+	}
+	return NULL;
+}
+
+static const char *decisions_fault(const struct hoody_table *head)
+{
+	for (unsigned int arch = 0; arch < HOODY_ARCHS; arch++) {
+		for (unsigned int nr = 0; nr < HOODY_TABLE_CALLS; nr++) {
+			u8 decision = head->decision[arch][nr];
+
+			if (decision & HOODY_TABLE_CHECKED) {
+				if ((decision & ~HOODY_TABLE_CHECKED) >= head->checks[arch])
+					return "table: decision names no check";
+			} else if (!action_valid(head, decision)) {
+				return "table: decision names no action";
+			}
+		}
+	}
+	return NULL;
+}
+
+static const char *parts_fault(const struct gate_table *table)
+{
+	const struct hoody_table *head = &table->head;
+	unsigned int i;
+
+	for (i = 0; i < head->conds; i++) {
+		const struct hoody_table_cond *cond = &table->conds[i];
+
+		if (cond->arg > 5 || cond->op > HOODY_OP_MAX)
+			return "table: condition on an unknown argument or operator";
+		if (memchr_inv(cond->pad, 0, sizeof(cond->pad)))
+			return "table: padding is not zero";
+	}
+	for (i = 0; i < head->checks[0] + head->checks[1]; i++) {
+		const struct hoody_table_check *check = &table->checks[0][i];
+
+		if (!check->rules || check->rule + check->rules > head->rules ||
+		    !action_valid(head, check->otherwise))
+			return "table: check with bad rules or action";
+		if (memchr_inv(check->pad, 0, sizeof(check->pad)))
+			return "table: padding is not zero";
+	}
+	for (i = 0; i < head->rules; i++) {
+		const struct hoody_table_rule *rule = &table->rules[i];
+
+		if (!rule->conds || rule->cond + rule->conds > head->conds ||
+		    !action_valid(head, rule->action))
+			return "table: rule with bad conditions or action";
+	}
+	return NULL;
+}
+
+/* The table in @attr, checked and ready, or an ERR_PTR. */
+static struct gate_table *table_create(const struct nlattr *attr, struct netlink_ext_ack *extack)
+{
+	size_t size = nla_len(attr);
+	struct gate_table *table;
+	const char *fault;
+	unsigned int call;
+
+	if (size < sizeof(table->head)) {
+		NL_SET_ERR_MSG_ATTR(extack, attr, "table: shorter than its head");
+		return ERR_PTR(-EINVAL);
+	}
+	table = kvzalloc(offsetof(struct gate_table, head) + size, GFP_KERNEL_ACCOUNT);
+	if (!table)
+		return ERR_PTR(-ENOMEM);
+	memcpy((u8 *)table + offsetof(struct gate_table, head), nla_data(attr), size);
+	fault = head_fault(&table->head, size) ?: actions_fault(&table->head) ?:
+		decisions_fault(&table->head);
+	if (!fault) {
+		table->conds = (void *)(&table->head + 1);
+		table->checks[0] = (void *)(table->conds + table->head.conds);
+		table->checks[1] = table->checks[0] + table->head.checks[0];
+		table->rules = (void *)(table->checks[1] + table->head.checks[1]);
+		fault = parts_fault(table);
+	}
+	if (fault) {
+		NL_SET_ERR_MSG_ATTR_FMT(extack, attr, "%s", fault);
+		kvfree(table);
+		return ERR_PTR(-EINVAL);
+	}
+	for (call = 0; call < GATE_CALLS; call++)
+		if (table->head.decision[call / HOODY_TABLE_CALLS][call % HOODY_TABLE_CALLS])
+			__set_bit(call, table->restricted);
+	return table;
+}
+
+static bool cond_holds(const struct hoody_table_cond *cond, u64 arg)
+{
+	arg &= cond->mask;
+	switch (cond->op) {
+	case HOODY_OP_EQ: return arg == cond->value;
+	case HOODY_OP_NE: return arg != cond->value;
+	case HOODY_OP_LT: return arg < cond->value;
+	case HOODY_OP_LE: return arg <= cond->value;
+	case HOODY_OP_GT: return arg > cond->value;
+	default:	  return arg >= cond->value;
+	}
+}
+
+static u8 check_decide(const struct gate_table *table, const struct hoody_table_check *check,
+		       unsigned int arch, const struct pt_regs *regs)
+{
+	const struct hoody_table_rule *rule = &table->rules[check->rule];
+	const struct hoody_table_rule *end = rule + check->rules;
+	u64 args[6];
+
+	gate_event_args(regs, arch, args);
+	for (; rule < end; rule++) {
+		const struct hoody_table_cond *cond = &table->conds[rule->cond];
+		const struct hoody_table_cond *last = cond + rule->conds;
+
+		while (cond < last && cond_holds(cond, args[cond->arg]))
+			cond++;
+		if (cond == last)
+			return rule->action;
+	}
+	return check->otherwise;
+}
+
+/* What the profile says to a call with these registers. Under RCU. */
+u32 gate_table_decide(const struct gate_table *table, unsigned int arch, unsigned int nr,
+		      const struct pt_regs *regs)
+{
+	const struct hoody_table *head = &table->head;
+	u8 decision;
+
+	decision = nr < HOODY_TABLE_CALLS ? head->decision[arch][nr] : head->beyond[arch];
+	if (decision & HOODY_TABLE_CHECKED)
+		decision = check_decide(table, &table->checks[arch][decision & ~HOODY_TABLE_CHECKED],
+					arch, regs);
+	return gate_verdict(&head->action[decision]);
+}
+
+static void table_free(struct gate_table *table)
+{
+	kvfree_rcu(table, rcu);
+}
+
+struct hoody_profile *hoody_profile_find(struct hoody_registry *registry, const char *name)
+{
+	struct hoody_profile *profile;
+
+	list_for_each_entry(profile, &registry->profiles, node)
+		if (!strcmp(profile->name, name))
+			return profile;
+	return NULL;
+}
+
+static int profile_add(struct hoody_registry *registry, const char *name, u64 generation,
+		       struct gate_table *table, struct netlink_ext_ack *extack)
+{
+	struct hoody_profile *profile;
+
+	if (registry->profiles_count >= max_profiles) {
+		NL_SET_ERR_MSG(extack, "too many profiles: see the module's max_profiles");
+		return -ENOSPC;
+	}
+	profile = kzalloc(sizeof(*profile), GFP_KERNEL_ACCOUNT);
+	if (!profile)
+		return -ENOMEM;
+	strscpy(profile->name, name, sizeof(profile->name));
+	profile->generation = generation;
+	RCU_INIT_POINTER(profile->table, table);
+	list_add_tail(&profile->node, &registry->profiles);
+	registry->profiles_count++;
+	return 0;
+}
+
+static int profile_replace(struct hoody_profile *profile, u64 generation, struct gate_table *table,
+			   struct netlink_ext_ack *extack)
+{
+	struct gate_table *before;
+	int err;
+
+	mutex_lock(&gate_lock);
+	/* Hooks of both while both may be read: no call slips in between. */
+	err = gate_calls_get(table->restricted, profile->users, extack);
+	if (!err) {
+		before = rcu_replace_pointer(profile->table, table, lockdep_is_held(&gate_lock));
+		gate_calls_put(before->restricted, profile->users);
+		table_free(before);
+		profile->generation = generation;
+	}
+	mutex_unlock(&gate_lock);
+	return err;
+}
+
+/* hoody_profile_set() - load or replace the profile @name with the table in @attr. */
+int hoody_profile_set(struct hoody_registry *registry, const char *name, u64 generation,
+		      const struct nlattr *attr, enum hoody_set_mode mode,
+		      struct netlink_ext_ack *extack)
+{
+	struct hoody_profile *profile = hoody_profile_find(registry, name);
+	struct gate_table *table;
+	int err;
+
+	if (!profile && mode == HOODY_SET_REPLACE) {
+		NL_SET_ERR_MSG(extack, "no such profile to replace");
+		return -ENOENT;
+	}
+	if (profile && mode == HOODY_SET_CREATE) {
+		NL_SET_ERR_MSG(extack, "profile is loaded already");
+		return -EEXIST;
+	}
+	if (profile && generation < profile->generation) {
+		NL_SET_ERR_MSG(extack, "a newer generation is loaded");
+		return -ESTALE;
+	}
+	table = table_create(attr, extack);
+	if (IS_ERR(table))
+		return PTR_ERR(table);
+	if (profile)
+		err = profile_replace(profile, generation, table, extack);
+	else
+		err = profile_add(registry, name, generation, table, extack);
+	if (err)
+		kvfree(table);
+	return err;
+}
+
+static void profile_free(struct hoody_registry *registry, struct hoody_profile *profile)
+{
+	list_del(&profile->node);
+	registry->profiles_count--;
+	table_free(rcu_dereference_protected(profile->table, true));
+	/* A task that found a member just before it was taken out reads on. */
+	kfree_rcu(profile, rcu);
+}
+
+int hoody_profile_delete(struct hoody_registry *registry, const char *name, u64 generation,
+			 struct netlink_ext_ack *extack)
+{
+	struct hoody_profile *profile = hoody_profile_find(registry, name);
+
+	if (!profile) {
+		NL_SET_ERR_MSG(extack, "no such profile");
+		return -ENOENT;
+	}
+	if (generation && generation < profile->generation) {
+		NL_SET_ERR_MSG(extack, "a newer generation is loaded");
+		return -ESTALE;
+	}
+	/* Users come and go under hoody_net.lock, which the caller holds. */
+	if (profile->users) {
+		NL_SET_ERR_MSG_FMT(extack, "%u containers have this profile", profile->users);
+		return -EBUSY;
+	}
+	profile_free(registry, profile);
+	return 0;
+}
+
+/* The namespace has gone and its containers with it. */
+void hoody_profile_free_all(struct hoody_registry *registry)
+{
+	struct hoody_profile *profile, *next;
+
+	list_for_each_entry_safe(profile, next, &registry->profiles, node)
+		profile_free(registry, profile);
+}
