@@ -23,7 +23,7 @@
 /* Reads of one connection in a row, before others get their turn. */
 #define READS_IN_A_ROW	16
 /* Thrown away for a client that goes on sending after we are done. */
-#define LINGER_BYTES_MAX	(1024 * 1024)
+#define LINGER_BYTES_MAX	(64 * 1024 * 1024)
 
 static void setup(struct front_connection *connection)
 {
@@ -400,8 +400,9 @@ static void discard(struct front_connection *connection)
 {
 	struct front_thread *thread = connection->thread;
 	ssize_t n;
+	int reads;
 
-	for (;;) {
+	for (reads = 0; reads < READS_IN_A_ROW; reads++) {
 		n = recv(connection->source.fd, thread->scratch, thread->scratch_size, 0);
 		if (n < 0 && errno == EAGAIN) {
 			front_http1_update_timer(connection);
@@ -414,6 +415,8 @@ static void discard(struct front_connection *connection)
 			return;
 		}
 	}
+	front_http1_update_timer(connection);
+	front_connection_post(connection);
 }
 
 /* Whether the phase wants bytes now. */

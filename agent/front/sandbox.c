@@ -62,7 +62,7 @@ int sandbox_enter(void)
 	return err;
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /* The sanitizer's own run time needs what we forbid; such a build is never installed. */
 int sandbox_seal(void)
 {
@@ -155,4 +155,4 @@ int sandbox_seal(void)
 	seccomp_release(filter);
 	return err;
 }
-#endif /* __SANITIZE_ADDRESS__ */
+#endif /* not a sanitizer build */

@@ -14,8 +14,8 @@
 #include "front/connection.h"
 #include "front/exchange.h"
 
-/* After the last word to a client that goes on sending. */
-#define LINGER_TIMEOUT	2000
+/* For a client to notice that we are done; it may be in the middle of an upload. */
+#define LINGER_TIMEOUT	5000
 /* Between two tries to accept when descriptors ran out. */
 #define ACCEPT_PAUSE	500
 
