@@ -58,6 +58,13 @@ static void drop_request_fields(struct http_head *head)
 	}
 }
 
+/* TE is for one hop; that trailers are welcome holds for the next one too. */
+static bool add_te(struct http_head *head)
+{
+	return http_head_add(head, HTTP_TEXT("TE"), HTTP_TEXT("trailers")) &&
+	       http_head_add(head, HTTP_TEXT("Connection"), HTTP_TEXT("TE"));
+}
+
 bool exchange_fields_request(struct http_head *head, const struct front_connection *connection,
 			     unsigned int instance, struct exchange_fields *scratch)
 {
@@ -65,6 +72,8 @@ bool exchange_fields_request(struct http_head *head, const struct front_connecti
 	struct http_text number = {scratch->instance, 0};
 
 	drop_request_fields(head);
+	if (head->te_trailers && !head->upgrade && !add_te(head))
+		return false;
 	number.len = snprintf(scratch->instance, sizeof(scratch->instance), "%u", instance);
 	return http_head_add(head, HTTP_TEXT("X-Forwarded-For"), client) &&
 	       http_head_add(head, HTTP_TEXT("X-Forwarded-Proto"),

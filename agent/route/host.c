@@ -79,7 +79,7 @@ static bool is_ip_literal(const char *host, size_t len)
 {
 	const char *close = memchr(host, ']', len), *end = host + len, *at;
 
-	if (!len || host[0] != '[' || !close || close == host + 1)
+	if (host[0] != '[' || !close || close == host + 1)
 		return false;
 	for (at = host + 1; at < close; at++) {
 		char c = lower(*at);
@@ -141,6 +141,9 @@ enum route_host_result route_host_parse(const char *host, size_t len, const char
 	struct route_host found;
 	const char *dot;
 
+	/* @host may be NULL then: a request without any. */
+	if (!len)
+		return ROUTE_HOST_MALFORMED;
 	if (is_ip_literal(host, len))
 		return ROUTE_HOST_FOREIGN;
 	if (normalize(host, len, name) < 0)

@@ -15,7 +15,7 @@ export HOST=$PREFIX-http-19000.$DOMAIN
 
 cases=(pipelining pipelining_tls splits bytewise http10_chunked http10_keepalive
 	until_close_chunked trailers trailers_up bodiless head_method hints_10 expect_continue
-	expect_refused early_response early_response_read request_fields
+	expect_refused early_response early_response_read request_fields te_trailers
 	app_dies app_dies_10 malformed_responses response_splitting stale client_gone upload_aborted
 	upgrade_half_close upgrade_tls upgrade_app_half_close upgrade_refused
 	slow_reader smuggling smuggling_bodies)

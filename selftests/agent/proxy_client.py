@@ -228,6 +228,13 @@ def request_fields():
     check("Server: app" in head and "X-Hop" not in head and "Date" not in head, head)
 
 
+def te_trailers():
+    sock = connect()
+    sock.sendall(request("/head", fields="TE: gzip, trailers\r\nConnection: TE\r\n"))
+    data = read_until(sock, b"X-Hoody-Real-IP: header\n")
+    check(b"\nTE: trailers\nConnection: TE\n" in data, data)
+
+
 # ---- what goes wrong ----
 
 def app_dies():
@@ -412,6 +419,7 @@ def smuggling():
         "nul": f"GET /x HTTP/1.1\r\n{good}X: a\0b\r\n\r\n",
         "two_hosts": f"GET /x HTTP/1.1\r\n{good}Host: evil\r\n\r\n",
         "no_host": "GET /x HTTP/1.1\r\n\r\n",
+        "no_host_10": "GET /x HTTP/1.0\r\n\r\n",
         "absolute": f"GET http://evil/x HTTP/1.1\r\n{good}\r\n",
         "name_bytes": f"GET /x HTTP/1.1\r\n{good}X(: a\r\n\r\n",
         "trace": f"TRACE /x HTTP/1.1\r\n{good}\r\n",
