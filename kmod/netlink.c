@@ -355,7 +355,7 @@ static int agent_get(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(reply, info);
 }
 
-static const char *const stat_names[__HOODY_STAT_MAX] = {
+static const char *const stat_names[] = {
 	[HOODY_STAT_REALIP_PORT_KEPT]	 = "realip_port_kept",
 	[HOODY_STAT_REALIP_PORT_OTHER]	 = "realip_port_other",
 	[HOODY_STAT_REALIP_OPEN]	 = "realip_open",
@@ -371,6 +371,7 @@ static const char *const stat_names[__HOODY_STAT_MAX] = {
 	[HOODY_STAT_GATE_LOGGED]	 = "gate_logged",
 	[HOODY_STAT_GATE_HOOKED]	 = "gate_hooked",
 };
+static_assert(ARRAY_SIZE(stat_names) == __HOODY_STAT_MAX);
 
 static u64 stat_sum(struct hoody_registry *registry, unsigned int stat)
 {
