@@ -109,12 +109,12 @@ static int add_checked(scmp_filter_ctx filter)
 
 	for (i = 0; !err && i < sizeof(families) / sizeof(families[0]); i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				       SCMP_A0(SCMP_CMP_EQ, families[i]),
+				       SCMP_A0(SCMP_CMP_EQ, families[i], 0),
 				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM));
 	for (i = 0; !err && i < sizeof(options) / sizeof(options[0]); i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
-				       SCMP_A1(SCMP_CMP_EQ, options[i].level),
-				       SCMP_A2(SCMP_CMP_EQ, options[i].name));
+				       SCMP_A1(SCMP_CMP_EQ, options[i].level, 0),
+				       SCMP_A2(SCMP_CMP_EQ, options[i].name, 0));
 	/* No memory ever becomes code. */
 	if (!err)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
@@ -124,10 +124,10 @@ static int add_checked(scmp_filter_ctx filter)
 				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (!err)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS));
+				       SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS, 0));
 	if (!err)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, F_GETFL));
+				       SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
 	/* Libraries look for files now and then: an error to them, not an attack. */
 	if (!err)
 		err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);

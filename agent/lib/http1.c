@@ -288,7 +288,8 @@ static int decode_target(struct http_head *head, struct http_text url)
 	head->authority = (struct http_text){url.data + scheme, i - scheme};
 	head->target = (struct http_text){url.data + i, url.len - i};
 	if (!head->target.len)
-		head->target = head->method == HTTP_METHOD_OPTIONS ? HTTP_TEXT("*") : HTTP_TEXT("/");
+		head->target = head->method == HTTP_METHOD_OPTIONS ? HTTP_TEXT("*") :
+								     HTTP_TEXT("/");
 	/* "http://host?query" has no path to send; a client that means "/" can say so. */
 	return head->authority.len && head->target.data[0] != '?' ? 0 : -EBADMSG;
 }

@@ -169,7 +169,8 @@ int http1_encode_chunk(struct buf_pool *pool, struct buf *out, const char *data,
 	return 0;
 }
 
-int http1_encode_last_chunk(struct buf_pool *pool, struct buf *out, const struct http_head *trailers)
+int http1_encode_last_chunk(struct buf_pool *pool, struct buf *out,
+			    const struct http_head *trailers)
 {
 	char *at;
 	int err;

@@ -64,7 +64,8 @@ static int encode(struct up_connection *connection, struct http_head *head,
 	connection->request_framing = head->framing;
 	if (!http_head_add(head, HTTP_TEXT(REAL_IP_FIELD), real_ip_value(connection)))
 		return -ENOBUFS;
-	return http1_encode_request(connection->context->buffers, &connection->out, head, &encoding);
+	return http1_encode_request(connection->context->buffers, &connection->out, head,
+				    &encoding);
 }
 
 enum up_failure up_request_start(struct up_context *context, struct up_request *request,

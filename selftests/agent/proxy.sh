@@ -4,13 +4,13 @@
 # The data path without control: a worker (selftests/bench/worker_driver), real
 # clients and servers, and, for bytes that none of them sends, proxy_client.py
 # and proxy_app.py.
+# shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/worker.sh
+. "$(dirname "$0")/../lib/worker.sh"
 HERE=$(cd "$(dirname "$0")" && pwd)
-DRIVER=$HOODY_BUILD/selftests/bench/worker_driver
 
 export PLAIN=18080 TLS=18443 RECORD=$WORK/record
-PREFIX=aaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbb
-DOMAIN=node-t.containers.test
 export HOST=$PREFIX-http-19000.$DOMAIN
 
 cases=(pipelining pipelining_tls splits bytewise http10_chunked http10_keepalive
@@ -20,60 +20,13 @@ cases=(pipelining pipelining_tls splits bytewise http10_chunked http10_keepalive
 	upgrade_half_close upgrade_tls upgrade_app_half_close upgrade_refused
 	slow_reader smuggling smuggling_bodies)
 
-[ -x "$DRIVER" ] || tap_bail "$DRIVER is missing: make tests"
-
-# ---- the worker, spoken to through two pipes ----
-
-driver_start() { # OPTION...: sets WORKER
-	mkfifo "$WORK/in" "$WORK/out"
-	"$DRIVER" "$@" <"$WORK/in" >"$WORK/out" 2>>"$WORK/worker.log" &
-	driver_pid=$!
-	exec 8>"$WORK/in" 9<"$WORK/out"
-	rm "$WORK/in" "$WORK/out"
-	read -r -t 30 -u 9 word WORKER && [ "$word" = ready ] || tap_bail "worker: $(cat "$WORK/worker.log")"
-	export WORKER
-}
-
-driver() { # COMMAND...: prints what it answers
-	local line
-	printf '%s\n' "$*" >&8
-	while read -r -t 60 -u 9 line; do
-		printf '%s\n' "$line"
-		case $line in ok* | failed*) return 0 ;; esac
-	done
-	return 1
-}
-
-driver_stop() {
-	exec 8>&- 9<&-
-	wait "$driver_pid"
-}
-
-counter() { driver stats | sed -n "s/^$1 //p"; }
-
 # ---- servers ----
-
-certificate() { # FILE
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=test \
-		-addext "subjectAltName=DNS:*.$DOMAIN" -keyout "$1.key" -out "$1.crt" 2>/dev/null &&
-		cat "$1.crt" "$1.key" >"$1"
-}
-
-port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
-
-serve() { # PORT CMD...: in the background, until the test ends
-	local port=$1
-	shift
-	"$@" >>"$WORK/server-$port.log" 2>&1 &
-	tap_cleanup "kill $!"
-	tap_wait 30 port_open "$port" || tap_bail "server on $port: $(cat "$WORK/server-$port.log")"
-}
 
 # curl to a service of the container: get PORT PATH [OPTION...]
 get() {
 	local host=$PREFIX-http-$1.$DOMAIN path=$2
 	shift 2
-	curl -sS --max-time 120 --cacert "$WORK/pem.crt" --resolve "$host:$TLS:127.0.0.1" "$@" "https://$host:$TLS$path"
+	curl -sS --http1.1 --max-time 120 --cacert "$WORK/pem.crt" --resolve "$host:$TLS:127.0.0.1" "$@" "https://$host:$TLS$path"
 }
 
 start_servers() {
@@ -146,7 +99,7 @@ test_peers() {
 	tap_is proxy_client_connection_kept "$(get 19000 /count -w '%{num_connects}\n' "https://$host:$TLS/count" "https://$host:$TLS/count" | grep -c '^0$')" 2
 	tap_run proxy_tls12 get 19000 /count --tls-max 1.2
 	tap_refused proxy_tls11_refused get 19000 /count --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0
-	tap_refused proxy_alpn_h2_only_refused openssl s_client -connect "127.0.0.1:$TLS" -alpn h2 </dev/null
+	tap_refused proxy_alpn_unknown_refused openssl s_client -connect "127.0.0.1:$TLS" -alpn spdy/3 </dev/null
 	once() { printf 'GET /count HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$HOST" |
 		openssl s_client -connect "127.0.0.1:$TLS" -alpn http/1.1 -ign_eof "$@" 2>/dev/null; }
 	once -sess_out "$WORK/session" >/dev/null
@@ -299,5 +252,6 @@ if [ -e /sys/module/hoody ]; then
 else
 	test_fails_closed
 fi
+# shellcheck disable=SC2154 # of tap.sh
 [ "$tap_failed" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
 tap_done

@@ -7,11 +7,13 @@ usage: proxy_client.py CASE [ARGUMENT...]; environment: PLAIN and TLS (ports),
 HOST, RECORD (what the app received), WORKER (process id). Exits 0 where the case
 went as it should, else 1 with a word about it.
 """
+import fcntl
 import os
 import re
 import socket
 import ssl
 import sys
+import termios
 import threading
 import time
 
@@ -78,6 +80,11 @@ def wait_for(condition, what):
         time.sleep(0.02)
 
 
+def queued(sock, which):
+    """Bytes in the kernel: TIOCOUTQ not yet arrived, FIONREAD not yet read."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), which, b"\0" * 4), sys.byteorder)
+
+
 # ---- well-behaved, but unusual ----
 
 def pipelining(tls=False):
@@ -103,7 +110,7 @@ def splits():
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for cut in range(1, len(data)):
         sock.sendall(data[:cut])
-        time.sleep(0.002)
+        wait_for(lambda: queued(sock, termios.TIOCOUTQ) == 0, "the first piece to arrive")
         sock.sendall(data[cut:])
         answers.add(read_until(sock, b" X-T: v\n"))
     check(len(answers) == 1, answers)
@@ -296,7 +303,6 @@ def stale():
     for method, wanted in (("GET", b"200"), ("PUT", b"200"), ("POST", b"502")):
         sock.sendall(request("/stale"))
         read_until(sock, b"\r\n\r\n")
-        time.sleep(0.1)
         body = b"" if method == "GET" else b"abc"
         sock.sendall(request("/upload", method, f"Content-Length: {len(body)}\r\n", body=body))
         data = read_until(sock, b" \n" if wanted == b"200" else b"closed this one\n")
@@ -383,7 +389,13 @@ def slow_reader():
     sock = connect(rcvbuf=16384)
     sock.sendall(request(f"/big?{length}"))
     head, body = read_until(sock, b"\r\n\r\n").split(b"\r\n\r\n", 1)
-    time.sleep(1)
+    seen = []
+
+    def stalled():
+        seen.append(queued(sock, termios.FIONREAD))
+        return len(seen) > 10 and len(set(seen[-10:])) == 1
+
+    wait_for(stalled, "the response to stall")
     peak = rss()
     check(peak < 200000, "worker grew to", peak, "kB")
     got = len(body)
