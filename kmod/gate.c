@@ -129,7 +129,8 @@ static u32 task_decide(const struct pt_regs *regs)
  */
 static void signal_send(const struct pt_regs *regs, unsigned int error, bool fatal)
 {
-	struct sighand_struct *sighand = current->sighand;
+	/* A task's own signal handlers do not go away under it. */
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
 	struct k_sigaction *action = &sighand->action[SIGSYS - 1];
 	struct kernel_siginfo info;
 
