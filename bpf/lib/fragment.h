@@ -58,7 +58,7 @@ static __noinline int fw_fragment_remember(const struct fw_packet *packet, __u32
 	if (!place)
 		return 0;
 	datagram.generation = generation;
-	datagram.expires = bpf_ktime_get_ns() + FW_FRAGMENT_TIME;
+	datagram.expires = bpf_ktime_get_coarse_ns() + FW_FRAGMENT_TIME;
 	bpf_spin_lock(&place->lock);
 	place->datagram = datagram;
 	bpf_spin_unlock(&place->lock);
@@ -80,7 +80,7 @@ static __noinline int fw_judge_fragment(const struct fw_packet *packet, __u32 sl
 	if (known.words[0] != datagram.words[0] || known.words[1] != datagram.words[1] ||
 	    known.words[2] != datagram.words[2] || known.words[3] != datagram.words[3] ||
 	    known.words[4] != datagram.words[4] || known.generation != generation ||
-	    known.expires < bpf_ktime_get_ns())
+	    known.expires < bpf_ktime_get_coarse_ns())
 		return FW_DROP_FRAGMENT;
 	return FW_PASSED;
 }

@@ -209,7 +209,7 @@ static __noinline int fw_recheck(struct __sk_buff *skb, struct fw_view *view, st
 
 static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol)
 {
-	return bpf_ktime_get_ns() - flow->seen > fw_flow_patience(protocol, flow->bits);
+	return fw_now() - flow->seen > fw_flow_patience(protocol, flow->bits);
 }
 
 /* An ICMP error: finds the flow of the packet that it quotes. */
