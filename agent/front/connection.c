@@ -15,6 +15,7 @@
 
 /* In the order of preference. */
 static const struct front_protocol *const front_protocols[] = {
+	&front_http2,
 	&front_http1,
 };
 

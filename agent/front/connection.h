@@ -26,7 +26,12 @@ struct front_connection {
 	bool			writable, hangup, broken, closed;
 	struct up_client	client;
 	char			client_text[ADDRESS_TEXT_MAX];
-	struct front_http1_state http1;
+	union {
+		struct front_http1_state http1;
+		struct front_http2	*http2;	/* NULL: closed */
+	};
+	bool			shut;		/* lingering: our side is over */
+	uint32_t		lingered;	/* bytes thrown away since */
 };
 
 /* Takes accepted @fd; closes it where that fails. */
@@ -34,6 +39,8 @@ void front_connection_open(struct front_thread *thread, int fd,
 			   const struct sockaddr_storage *peer, bool tls);
 /* Closes now, whatever waits; frees at the turn's end. */
 void front_connection_close(struct front_connection *connection);
+/* front/linger.c: writes what waits, then closes as soon as the client has read it. */
+void front_connection_linger(struct front_connection *connection);
 /* The same, and the client sees a reset: what it got was not all. */
 void front_connection_reset(struct front_connection *connection);
 

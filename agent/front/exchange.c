@@ -247,7 +247,8 @@ static bool find_route(struct exchange *exchange, const struct http_head *head,
 }
 
 static struct exchange *create(struct front_connection *connection,
-			       const struct exchange_front *front, const struct http_head *head)
+			       const struct exchange_front *front, void *owner,
+			       const struct http_head *head)
 {
 	struct front_thread *thread = connection->thread;
 	struct exchange *exchange = slab_alloc(&thread->exchanges);
@@ -257,6 +258,7 @@ static struct exchange *create(struct front_connection *connection,
 		return NULL;
 	exchange->connection = connection;
 	exchange->front = front;
+	exchange->owner = owner;
 	exchange->started = thread->loop.now;
 	exchange->json = front_refusal_wants_json(head);
 	len = head->method_name.len < sizeof(exchange->method) ? head->method_name.len :
@@ -287,10 +289,11 @@ static bool check_method(struct exchange *exchange, const struct http_head *head
 }
 
 struct exchange *exchange_begin(struct front_connection *connection,
-				const struct exchange_front *front, struct http_head *head)
+				const struct exchange_front *front, void *owner,
+				struct http_head *head)
 {
 	struct front_thread *thread = connection->thread;
-	struct exchange *exchange = create(connection, front, head);
+	struct exchange *exchange = create(connection, front, owner, head);
 	struct exchange_fields scratch;
 	struct http_text upgrade;
 	enum up_failure failure;

@@ -20,7 +20,10 @@
 #include "lib/http.h"
 #include "upstream/request.h"
 
-/* What the codec does with a response. Heads and bytes are valid for the call. */
+/*
+ * What the codec does with a response. Heads and bytes are valid for the call.
+ * head() of a response that came from the app may call exchange_abort().
+ */
 struct exchange_front {
 	void (*interim)(struct exchange *exchange, struct http_head *head);
 	/* Status 101: what follows are opaque bytes, both ways. */
@@ -43,6 +46,7 @@ struct exchange {
 	struct up_request		upstream;
 	struct front_connection		*connection;
 	const struct exchange_front	*front;
+	void				*owner;	/* the codec's, e.g. a stream */
 	uint64_t			started;	/* loop time, milliseconds */
 	uint64_t			bytes_in, bytes_out;	/* of bodies */
 	unsigned int			status;		/* 0: no head was sent */
@@ -55,13 +59,18 @@ struct exchange {
 };
 
 /*
- * exchange_begin(): a request whose head is @head. Returns the exchange, or NULL
- * where it is already over (head, data, end were called).
+ * exchange_begin(): a request whose head is @head; @owner is for the codec.
+ * Returns the exchange, or NULL where it is already over (head, data, end were
+ * called).
  */
 struct exchange *exchange_begin(struct front_connection *connection,
-				const struct exchange_front *front, struct http_head *head);
+				const struct exchange_front *front, void *owner,
+				struct http_head *head);
 
-/* Body bytes; in a tunnel any. Allowed while !exchange_request_blocked(). */
+/*
+ * Body bytes; in a tunnel any. Allowed while !exchange_request_blocked(), or as
+ * many as a window has room for that is not given back while it is.
+ */
 void exchange_request_data(struct exchange *exchange, const char *data, size_t len);
 void exchange_request_end(struct exchange *exchange, struct http_head *trailers);
 void exchange_request_flush(struct exchange *exchange);

@@ -144,7 +144,7 @@ static void begin(struct front_connection *connection, struct http_head *head)
 	http1->phase = FRONT_HTTP1_BODY;
 	if (head->framing == HTTP_BODY_NONE || (head->framing == HTTP_BODY_LENGTH && !http1->left))
 		http1->phase = FRONT_HTTP1_WAIT;
-	http1->exchange = exchange_begin(connection, &front_http1_exchange, head);
+	http1->exchange = exchange_begin(connection, &front_http1_exchange, NULL, head);
 	/* "Content-Length: 0" is a body too, of nothing. */
 	if (http1->exchange && http1->phase == FRONT_HTTP1_WAIT &&
 	    head->framing == HTTP_BODY_LENGTH)

@@ -26,7 +26,7 @@ struct front_protocol {
 	void		(*closed)(struct front_connection *connection);
 };
 
-extern const struct front_protocol front_http1;
+extern const struct front_protocol front_http1, front_http2;
 
 enum front_http1_phase {
 	FRONT_HTTP1_HEAD,	/* between requests, or inside a head */

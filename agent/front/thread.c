@@ -13,6 +13,7 @@
 
 #include "front/connection.h"
 #include "front/exchange.h"
+#include "front/http2.h"
 
 /* For a client to notice that we are done; it may be in the middle of an upload. */
 #define LINGER_TIMEOUT	5000
@@ -252,6 +253,7 @@ struct front_thread *front_thread_create(struct front_board *board, struct image
 	buf_pool_setup(&thread->buffers);
 	slab_setup(&thread->connections, sizeof(struct front_connection));
 	slab_setup(&thread->exchanges, sizeof(struct exchange));
+	slab_setup(&thread->http2_streams, sizeof(struct front_http2_stream));
 	err = setup_loop(thread);
 	if (!err)
 		err = apply_settings(thread);
@@ -289,6 +291,7 @@ void front_thread_destroy(struct front_thread *thread)
 	up_context_clear(&thread->upstream);
 	slab_clear(&thread->connections);
 	slab_clear(&thread->exchanges);
+	slab_clear(&thread->http2_streams);
 	buf_pool_clear(&thread->buffers);
 	free(thread->scratch);
 	free(thread->upstream_scratch);

@@ -63,7 +63,7 @@ struct front_thread {
 	struct up_context	upstream;
 	struct image		*image;
 	struct front_tls	*tls;		/* NULL: no certificate */
-	struct slab		connections, exchanges;
+	struct slab		connections, exchanges, http2_streams;
 	struct list		open;		/* connections */
 	unsigned int		open_count;
 	char			*scratch, *upstream_scratch;

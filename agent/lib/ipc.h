@@ -111,7 +111,16 @@ struct ipc_ack {
 	X(real_ip_local_client)		/* ordinary: the client is the host or loopback */ \
 	X(real_ip_refused)		/* 502: the module refused, nothing was sent */ \
 	X(bytes_from_clients) \
-	X(bytes_to_clients)
+	X(bytes_to_clients) \
+	X(http2_connections)		/* begun */ \
+	X(http2_streams)		/* requests over HTTP/2 */ \
+	X(http2_streams_refused)	/* more at once than was announced */ \
+	X(http2_resets)			/* by clients */ \
+	X(http2_protocol_errors)	/* a stream or the connection reset for one */ \
+	X(http2_reset_floods)		/* connections ended: rapid reset */ \
+	X(http2_control_floods)		/* the same: PING, SETTINGS, empty DATA, ... */ \
+	X(http2_continuation_floods)	/* the same: CONTINUATION */ \
+	X(http2_header_bombs)		/* the same: a header list far above its limit */
 
 struct ipc_stats {
 #define X(name) uint64_t name;

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading HTTP/2: header blocks, which are gathered in one bounded buffer and
+ * decoded by http2_decode.c when they are complete, bodies, other frames.
+ *
+ * Body bytes go to the container at once. A client can send no more than its
+ * window, and that is given back only as the container takes them.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "front/http2.h"
+
+/* RFC 9113 6.5.2: what a field counts beyond its bytes. */
+#define FIELD_OVERHEAD	32
+/* Header lists this much over the limit come from no client that read SETTINGS. */
+#define BOMB_FACTOR	4
+static struct front_http2_stream *stream_of(nghttp2_session *session, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(session, id);
+}
+
+/* ---- gathering a header block ---- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+	struct front_connection *connection = user_data;
+	struct front_http2 *http2 = connection->http2;
+	struct front_http2_stream *stream;
+
+	buf_clear(&connection->thread->buffers, &http2->head);
+	http2->head_bytes = 0;
+	http2->head_fields = 0;
+	http2->head_malformed = false;
+	http2->head_stream = frame->hd.stream_id;
+	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;
+	stream = slab_alloc(&connection->thread->http2_streams);
+	if (!stream)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	stream->connection = connection;
+	stream->id = frame->hd.stream_id;
+	list_setup(&stream->waiting);
+	list_add_tail(&stream->node, &http2->streams);
+	loop_timer_setup(&stream->timer, front_http2_stream_expired);
+	nghttp2_session_set_stream_user_data(session, stream->id, stream);
+	return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+		     void *user_data)
+{
+	struct front_connection *connection = user_data;
+	struct front_http2 *http2 = connection->http2;
+	size_t most = front_settings(connection->thread)->head_bytes_max;
+
+	http2->head_bytes += name_len + value_len + FIELD_OVERHEAD;
+	if (http2->head_bytes > BOMB_FACTOR * most) {
+		front_count(connection->thread, http2_header_bombs);
+		http2->fault = NGHTTP2_ENHANCE_YOUR_CALM;
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
+	/* Too large: its size goes on being counted, its bytes are not kept. */
+	if (http2->head_bytes > most)
+		return 0;
+	return front_http2_record_add(&connection->thread->buffers, &http2->head,
+				      (struct http_text){(const char *)name, name_len},
+				      (struct http_text){(const char *)value, value_len}) ?
+		       NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+}
+
+/* nghttp2 would leave the field out and go on. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+			     const uint8_t *name, size_t name_len, const uint8_t *value,
+			     size_t value_len, uint8_t flags, void *user_data)
+{
+	struct front_connection *connection = user_data;
+
+	connection->http2->head_malformed = true;
+	return 0;
+}
+
+/* ---- what is refused ---- */
+
+static void refuse(struct front_http2_stream *stream, int err)
+{
+	struct front_thread *thread = stream->connection->thread;
+
+	if (err == -E2BIG || err == -EFBIG)
+		front_count(thread, refused_too_large);
+	else
+		front_count(thread, refused_malformed);
+	switch (err) {
+	case -E2BIG:
+		front_http2_refuse(stream, 431, "too_many_fields",
+				   "the request has too many header fields");
+		break;
+	case -EFBIG:
+		front_http2_refuse(stream, 431, "head_too_large",
+				   "the header section is too large");
+		break;
+	case -ENOSYS:
+		front_http2_refuse(stream, 501, "unknown_method",
+				   "this request method is not known here");
+		break;
+	case -EPROTONOSUPPORT:
+		front_http2_refuse(stream, 501, "unknown_protocol",
+				   "CONNECT is offered for the protocol websocket alone");
+		break;
+	default:
+		front_http2_refuse(stream, 400, "malformed_request",
+				   "the request is not valid HTTP");
+		break;
+	}
+}
+
+/* ---- to the exchange ---- */
+
+static void flush(struct front_http2_stream *stream)
+{
+	if (!stream->exchange)
+		return;
+	exchange_request_flush(stream->exchange);
+	if (!exchange_request_blocked(stream->exchange))
+		front_http2_request_consume(stream);
+	front_http2_stream_update_timer(stream, true);
+}
+
+/* @stream's exchange was given something. */
+static void touch(struct front_http2_stream *stream)
+{
+	struct front_http2 *http2 = stream->connection->http2;
+
+	if (http2->fed && http2->fed != stream)
+		flush(http2->fed);
+	http2->fed = stream;
+}
+
+void front_http2_request_flush(struct front_http2 *http2)
+{
+	struct front_http2_stream *stream = http2->fed;
+
+	http2->fed = NULL;
+	if (stream)
+		flush(stream);
+}
+
+void front_http2_request_consume(struct front_http2_stream *stream)
+{
+	if (stream->unconsumed)
+		nghttp2_session_consume(stream->connection->http2->session, stream->id,
+					stream->unconsumed);
+	stream->unconsumed = 0;
+}
+
+/* Makes the gathered block a request in @head; 0, or why not. */
+static int decode(struct front_http2_stream *stream, struct http_head *head, bool ended,
+		  struct front_http2_websocket *websocket)
+{
+	struct http_text protocol = {0};
+	int err = front_http2_decode_request(stream->connection, head, ended, &protocol);
+
+	if (err || !protocol.len)
+		return err;
+	/* Where the tunnel begins must be plain: no body before, none left out. */
+	if (ended || head->has_length)
+		return -EBADMSG;
+	if (!http_text_equal(protocol, HTTP_TEXT("websocket")))
+		return -EPROTONOSUPPORT;
+	/* The client's own fields are counted by now. */
+	head->fields_max += FRONT_FIELDS_ADDED;
+	err = front_http2_websocket_begin(stream, head, websocket);
+	head->fields_max -= FRONT_FIELDS_ADDED;
+	return err;
+}
+
+static int take_request(struct front_connection *connection, struct front_http2_stream *stream,
+			bool ended)
+{
+	struct http_head *head = &connection->thread->request_head;
+	uint32_t most = front_settings(connection->thread)->requests_per_connection_max;
+	struct front_http2 *http2 = connection->http2;
+	struct front_http2_websocket websocket;
+	int err;
+
+	/* The clock of an idle connection starts anew after this. */
+	loop_timer_stop(&connection->timer);
+	front_count(connection->thread, http2_streams);
+	stream->request_ended = ended;
+	if (most && ++http2->requests >= most)
+		front_http2_shutdown(connection);
+	err = decode(stream, head, ended, &websocket);
+	stream->to_head = head->method == HTTP_METHOD_HEAD;
+	if (err) {
+		refuse(stream, err);
+		return 0;
+	}
+	head->tls = connection->ssl != NULL;
+	head->fields_max += FRONT_FIELDS_ADDED;
+	stream->exchange = exchange_begin(connection, &front_http2_exchange, stream, head);
+	head->fields_max -= FRONT_FIELDS_ADDED;
+	if (connection->closed)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	if (!stream->exchange)
+		return 0;
+	if (ended && head->framing == HTTP_BODY_LENGTH)
+		exchange_request_end(stream->exchange, NULL);
+	touch(stream);
+	return 0;
+}
+
+static void end_request(struct front_http2_stream *stream, struct http_head *trailers)
+{
+	stream->request_ended = true;
+	if (!stream->exchange || (stream->websocket && !stream->exchange->tunnel))
+		return;
+	exchange_request_end(stream->exchange, trailers);
+	touch(stream);
+}
+
+static void take_trailers(struct front_connection *connection, struct front_http2_stream *stream)
+{
+	struct http_head *head = &connection->thread->request_head;
+	int err = front_http2_decode_trailers(connection, head);
+
+	/* A tunnel has none (RFC 9113 8.5). */
+	if (!err && !stream->websocket) {
+		end_request(stream, head->fields_count ? head : NULL);
+		return;
+	}
+	front_count(connection->thread, refused_malformed);
+	front_http2_reset(stream, NGHTTP2_PROTOCOL_ERROR);
+}
+
+void front_http2_request_tunnel(struct front_http2_stream *stream)
+{
+	struct buf_pool *buffers = &stream->connection->thread->buffers;
+
+	if (buf_len(&stream->early))
+		exchange_request_data(stream->exchange, buf_head(&stream->early),
+				      buf_len(&stream->early));
+	buf_clear(buffers, &stream->early);
+	if (stream->request_ended)
+		exchange_request_end(stream->exchange, NULL);
+	flush(stream);
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+			 size_t len, void *user_data)
+{
+	struct front_connection *connection = user_data;
+	struct front_http2_stream *stream = stream_of(session, id);
+
+	/* Answered already: no more is asked for, and others need the room. */
+	if (!stream || !stream->exchange) {
+		nghttp2_session_consume_connection(session, len);
+		return 0;
+	}
+	stream->unconsumed += len;
+	if (!stream->websocket || stream->exchange->tunnel) {
+		exchange_request_data(stream->exchange, (const char *)data, len);
+		touch(stream);
+		return 0;
+	}
+	/* To an app that has not agreed to a tunnel it would be a request. */
+	return buf_append(&connection->thread->buffers, &stream->early, data, len) ?
+		       NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int take_ping(struct front_connection *connection, const nghttp2_frame *frame)
+{
+	struct front_http2 *http2 = connection->http2;
+
+	if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+		return 0;
+	/* A round trip after the notice: what was on its way has come (RFC 9113 6.8). */
+	if (http2->draining)
+		nghttp2_submit_goaway(http2->session, NGHTTP2_FLAG_NONE,
+				      nghttp2_session_get_last_proc_stream_id(http2->session),
+				      NGHTTP2_NO_ERROR, NULL, 0);
+	return 0;
+}
+
+static int take_headers(nghttp2_session *session, struct front_connection *connection,
+			const nghttp2_frame *frame)
+{
+	struct front_http2_stream *stream = stream_of(session, frame->hd.stream_id);
+	bool ended = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	int err = 0;
+
+	connection->http2->head_stream = 0;
+	if (stream && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+		err = take_request(connection, stream, ended);
+	else if (stream)
+		take_trailers(connection, stream);
+	if (!connection->closed)
+		buf_clear(&connection->thread->buffers, &connection->http2->head);
+	return err;
+}
+
+/* Frames of kinds that nghttp2 does not know are skipped, and announced here alone. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *user_data)
+{
+	if (frame->type <= NGHTTP2_CONTINUATION || frame->type == NGHTTP2_PRIORITY_UPDATE)
+		return 0;
+	return front_http2_count_control(user_data) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* Whether @frame does nothing for anybody. */
+static bool is_idle_frame(const nghttp2_frame *frame)
+{
+	switch (frame->hd.type) {
+	case NGHTTP2_DATA:
+		return !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+		       frame->hd.length <= frame->data.padlen;
+	case NGHTTP2_HEADERS:
+	case NGHTTP2_WINDOW_UPDATE:
+	case NGHTTP2_RST_STREAM:
+	case NGHTTP2_GOAWAY:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+	struct front_connection *connection = user_data;
+	struct front_http2_stream *stream;
+
+	if (is_idle_frame(frame) && !front_http2_count_control(connection))
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	switch (frame->hd.type) {
+	case NGHTTP2_HEADERS:
+		return take_headers(session, connection, frame);
+	case NGHTTP2_DATA:
+		stream = stream_of(session, frame->hd.stream_id);
+		if (stream && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+			end_request(stream, NULL);
+		return 0;
+	case NGHTTP2_SETTINGS:
+		connection->http2->begun = true;
+		return 0;
+	case NGHTTP2_PING:
+		return take_ping(connection, frame);
+	case NGHTTP2_RST_STREAM:
+		front_count(connection->thread, http2_resets);
+		return front_http2_count_reset(connection) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+	default:
+		return 0;
+	}
+}
+
+/* nghttp2 refused it, and answers with a reset of the stream or the connection. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int err,
+			    void *user_data)
+{
+	struct front_connection *connection = user_data;
+
+	connection->http2->head_stream = 0;
+	if (err == NGHTTP2_ERR_REFUSED_STREAM)
+		front_count(connection->thread, http2_streams_refused);
+	else
+		front_count(connection->thread, http2_protocol_errors);
+	return front_http2_count_reset(connection) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+void front_http2_request_callbacks(nghttp2_session_callbacks *callbacks)
+{
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+}
