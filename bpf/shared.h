@@ -201,6 +201,15 @@ enum fw_flow_bits {
 	FW_SEEN_CONFIRM		= 1 << 4,	/* TCP: the opener answered the reply */
 };
 
+struct fw_flow {
+	__u64	generation;	/* of the policy that allowed it last */
+	__u64	seen;		/* ns, the last packet */
+	__u32	rule;		/* or FW_NO_RULE */
+	__u8	class;		/* enum fw_flow_class */
+	__u8	bits;		/* enum fw_flow_bits */
+	__u16	pad;
+};
+
 struct fw_config {
 	__u64	agent_cgroup;		/* 0: no agent */
 	__u32	agent_level;		/* depth of that cgroup below the root */
@@ -251,6 +260,7 @@ _Static_assert(__builtin_offsetof(struct fw_header, sections) == FW_LINE_SIZE, "
 _Static_assert(__builtin_offsetof(struct fw_header, address6) == 2 * FW_LINE_SIZE, "header line 2");
 _Static_assert(sizeof(struct fw_node) == 32, "two nodes a line");
 _Static_assert(sizeof(struct fw_counter) == 16, "four counters a line");
+_Static_assert(sizeof(struct fw_flow) == 24, "flow has no hole");
 _Static_assert(sizeof(struct fw_flow_key) == 44, "flow key has no hole");
 _Static_assert(sizeof(struct fw_event) == 80, "event");
 _Static_assert(FW_REASONS <= FW_REASONS_MAX, "reasons fit their counters");

@@ -24,15 +24,6 @@
 /* The agent sweeps more often than this while it is alive. */
 #define FW_SWEEP_OVERDUE	(60 * FW_SECOND)
 
-struct fw_flow {
-	__u64	generation;	/* of the policy that allowed it last */
-	__u64	seen;		/* ns, the last packet */
-	__u32	rule;		/* or FW_NO_RULE */
-	__u8	class;		/* enum fw_flow_class */
-	__u8	bits;		/* enum fw_flow_bits */
-	__u16	pad;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1 << 21);

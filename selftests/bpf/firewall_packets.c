@@ -299,6 +299,9 @@ static void test_source(void)
 	packet_ethernet(&p, broadcast_mac, own_mac, 0x0800);
 	packet_ipv4(&p, own4, (const uint8_t[]){ 255, 255, 255, 255 }, 17), packet_udp(&p, 67, 68);
 	EGRESS(FW_DROP_ROGUE_DHCP, "source_dhcp_server_is_dropped");
+	packet_ethernet(&p, broadcast_mac, own_mac, 0x0800);
+	packet_ipv4(&p, zero16, (const uint8_t[]){ 255, 255, 255, 255 }, 17), packet_udp(&p, 68, 67);
+	EGRESS(FW_DROP_SOURCE_ADDRESS, "source_dhcp_client_has_no_address");
 	out4((const uint8_t[]){ 224, 0, 0, 251 }, 17), packet_udp(&p, 5353, 5353);
 	EGRESS(FW_DROP_MULTICAST, "source_ipv4_multicast_is_dropped");
 	packet_ethernet(&p, broadcast_mac, own_mac, 0x0800);
@@ -787,7 +790,7 @@ int main(void)
 		printf("Bail out! %s\n", fault);
 		return 1;
 	}
-	tap_plan(2 + 14 + 15 + 16 + 12 + 10 + 14 + 15 + 12 + 16 + 8 + 6 + 1 + 3 + 3);
+	tap_plan(2 + 14 + 15 + 16 + 13 + 10 + 14 + 15 + 12 + 16 + 8 + 6 + 1 + 3 + 3);
 	make_policy();
 	out4(web4, 6), packet_tcp(&p, 1, 443, SYN);
 	tap_ok(judge_in(&p, FW_EGRESS, 0) == FW_DROP_NO_POLICY, "nothing_passes_without_a_policy");
