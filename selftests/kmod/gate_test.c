@@ -26,6 +26,7 @@
 #define B	GATE_ROOT "/b"
 #define DEEP	A "/1/2/3/4"
 
+static const char *const cgroups[] = { GATE_ROOT, A, B, A "/1", A "/1/2", A "/1/2/3", DEEP };
 static struct kmod_nl nl;
 
 static const char deny_mount[] = ALLOW RULE("\"mount\",\"ptrace\"", "ERRNO") END;
@@ -46,13 +47,8 @@ static void setup(void)
 	}
 	if (kmod_nl_open(&nl))
 		kmod_die("netlink family");
-	gate_cgroup(GATE_ROOT);
-	gate_cgroup(A);
-	gate_cgroup(B);
-	gate_cgroup(A "/1");
-	gate_cgroup(A "/1/2");
-	gate_cgroup(A "/1/2/3");
-	gate_cgroup(DEEP);
+	for (size_t i = 0; i < sizeof(cgroups) / sizeof(*cgroups); i++)
+		gate_cgroup(cgroups[i]);
 }
 
 /* Is @function hooked? NULL: how many lines there are in all. */
@@ -321,8 +317,7 @@ static void test_init(void)
 }
 
 struct gate_seen {
-	unsigned int	events;
-	uint32_t	pid, nr, verdict, mode;
+	uint32_t	events, pid, nr, verdict, mode;
 	uint64_t	left_out, args[6];
 	char		comm[32];
 };
@@ -593,12 +588,7 @@ int main(void)
 	test_tables();
 	test_many();
 	tap_ok(!unload(), "module_unloads_when_nobody_has_a_profile");
-	rmdir(DEEP);
-	rmdir(A "/1/2/3");
-	rmdir(A "/1/2");
-	rmdir(A "/1");
-	rmdir(A);
-	rmdir(B);
-	rmdir(GATE_ROOT);
+	for (size_t i = 0; i < sizeof(cgroups) / sizeof(*cgroups); i++)
+		rmdir(cgroups[sizeof(cgroups) / sizeof(*cgroups) - 1 - i]);
 	return tap_done();
 }
