@@ -123,16 +123,29 @@ static const struct {
 #undef PREFIX
 };
 
+/* The first entry of the table, which is sorted, that may begin with @letter. */
+static size_t first_known(char letter)
+{
+	size_t low = 0, high = sizeof(known_fields) / sizeof(known_fields[0]);
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (known_fields[middle].name[0] < letter)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 enum http_field_id http_field_classify(struct http_text name)
 {
 	char first = name.len ? lower(name.data[0]) : 0;
 	size_t i;
 
-	/* The table is sorted by the first letter. */
-	for (i = 0; i < sizeof(known_fields) / sizeof(known_fields[0]); i++) {
-		if (known_fields[i].name[0] < first)
-			continue;
-		if (known_fields[i].name[0] > first)
+	for (i = first_known(first); i < sizeof(known_fields) / sizeof(known_fields[0]); i++) {
+		if (known_fields[i].name[0] != first)
 			break;
 		if (known_fields[i].prefix ? name.len < known_fields[i].len :
 					     name.len != known_fields[i].len)

@@ -5,6 +5,7 @@
 #include "route/host.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 static bool is_digit(char c)
@@ -32,6 +33,21 @@ static bool port_valid(const char *start, const char *end)
 	return port <= 65535;
 }
 
+/* A byte of a label in lower case, '.' itself, 0 for what no host name has. */
+#define LETTER(small, capital)	[small] = small, [capital] = small
+static const char name_byte[256] = {
+	['.'] = '.', ['-'] = '-', ['_'] = '_',
+	['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',
+	['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9',
+	LETTER('a', 'A'), LETTER('b', 'B'), LETTER('c', 'C'), LETTER('d', 'D'), LETTER('e', 'E'),
+	LETTER('f', 'F'), LETTER('g', 'G'), LETTER('h', 'H'), LETTER('i', 'I'), LETTER('j', 'J'),
+	LETTER('k', 'K'), LETTER('l', 'L'), LETTER('m', 'M'), LETTER('n', 'N'), LETTER('o', 'O'),
+	LETTER('p', 'P'), LETTER('q', 'Q'), LETTER('r', 'R'), LETTER('s', 'S'), LETTER('t', 'T'),
+	LETTER('u', 'U'), LETTER('v', 'V'), LETTER('w', 'W'), LETTER('x', 'X'), LETTER('y', 'Y'),
+	LETTER('z', 'Z'),
+};
+#undef LETTER
+
 /*
  * Cuts ":port" and one trailing dot off, and copies the rest in lower case to
  * @name. Returns its length, or -1 where it is no host name. '_' is let through:
@@ -40,7 +56,7 @@ static bool port_valid(const char *start, const char *end)
 static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1])
 {
 	const char *end = host + len, *colon = memchr(host, ':', len);
-	size_t i, label = 0;
+	size_t i, label = 0;	/* where the label under way begins */
 
 	if (colon) {
 		if (!port_valid(colon + 1, end))
@@ -53,22 +69,19 @@ static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1]
 	if (!len || len > ROUTE_NAME_MAX)
 		return -1;
 	for (i = 0; i < len; i++) {
-		char c = lower(host[i]);
+		char c = name_byte[(uint8_t)host[i]];
 
-		if (c == '.') {
-			if (!label)
-				return -1;
-			label = 0;
-		} else if ((c >= 'a' && c <= 'z') || is_digit(c) || c == '-' || c == '_') {
-			if (++label > ROUTE_LABEL_MAX)
-				return -1;
-		} else {
+		if (!c)
 			return -1;
-		}
 		name[i] = c;
+		if (c != '.')
+			continue;
+		if (i == label || i - label > ROUTE_LABEL_MAX)
+			return -1;
+		label = i + 1;
 	}
 	name[len] = '\0';
-	return label ? (int)len : -1;
+	return len > label && len - label <= ROUTE_LABEL_MAX ? (int)len : -1;
 }
 
 /*
