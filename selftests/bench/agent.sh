@@ -128,7 +128,7 @@ start_nginx() {
 			upstream fresh { server 127.0.0.1:$app; }
 		END
 		nginx_server "127.0.0.1:${plain[nginx]} backlog=4096" "" kept
-		nginx_server "127.0.0.1:${tls[nginx]} ssl backlog=4096" "" kept
+		nginx_server "127.0.0.1:${tls[nginx]} ssl backlog=4096; http2 on" "" kept
 		nginx_server "127.0.0.1:${fresh[nginx]} backlog=4096" close fresh
 		echo "}"
 	} >"$work/nginx.conf"
@@ -152,7 +152,7 @@ start_haproxy() {
 			option forwardfor
 		listen kept
 			bind 127.0.0.1:${plain[haproxy]} backlog 4096
-			bind 127.0.0.1:${tls[haproxy]} ssl crt $work/pem alpn http/1.1 backlog 4096
+			bind 127.0.0.1:${tls[haproxy]} ssl crt $work/pem alpn h2,http/1.1 backlog 4096
 			http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
 			http-request set-header X-Forwarded-Host %[req.hdr(host)]
 			http-reuse always
@@ -206,12 +206,28 @@ run_load() {
 	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
 }
 
-# load SCENARIO PROXY PID reused|fresh WRK-OPTION... URL
+# run_load_http2 PID PORT: the same over HTTP/2, four streams on each connection.
+run_load_http2() {
+	local before after accepts out process=$1
+	accepts=$(app_accepts)
+	before=$(cpu_ns "$process")
+	out=$(on_load_core h2load -t1 -c 8 -m 4 -D "$seconds" --connect-to="127.0.0.1:$2" --sni="$host" \
+		"https://$host/" 2>&1) || die "h2load failed: $out"
+	after=$(cpu_ns "$process")
+	connections=$(($(app_accepts) - accepts - 1))
+	requests=$(sed -nE 's/^status codes: ([0-9]+) 2xx, 0 3xx, 0 4xx, 0 5xx$/\1/p' <<<"$out")
+	[ -n "$requests" ] || die "error responses to h2load:"$'\n'"$out"
+	grep -q '^Application protocol: h2' <<<"$out" || die "no HTTP/2:"$'\n'"$out"
+	[ "$requests" -ge 100 ] || return 1
+	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
+}
+
+# load SCENARIO PROXY reused|fresh COMMAND...: a run_load... and its arguments
 load() {
-	local scenario=$1 proxy=$2 process=$3 upstream=$4 requests connections cost tries=5
-	shift 4
+	local scenario=$1 proxy=$2 upstream=$3 requests connections cost tries=5
+	shift 3
 	# A busy machine may starve a run: it says nothing then.
-	until run_load "$process" "$@"; do
+	until "$@"; do
 		((--tries)) || die "$scenario $proxy: hardly an answer in ${seconds} s"
 	done
 	case $upstream in
@@ -222,11 +238,13 @@ load() {
 		"\"requests\":$requests,\"upstream_connections\":$connections"
 }
 
-http1() { load http1 "$1" "${pid[$1]}" reused -c 32 "http://127.0.0.1:${plain[$1]}/"; }
-http1_tls() { load http1-tls "$1" "${pid[$1]}" reused -c 32 "https://127.0.0.1:${tls[$1]}/"; }
-http1_fresh() { load http1-no-reuse "$1" "${fresh_pid[$1]}" fresh -c 32 "http://127.0.0.1:${fresh[$1]}/"; }
+http1() { load http1 "$1" reused run_load "${pid[$1]}" -c 32 "http://127.0.0.1:${plain[$1]}/"; }
+http1_tls() { load http1-tls "$1" reused run_load "${pid[$1]}" -c 32 "https://127.0.0.1:${tls[$1]}/"; }
+http1_fresh() { load http1-no-reuse "$1" fresh run_load "${fresh_pid[$1]}" -c 32 "http://127.0.0.1:${fresh[$1]}/"; }
+http2() { load http2-tls "$1" reused run_load_http2 "${pid[$1]}" "${tls[$1]}"; }
 tls_new() {
-	load tls-new-connection "$1" "${pid[$1]}" reused -c 8 -H 'Connection: close' "https://127.0.0.1:${tls[$1]}/"
+	load tls-new-connection "$1" reused run_load "${pid[$1]}" -c 8 -H 'Connection: close' \
+		"https://127.0.0.1:${tls[$1]}/"
 }
 
 # 1 GiB as 16 responses on one connection.
@@ -291,6 +309,7 @@ done
 in_turn 1 idle_tls
 in_turn "$rounds" http1
 in_turn "$rounds" http1_tls
+in_turn "$rounds" http2
 in_turn "$rounds" http1_fresh
 in_turn "$rounds" tls_new
 in_turn 3 download_plain
