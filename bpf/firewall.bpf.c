@@ -28,8 +28,8 @@ struct {
 	__type(value, struct fw_work);
 } fw_work SEC(".maps");
 
-static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view, struct fw_work *work,
-			       struct fw_state *state, __u32 direction)
+static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
+				    struct fw_work *work, struct fw_state *state, __u32 direction)
 {
 	const struct fw_header *header = (const void *)fw_line(view, 0);
 	struct fw_owner owner = { .view = view };

@@ -316,6 +316,61 @@ PY
 	tap_run agent_stray_packets_stop_at_the_firewall tap_wait 5 counted
 }
 
+# A tap device, as a microVM has it; a program plays the machine behind it.
+test_tap() {
+	cat >"$WORK/tap.py" <<'PY'
+import fcntl, os, select, struct, sys
+tap = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH", b"ht", 0x1002))
+own, host = bytes.fromhex("020000000c02"), None
+print("up", flush=True)
+def udp(source):
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 32, 1, 0, 64, 17, 0, source, bytes([192, 0, 2, 10]))
+    total = sum(struct.unpack("!10H", ip))
+    total = (total & 0xFFFF) + (total >> 16)
+    ip = ip[:10] + struct.pack("!H", ~total & 0xFFFF) + ip[12:]
+    return host + own + b"\x08\0" + ip + struct.pack("!HHHHI", 7, 9, 12, 0, 0)
+while True:
+    ready, _, _ = select.select([tap, sys.stdin], [], [])
+    if tap in ready:
+        frame = os.read(tap, 2000)
+        if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\1" and frame[38:42] == bytes([10, 2, 0, 2]):
+            host = frame[6:12]
+            os.write(tap, host + own + frame[12:20] + b"\0\2" + own + frame[38:42] + frame[22:32])
+        elif frame[12:14] == b"\x08\0" and frame[23] == 1:
+            print("ping", flush=True)
+    if sys.stdin in ready:
+        word = sys.stdin.readline().strip()
+        if not word:
+            break
+        os.write(tap, udp(bytes([10, 2, 0, 2 if word == "own" else 3])))
+PY
+	mkfifo "$WORK/tap"
+	python3 "$WORK/tap.py" <"$WORK/tap" >"$WORK/tap.log" 2>&1 &
+	tap_cleanup "kill $!"
+	exec 6>"$WORK/tap"
+	tap_wait 10 grep -q up "$WORK/tap.log" || tap_bail "no tap: $(cat "$WORK/tap.log")"
+	ip addr add 10.2.0.1/24 dev ht
+	ip link set ht up
+	tap_run tap_attach fw attach ht
+	tap_run tap_policy fw commit ht slot=4 gen=1 mac=02:00:00:00:0c:02 addr=10.2.0.2 \
+		rule=egress,allow,udp,192.0.2.10,9 rule=ingress,allow,icmp,10.2.0.1,-
+	ping -c 1 -W 1 10.2.0.2 >/dev/null
+	tap_run tap_ingress_arrives tap_wait 5 grep -q ping "$WORK/tap.log"
+	echo own >&6
+	# Two where the answer, "port unreachable", has come already.
+	counts() {
+		local counters
+		counters=$(fw counters ht)
+		[ "${counters%%/*}" -ge 1 ]
+	}
+	tap_run tap_egress_passes tap_wait 5 counts
+	echo spoofed >&6
+	spoofed() { [ "$(drops_of 4 source_address)" = 1 ]; }
+	tap_run tap_spoofed_source_is_dropped tap_wait 5 spoofed
+	exec 6>&-
+}
+
 talk_host() {
 	timeout 10 python3 -c '
 import socket, sys
@@ -348,7 +403,7 @@ test_survives() {
 	tap_run detached_passes_everything talk a $OUT4 443
 }
 
-tap_plan $((20 + 3 + 1 + 23 + 3 + 4 + 2 + 7 + 4 + 11))
+tap_plan $((20 + 3 + 1 + 23 + 3 + 4 + 2 + 7 + 4 + 5 + 11))
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 tap_cleanup "rm -rf $PINS"
 tap_cleanup "ip link del br0"
@@ -367,5 +422,6 @@ test_replace
 test_bypasses
 test_bridge
 test_agent
+test_tap
 test_survives
 tap_done
