@@ -21,7 +21,7 @@ load() { agent "$BIN/realip_load" load "${clients[@]}" "$@"; }
 release() { { pkill -P "$1"; wait "$1"; } 2>/dev/null; }
 one() { agent "$BIN/realip_load" one "$@"; }
 
-tap_run clients_80_random_order load --requests 6000 --parallel 32 --seed $RANDOM
+tap_run clients_80_random_order load --requests 4000 --parallel 32 --seed $RANDOM
 tap_run clients_80_fresh_connections load --requests 1000 --fresh 100 --seed $RANDOM
 tap_is nothing_was_denied "$(stat_of realip_denied) $(stat_of realip_failed)" "0 0"
 tap_wait 20 eval '[ "$(stat_of realip_open)" = 0 ]'

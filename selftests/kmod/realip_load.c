@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Both ends of the real client IP for test scripts.
+ * The agent's end of the real client IP for test scripts; realip_server is the
+ * other one, and realip.h says what they say to each other.
  *
- *	server PORT		says to every request which peer it comes from
  *	load OPTIONS		plays the agent: many clients, a pool for each
  *	one OPTIONS		one connection; prints what became of it
  *	plain CLIENT DEST PORT	an ordinary connection from CLIENT (any: -)
  *
- * A request is two numbers, the bytes that follow it and the bytes that are
- * wanted back; an answer is the peer's address and port and those bytes, which
- * count up. load checks every address and every byte and exits 1 when one is
+ * load checks every address and every byte and exits 1 when one is
  * wrong; it never retries.
  */
 #include <arpa/inet.h>
@@ -29,19 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHUNK	16384
-
-struct question {
-	uint32_t	up;		/* bytes that follow */
-	uint32_t	down;		/* bytes wanted after the answer */
-};
-
-struct answer {
-	uint8_t		address[16];	/* IPv4 as a mapped one */
-	uint16_t	port;		/* network order */
-	uint8_t		pad[6];
-	uint64_t	uploaded;
-};
+#include "realip.h"
 
 static void die(const char *what)
 {
@@ -49,143 +35,7 @@ static void die(const char *what)
 	exit(2);
 }
 
-/* ---- server ---------------------------------------------------------- */
-
-struct served {
-	int		fd;
-	struct answer	answer;
-	struct question	question;
-	size_t		have;		/* bytes of the question */
-	uint64_t	up_left, down_left;
-	size_t		answer_left;
-	bool		answering;
-	bool		ended;		/* the client has sent its FIN */
-};
-
-static uint8_t chunk[CHUNK + 256];
-
-/* Sends what is due. False: the connection is over. */
-static bool served_write(struct served *served)
-{
-	ssize_t n;
-
-	while (served->answer_left) {
-		n = send(served->fd, (char *)&served->answer + sizeof(served->answer) -
-			 served->answer_left, served->answer_left, MSG_NOSIGNAL);
-		if (n < 0)
-			return errno == EAGAIN;
-		served->answer_left -= n;
-	}
-	while (served->down_left) {
-		size_t at = (served->question.down - served->down_left) % 256;
-		size_t want = served->down_left < CHUNK ? served->down_left : CHUNK;
-
-		n = send(served->fd, chunk + at, want, MSG_NOSIGNAL);
-		if (n < 0)
-			return errno == EAGAIN;
-		served->down_left -= n;
-	}
-	served->answering = false;
-	served->have = 0;
-	return !served->ended;
-}
-
-static bool served_read(struct served *served)
-{
-	static uint8_t sink[65536];
-	ssize_t n;
-
-	while (!served->answering) {
-		if (served->have < sizeof(served->question)) {
-			n = recv(served->fd, (char *)&served->question + served->have,
-				 sizeof(served->question) - served->have, 0);
-			if (n <= 0)
-				return n < 0 && errno == EAGAIN;
-			served->have += n;
-			if (served->have < sizeof(served->question))
-				continue;
-			served->up_left = served->question.up;
-		}
-		while (served->up_left) {
-			n = recv(served->fd, sink,
-				 served->up_left < sizeof(sink) ? served->up_left : sizeof(sink), 0);
-			if (n < 0)
-				return errno == EAGAIN;
-			if (!n)		/* half closed: say what came */
-				break;
-			served->up_left -= n;
-		}
-		served->ended = served->up_left;
-		served->answer.uploaded = served->question.up - served->up_left;
-		served->answering = true;
-		served->answer_left = sizeof(served->answer);
-		served->down_left = served->question.down;
-		if (!served_write(served))
-			return false;
-	}
-	return true;
-}
-
-static void serve_accept(int epoll, int listener)
-{
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
-	struct sockaddr_in6 peer;
-	struct served *served;
-	socklen_t length;
-	int fd, one = 1;
-
-	for (;;) {
-		length = sizeof(peer);
-		fd = accept4(listener, (void *)&peer, &length, SOCK_NONBLOCK);
-		if (fd < 0)
-			return;
-		setsockopt(fd, SOL_TCP, TCP_NODELAY, &one, sizeof(one));
-		served = calloc(1, sizeof(*served));
-		served->fd = fd;
-		memcpy(served->answer.address, &peer.sin6_addr, 16);
-		served->answer.port = peer.sin6_port;
-		event.data.ptr = served;
-		epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-	}
-}
-
-static _Noreturn void server(int port)
-{
-	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	int listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), zero = 0, one = 1;
-	struct epoll_event event = { .events = EPOLLIN }, events[64];
-	int epoll = epoll_create1(0);
-
-	setsockopt(listener, SOL_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	/* For "plain" from the same port. */
-	setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (bind(listener, (void *)&address, sizeof(address)) || listen(listener, 1024))
-		die("listen");
-	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
-	for (;;) {
-		int count = epoll_wait(epoll, events, 64, -1);
-
-		for (int i = 0; i < count; i++) {
-			struct served *served = events[i].data.ptr;
-			bool alive;
-
-			if (!served) {
-				serve_accept(epoll, listener);
-				continue;
-			}
-			alive = !served->answering || served_write(served);
-			if (alive && !served->answering)
-				alive = served_read(served);
-			if (alive)
-				continue;
-			close(served->fd);
-			free(served);
-		}
-	}
-}
-
-/* ---- client ---------------------------------------------------------- */
+static uint8_t chunk[REALIP_CHUNK];
 
 struct options {
 	char		*client4, *client6;	/* first addresses; --clients4/6 count on */
@@ -216,8 +66,8 @@ struct client {
 struct exchange {
 	int		fd;
 	struct client	*client;
-	struct question	question;
-	struct answer	answer;
+	struct realip_question	question;
+	struct realip_answer	answer;
 	size_t		sent, got;	/* of question and answer */
 	uint64_t	up_left, down_left;
 	bool		connected;
@@ -278,7 +128,7 @@ static void exchange_start(struct exchange *exchange, struct client *client, int
 
 	memset(exchange, 0, sizeof(*exchange));
 	exchange->client = client;
-	exchange->question = (struct question){ options.up, options.down };
+	exchange->question = (struct realip_question){ options.up, options.down };
 	exchange->up_left = options.up;
 	exchange->down_left = options.down;
 	if (client->pooled && random_next() % 100 >= options.fresh) {
@@ -319,7 +169,7 @@ static int exchange_step(struct exchange *exchange)
 	}
 	while (exchange->up_left) {
 		n = send(exchange->fd, chunk,
-			 exchange->up_left < CHUNK ? exchange->up_left : CHUNK, MSG_NOSIGNAL);
+			 exchange->up_left < REALIP_CHUNK ? exchange->up_left : REALIP_CHUNK, MSG_NOSIGNAL);
 		if (n < 0)
 			return errno == EAGAIN ? 0 : -errno;
 		exchange->up_left -= n;
@@ -582,7 +432,7 @@ int main(int argc, char **argv)
 	struct rlimit files = { 65536, 65536 };
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: realip_load server|load|one|plain ...\n");
+		fprintf(stderr, "usage: realip_load load|one|plain ...\n");
 		return 2;
 	}
 	if (setrlimit(RLIMIT_NOFILE, &files)) {
@@ -593,8 +443,6 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(chunk); i++)
 		chunk[i] = i;
-	if (!strcmp(argv[1], "server"))
-		server(argc > 2 ? atoi(argv[2]) : 8080);
 	parse_options(argc - 1, argv + 1);
 	if (!strcmp(argv[1], "load"))
 		return load();

@@ -161,9 +161,9 @@ kmod_topology() {
 	kmod_agent_cgroup
 }
 
-# The addresses in the order of the containers' servers: "realip_load server".
+# A server that answers with the address of its peer.
 kmod_server() { # NAMESPACE PORT
-	ip netns exec "$1" "$BIN/realip_load" server "$2" >/dev/null 2>"$WORK/server-$1-$2.log" &
+	ip netns exec "$1" "$BIN/realip_server" "$2" >/dev/null 2>"$WORK/server-$1-$2.log" &
 	local pid=$!
 	disown $pid
 	tap_cleanup "kill $pid"
