@@ -36,7 +36,7 @@ void front_http2_stream_free(struct front_http2_stream *stream)
 		http2->fed = NULL;
 	if (http2->head_stream == stream->id)
 		http2->head_stream = 0;
-	http2->buffered -= buf_len(&stream->out);
+	front_http2_output_taken(stream, buf_len(&stream->out));
 	if (stream->exchange)
 		exchange_abort(stream->exchange);
 	loop_timer_stop(&stream->timer);

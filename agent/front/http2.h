@@ -5,9 +5,9 @@
  * writes, http2_abuse.c says when it is enough, http2_websocket.c is RFC 8441.
  *
  * Memory of one connection is bounded: requests by the connection's window
- * (returned only as containers take bytes), responses by OUTPUT_MAX, heads by
- * head_bytes_max, streams by FRONT_HTTP2_STREAMS_MAX, frames that wait to be
- * sent by reading nothing more while there are many.
+ * (returned only as containers take bytes), responses by a buffer a stream,
+ * streams by FRONT_HTTP2_STREAMS_MAX, heads by head_bytes_max, frames that wait
+ * to be sent by reading nothing more while there are many.
  */
 #ifndef HOODY_FRONT_HTTP2_H
 #define HOODY_FRONT_HTTP2_H
@@ -47,6 +47,7 @@ struct front_http2_stream {
 	bool			request_ended;
 	bool			ended;		/* nothing follows @out but @trailers */
 	bool			deferred;	/* nghttp2 asked for data in vain */
+	bool			closed;		/* towards the client; its last bytes are on their way */
 	char			accept[FRONT_HTTP2_ACCEPT_LEN];
 };
 
@@ -108,6 +109,8 @@ void front_http2_response_callbacks(nghttp2_session_callbacks *callbacks);
 void front_http2_refuse(struct front_http2_stream *stream, unsigned int status, const char *code,
 			const char *message);
 void front_http2_reset(struct front_http2_stream *stream, uint32_t code);
+/* @len bytes have left the stream's @out. */
+void front_http2_output_taken(struct front_http2_stream *stream, size_t len);
 /* @progress: bytes moved since. */
 void front_http2_stream_update_timer(struct front_http2_stream *stream, bool progress);
 void front_http2_stream_expired(struct loop_timer *timer, enum loop_timer_class class);

@@ -5,7 +5,8 @@
  *
  *	streams begun and thrown away	rapid reset (CVE-2023-44487), and streams
  *					that we have to reset for it (CVE-2025-8671)
- *	frames that do nothing		PING, SETTINGS, PRIORITY, empty DATA, unknown
+ *	frames that do nothing		PING, SETTINGS, PRIORITY_UPDATE, empty DATA
+ *					(nghttp2 skips PRIORITY and unknown ones)
  *	CONTINUATION			by nghttp2, per header block
  *	header lists			by size, see http2_request.c; the table that
  *					multiplies them has 4 KiB

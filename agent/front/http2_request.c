@@ -299,14 +299,6 @@ static int take_headers(nghttp2_session *session, struct front_connection *conne
 	return err;
 }
 
-/* Frames of kinds that nghttp2 does not know are skipped, and announced here alone. */
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *user_data)
-{
-	if (frame->type <= NGHTTP2_CONTINUATION || frame->type == NGHTTP2_PRIORITY_UPDATE)
-		return 0;
-	return front_http2_count_control(user_data) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
 /* Whether @frame does nothing for anybody. */
 static bool is_idle_frame(const nghttp2_frame *frame)
 {
@@ -368,7 +360,6 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
 void front_http2_request_callbacks(nghttp2_session_callbacks *callbacks)
 {
-	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);

@@ -12,17 +12,31 @@
 #include "front/refusal.h"
 
 /*
- * Of all streams together: above it no container is read any further for this
- * client. One stream that is not read holds a buffer, so that it takes dozens
- * of them before others wait.
+ * A stream that its client does not read holds a buffer, so that a connection
+ * holds FRONT_HTTP2_STREAMS_MAX of them at most. When all connections of a
+ * thread together hold THREAD_OUTPUT_MAX, those that have more than their share,
+ * OUTPUT_MAX, get no more until they have read.
  */
-#define OUTPUT_MAX	(2 * 1024 * 1024)
+#define OUTPUT_MAX		(1024 * 1024)
+#define THREAD_OUTPUT_MAX	(256 * 1024 * 1024)
 /* Frames that wait for the socket: enough for a few TLS records. */
 #define WRITE_MARK	(64 * 1024)
 
 static struct front_http2_stream *stream_of(struct exchange *exchange)
 {
 	return exchange->owner;
+}
+
+static void add_output(struct front_http2_stream *stream, size_t len)
+{
+	stream->connection->http2->buffered += len;
+	stream->connection->thread->http2_buffered += len;
+}
+
+void front_http2_output_taken(struct front_http2_stream *stream, size_t len)
+{
+	stream->connection->http2->buffered -= len;
+	stream->connection->thread->http2_buffered -= len;
 }
 
 static void resume(struct front_http2_stream *stream)
@@ -41,6 +55,10 @@ void front_http2_reset(struct front_http2_stream *stream, uint32_t code)
 	stream->exchange = NULL;
 	if (exchange)
 		exchange_abort(exchange);
+	if (stream->closed) {
+		front_http2_stream_free(stream);
+		return;
+	}
 	loop_timer_stop(&stream->timer);
 	nghttp2_submit_rst_stream(stream->connection->http2->session, NGHTTP2_FLAG_NONE,
 				  stream->id, code);
@@ -199,7 +217,7 @@ void front_http2_refuse(struct front_http2_stream *stream, unsigned int status, 
 	submit_head(stream, &refusal.head);
 	if (!stream->bodiless &&
 	    !buf_append(&thread->buffers, &stream->out, refusal.body, refusal.body_len))
-		stream->connection->http2->buffered += refusal.body_len;
+		add_output(stream, refusal.body_len);
 	stream->ended = true;
 	front_http2_stream_update_timer(stream, true);
 	front_connection_post(stream->connection);
@@ -254,7 +272,7 @@ static void on_data(struct exchange *exchange, const char *data, size_t len)
 		front_connection_post(stream->connection);
 		return;
 	}
-	stream->connection->http2->buffered += len;
+	add_output(stream, len);
 	if (buf_len(&stream->out) == len)
 		front_http2_stream_update_timer(stream, true);
 	if (stream->deferred)
@@ -294,6 +312,10 @@ static void on_over(struct exchange *exchange)
 	struct front_http2_stream *stream = stream_of(exchange);
 
 	stream->exchange = NULL;
+	if (stream->closed) {
+		front_http2_stream_free(stream);
+		return;
+	}
 	stream->ended = true;
 	front_http2_stream_update_timer(stream, false);
 	resume(stream);
@@ -317,7 +339,9 @@ static bool on_blocked(struct exchange *exchange)
 	struct front_http2_stream *stream = stream_of(exchange);
 	struct front_http2 *http2 = stream->connection->http2;
 
-	if (!buf_len(&stream->out) && http2->buffered < OUTPUT_MAX)
+	if (!buf_len(&stream->out) && (http2->buffered < OUTPUT_MAX ||
+				       exchange->connection->thread->http2_buffered <
+					       THREAD_OUTPUT_MAX))
 		return false;
 	if (list_empty(&stream->waiting))
 		list_add_tail(&stream->waiting, &http2->waiting);
@@ -440,12 +464,11 @@ static int write_body(nghttp2_session *session, nghttp2_frame *frame, const uint
 	memcpy(buf_tail(&connection->out), buf_head(&stream->out), len);
 	connection->out.end += len;
 	buf_consume(buffers, &stream->out, len);
-	http2->buffered -= len;
+	front_http2_output_taken(stream, len);
 	front_http2_stream_update_timer(stream, true);
 	if (was_full && http2->buffered < OUTPUT_MAX) {
 		wake_waiting(http2);
-	} else if (!buf_len(&stream->out) && !list_empty(&stream->waiting) &&
-		   http2->buffered < OUTPUT_MAX) {
+	} else if (!buf_len(&stream->out) && !list_empty(&stream->waiting)) {
 		list_del(&stream->waiting);
 		if (stream->exchange)
 			exchange_resume(stream->exchange);
@@ -478,8 +501,15 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	/* What a container has not taken by now takes no room any more. */
 	if (stream->unconsumed)
 		nghttp2_session_consume_connection(session, stream->unconsumed);
+	stream->unconsumed = 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
-	front_http2_stream_free(stream);
+	front_http2_request_flush(connection->http2);
+	/* A tunnel whose ends have both spoken: the client's last word is on its way. */
+	if (code == NGHTTP2_NO_ERROR && stream->exchange && stream->exchange->tunnel &&
+	    stream->request_ended && stream->ended)
+		stream->closed = true;
+	else
+		front_http2_stream_free(stream);
 	if (connection->http2->buffered < OUTPUT_MAX)
 		wake_waiting(connection->http2);
 	return 0;

@@ -64,6 +64,7 @@ struct front_thread {
 	struct image		*image;
 	struct front_tls	*tls;		/* NULL: no certificate */
 	struct slab		connections, exchanges, http2_streams;
+	size_t			http2_buffered;	/* of all streams' output */
 	struct list		open;		/* connections */
 	unsigned int		open_count;
 	char			*scratch, *upstream_scratch;

@@ -7,6 +7,7 @@ connections, sends any bytes. What it received is recorded, byte by byte.
 
 usage: proxy_app.py PORT RECORD
 """
+import base64
 import hashlib
 import os
 import socket
@@ -220,6 +221,32 @@ class Connection:
                 self.more()
         except Gone:
             return True
+
+    def do_deaf(self):
+        """Takes the head and not a byte of the body."""
+        threading.Event().wait()
+
+    def do_websocket(self):
+        """Echoes bytes, whatever the frames; the query may spoil the handshake."""
+        accept = hashlib.sha1(self.fields["sec-websocket-key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
+        accept = base64.b64encode(accept.digest()).decode()
+        if self.query == "wrong":
+            accept = accept[::-1]
+        self.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                  b"Sec-WebSocket-Accept: %s\r\nX-Version: %s\r\n\r\n"
+                  % (accept.encode(), self.fields["sec-websocket-version"].encode()))
+        if self.query == "first":
+            self.send(b"hello")
+            self.sock.shutdown(socket.SHUT_WR)
+        try:
+            while True:
+                if self.buffer and self.query != "first":
+                    self.send(self.take(len(self.buffer)))
+                self.more()
+        except Gone:
+            if self.query != "first":
+                self.send(b"bye")
+        return True
 
     def do_hang(self):
         self.drain()
