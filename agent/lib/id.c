@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Of a hexadecimal digit its value and DIGIT, of every other byte 0. */
-#define DIGIT	0x10
+#define DIGIT 0x10
 static const uint8_t hex_digit[256] = {
 	['0'] = DIGIT | 0,  ['1'] = DIGIT | 1,	['2'] = DIGIT | 2,  ['3'] = DIGIT | 3,
 	['4'] = DIGIT | 4,  ['5'] = DIGIT | 5,	['6'] = DIGIT | 6,  ['7'] = DIGIT | 7,

@@ -34,17 +34,16 @@ static bool port_valid(const char *start, const char *end)
 }
 
 /* A byte of a label in lower case, '.' itself, 0 for what no host name has. */
-#define LETTER(small, capital)	[small] = small, [capital] = small
+#define LETTER(small, capital) [small] = small, [capital] = small
 static const char name_byte[256] = {
-	['.'] = '.', ['-'] = '-', ['_'] = '_',
-	['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',
-	['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9',
-	LETTER('a', 'A'), LETTER('b', 'B'), LETTER('c', 'C'), LETTER('d', 'D'), LETTER('e', 'E'),
-	LETTER('f', 'F'), LETTER('g', 'G'), LETTER('h', 'H'), LETTER('i', 'I'), LETTER('j', 'J'),
-	LETTER('k', 'K'), LETTER('l', 'L'), LETTER('m', 'M'), LETTER('n', 'N'), LETTER('o', 'O'),
-	LETTER('p', 'P'), LETTER('q', 'Q'), LETTER('r', 'R'), LETTER('s', 'S'), LETTER('t', 'T'),
-	LETTER('u', 'U'), LETTER('v', 'V'), LETTER('w', 'W'), LETTER('x', 'X'), LETTER('y', 'Y'),
-	LETTER('z', 'Z'),
+	['.'] = '.',	  ['-'] = '-',	    ['_'] = '_',      ['0'] = '0',	['1'] = '1',
+	['2'] = '2',	  ['3'] = '3',	    ['4'] = '4',      ['5'] = '5',	['6'] = '6',
+	['7'] = '7',	  ['8'] = '8',	    ['9'] = '9',      LETTER('a', 'A'), LETTER('b', 'B'),
+	LETTER('c', 'C'), LETTER('d', 'D'), LETTER('e', 'E'), LETTER('f', 'F'), LETTER('g', 'G'),
+	LETTER('h', 'H'), LETTER('i', 'I'), LETTER('j', 'J'), LETTER('k', 'K'), LETTER('l', 'L'),
+	LETTER('m', 'M'), LETTER('n', 'N'), LETTER('o', 'O'), LETTER('p', 'P'), LETTER('q', 'Q'),
+	LETTER('r', 'R'), LETTER('s', 'S'), LETTER('t', 'T'), LETTER('u', 'U'), LETTER('v', 'V'),
+	LETTER('w', 'W'), LETTER('x', 'X'), LETTER('y', 'Y'), LETTER('z', 'Z'),
 };
 #undef LETTER
 
@@ -56,7 +55,7 @@ static const char name_byte[256] = {
 static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1])
 {
 	const char *end = host + len, *colon = memchr(host, ':', len);
-	size_t i, label = 0;	/* where the label under way begins */
+	size_t i, label = 0; /* where the label under way begins */
 
 	if (colon) {
 		if (!port_valid(colon + 1, end))

@@ -32,11 +32,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCHES_MAX	1000
-#define KEPT		8	/* kept connections, used in turn */
+#define BATCHES_MAX 1000
+#define KEPT	    8 /* kept connections, used in turn */
 /* The clients' own ports of "realip" and "transparent-port", used in turn. */
-#define PORT_FIRST	10000
-#define PORT_COUNT	20000
+#define PORT_FIRST 10000
+#define PORT_COUNT 20000
 
 enum source { ORDINARY, REALIP, REALIP_ANY_PORT, TRANSPARENT, TRANSPARENT_PORT, SOURCES };
 
@@ -45,16 +45,16 @@ static const char *const source_names[SOURCES] = {
 };
 
 struct setup {
-	struct address	to, client, expect;
-	uint16_t	port;
-	enum source	source;
-	bool		new, udp;
-	int		batches, batch, warm;
+	struct address to, client, expect;
+	uint16_t port;
+	enum source source;
+	bool new, udp;
+	int batches, batch, warm;
 	/* derived */
 	struct sockaddr_storage server;
-	socklen_t	server_length;
-	unsigned int	opened;		/* connections so far */
-	int		epoll;
+	socklen_t server_length;
+	unsigned int opened; /* connections so far */
+	int epoll;
 };
 
 static uint64_t now(void)
@@ -88,8 +88,8 @@ static int bind_transparent(const struct setup *setup, int fd, uint16_t port)
 	socklen_t length;
 	int one = 1;
 
-	if (v4 ? setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one)) :
-		 setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one)))
+	if (v4 ? setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one))
+	       : setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one)))
 		return -1;
 	if (setup->source == TRANSPARENT) {
 		port = 0;
@@ -104,7 +104,7 @@ static int bind_transparent(const struct setup *setup, int fd, uint16_t port)
 /* A socket on its way to the server, watched by the epoll set. */
 static int connection_open(struct setup *setup)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
 	uint16_t port = PORT_FIRST + setup->opened++ % PORT_COUNT;
 	int type = setup->udp ? SOCK_DGRAM : SOCK_STREAM;
 	int fd = socket(setup->to.family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -149,7 +149,7 @@ static void wait_for(struct setup *setup, int fd, uint32_t events)
 
 static void check_peer(const struct setup *setup, const struct netcost_peer *peer)
 {
-	struct address saw = { .family = peer->family };
+	struct address saw = {.family = peer->family};
 	char text[ADDRESS_TEXT_MAX], wanted[ADDRESS_TEXT_MAX];
 
 	memcpy(&saw.v6, peer->address, sizeof(peer->address));
@@ -165,7 +165,7 @@ static void exchange(struct setup *setup, int fd)
 {
 	static char request[NETCOST_REQUEST];
 	union {
-		char		bytes[NETCOST_RESPONSE];
+		char bytes[NETCOST_RESPONSE];
 		struct netcost_peer peer;
 	} response;
 	size_t received = 0;
@@ -285,8 +285,8 @@ static int register_containers(char **addresses)
 	}
 	for (int i = 0; addresses[i]; i++) {
 		struct knl_container container = {
-			.id = { 0xbe, i + 1 },
-			.project = { 0xbe },
+			.id = {0xbe, i + 1},
+			.project = {0xbe},
 			.generation = 1,
 			.flags = HOODY_CONTAINER_REALIP,
 			.addresses_count = 1,
@@ -296,7 +296,8 @@ static int register_containers(char **addresses)
 		netcost_address(addresses[i], &container.addresses[0]);
 		err = knl_container_set(knl, &container);
 		if (err) {
-			fprintf(stderr, "%s: %s (%s)\n", addresses[i], strerror(-err), knl_fault(knl));
+			fprintf(stderr, "%s: %s (%s)\n", addresses[i], strerror(-err),
+				knl_fault(knl));
 			return 1;
 		}
 	}
@@ -319,37 +320,56 @@ static int check_clock(void)
 static int parse(struct setup *setup, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "to", required_argument, NULL, 't' },
-		{ "port", required_argument, NULL, 'p' },
-		{ "client", required_argument, NULL, 'c' },
-		{ "expect", required_argument, NULL, 'e' },
-		{ "source", required_argument, NULL, 's' },
-		{ "mode", required_argument, NULL, 'm' },
-		{ "udp", no_argument, NULL, 'u' },
-		{ "batches", required_argument, NULL, 'n' },
-		{ "batch", required_argument, NULL, 'b' },
-		{ "warm", required_argument, NULL, 'w' },
-		{ 0 },
+		{"to", required_argument, NULL, 't'},
+		{"port", required_argument, NULL, 'p'},
+		{"client", required_argument, NULL, 'c'},
+		{"expect", required_argument, NULL, 'e'},
+		{"source", required_argument, NULL, 's'},
+		{"mode", required_argument, NULL, 'm'},
+		{"udp", no_argument, NULL, 'u'},
+		{"batches", required_argument, NULL, 'n'},
+		{"batch", required_argument, NULL, 'b'},
+		{"warm", required_argument, NULL, 'w'},
+		{0},
 	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
-		case 't': netcost_address(optarg, &setup->to); break;
-		case 'p': setup->port = atoi(optarg); break;
-		case 'c': netcost_address(optarg, &setup->client); break;
-		case 'e': netcost_address(optarg, &setup->expect); break;
+		case 't':
+			netcost_address(optarg, &setup->to);
+			break;
+		case 'p':
+			setup->port = atoi(optarg);
+			break;
+		case 'c':
+			netcost_address(optarg, &setup->client);
+			break;
+		case 'e':
+			netcost_address(optarg, &setup->expect);
+			break;
 		case 's':
 			for (setup->source = 0; setup->source < SOURCES; setup->source++)
 				if (!strcmp(source_names[setup->source], optarg))
 					break;
 			break;
-		case 'm': setup->new = !strcmp(optarg, "new"); break;
-		case 'u': setup->udp = true; break;
-		case 'n': setup->batches = atoi(optarg); break;
-		case 'b': setup->batch = atoi(optarg); break;
-		case 'w': setup->warm = atoi(optarg); break;
-		default: return -1;
+		case 'm':
+			setup->new = !strcmp(optarg, "new");
+			break;
+		case 'u':
+			setup->udp = true;
+			break;
+		case 'n':
+			setup->batches = atoi(optarg);
+			break;
+		case 'b':
+			setup->batch = atoi(optarg);
+			break;
+		case 'w':
+			setup->warm = atoi(optarg);
+			break;
+		default:
+			return -1;
 		}
 	}
 	if (!setup->port || !setup->to.family || !setup->expect.family || setup->batches < 1 ||
@@ -363,7 +383,7 @@ static int parse(struct setup *setup, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct setup setup = { .batches = 40, .batch = 50, .warm = 100 };
+	struct setup setup = {.batches = 40, .batch = 50, .warm = 100};
 	const char *verb = argc > 1 ? argv[1] : "";
 
 	if (!strcmp(verb, "register") && argc > 2)

@@ -15,15 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NETCOST_REQUEST		200
-#define NETCOST_RESPONSE	1024
+#define NETCOST_REQUEST	 200
+#define NETCOST_RESPONSE 1024
 
 /* The first bytes of a response; IPv4 in the first four bytes of @address. */
 struct netcost_peer {
-	uint32_t	family;
-	uint16_t	port;		/* network byte order */
-	uint16_t	reserved;
-	uint8_t		address[16];
+	uint32_t family;
+	uint16_t port; /* network byte order */
+	uint16_t reserved;
+	uint8_t address[16];
 };
 
 static inline void netcost_peer_set(struct netcost_peer *peer, const struct sockaddr_storage *from)

@@ -14,12 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FDS_MAX	16384
+#define FDS_MAX 16384
 
 struct connection {
-	int			fd;
-	unsigned int		received;	/* of the request under way */
-	struct netcost_peer	peer;
+	int fd;
+	unsigned int received; /* of the request under way */
+	struct netcost_peer peer;
 };
 
 static struct connection *connections[FDS_MAX];
@@ -43,7 +43,7 @@ static int server_socket(const struct address *address, uint16_t port, int type)
 
 static void watch(int epoll, int fd)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
 		netcost_die("epoll_ctl");

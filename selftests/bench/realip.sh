@@ -105,8 +105,8 @@ both() {
 
 ordinary4=(--source ordinary --to 10.9.0.2 --expect 10.9.0.1)
 ordinary6=(--source ordinary --to fd09::2 --expect fd09::1)
-as_client4=(--to 10.9.0.2 --client $client4 --expect $client4)
-as_client6=(--to fd09::2 --client $client6 --expect $client6)
+as_client4=(--to 10.9.0.2 --client "$client4" --expect "$client4")
+as_client6=(--to fd09::2 --client "$client6" --expect "$client6")
 
 upstream_absent() { both upstream4 absent host "${ordinary4[@]}"; }
 upstream_absent6() { both upstream6 absent host "${ordinary6[@]}"; }

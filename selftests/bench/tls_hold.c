@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define COUNT_MAX	10000
+#define COUNT_MAX 10000
 
 static void die(const char *what)
 {
