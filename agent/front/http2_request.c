@@ -70,7 +70,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 		       NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
-/* nghttp2 would leave the field out and go on. */
+/* Not left out, as nghttp2 documents it: the whole request is malformed. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
 			     const uint8_t *name, size_t name_len, const uint8_t *value,
 			     size_t value_len, uint8_t flags, void *user_data)

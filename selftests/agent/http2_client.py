@@ -190,6 +190,7 @@ def deaf_app():
                 break
         client.data(number, piece)
         sent += len(piece)
+    check(not stream.over and stream.window < len(piece), stream.__dict__)
     check(sent < 32 << 20 and client.window > 512 << 10, sent, client.window)
     other = client.request(head("/upload", "POST"), end=False)
     client.data(other, bytes(3000000), end=True)
