@@ -161,7 +161,9 @@ def bodies():
         number = client.request(head("/upload", "POST", [("content-length", str(length))]), end=False)
         client.data(number, body, end=True)
         stream = client.verdict(number)
-        check(stream is None or stream.reset is not None or stream.status >= 400, length, stream and stream.__dict__)
+        # A body of nothing is complete with its head: the app may have answered by now.
+        check(stream is None or stream.reset is not None or stream.status >= 400 or
+              not length and stream.body.startswith(b"0 "), length, stream and stream.__dict__)
     client = Client()
     number = client.request(head("/upload", "POST"), end=False)
     client.data(number, b"0\r\n\r\n" + inner, end=True)
