@@ -52,7 +52,7 @@ static unsigned int level_bit(unsigned int level)
  * function with no number at all, and is told by its address. U32_MAX where
  * nothing fits, which every profile decides as a number past its table.
  */
-static unsigned int call_number(const struct pt_regs *regs, unsigned int *arch)
+static __always_inline unsigned int call_number(const struct pt_regs *regs, unsigned int *arch)
 {
 	static const u16 vsyscalls[] = { __NR_gettimeofday, __NR_time, __NR_getcpu };
 	unsigned int nr = regs->orig_ax, slot;
@@ -75,19 +75,91 @@ static unsigned int call_number(const struct pt_regs *regs, unsigned int *arch)
 	return nr;
 }
 
+/* Where the arguments of a call lie; those of ia32 are 32 bits wide. */
+static const u8 arg_offsets[HOODY_ARCHS][6] = {
+	{ offsetof(struct pt_regs, di), offsetof(struct pt_regs, si), offsetof(struct pt_regs, dx),
+	  offsetof(struct pt_regs, r10), offsetof(struct pt_regs, r8), offsetof(struct pt_regs, r9) },
+	{ offsetof(struct pt_regs, bx), offsetof(struct pt_regs, cx), offsetof(struct pt_regs, dx),
+	  offsetof(struct pt_regs, si), offsetof(struct pt_regs, di), offsetof(struct pt_regs, bp) },
+};
+
+static __always_inline u64 call_arg(const struct pt_regs *regs, unsigned int arch, unsigned int arg)
+{
+	u64 value = *(const unsigned long *)((const u8 *)regs + arg_offsets[arch][arg]);
+
+	return arch == HOODY_ARCH_IA32 ? (u32)value : value;
+}
+
+void gate_call_args(const struct pt_regs *regs, unsigned int arch, u64 *args)
+{
+	for (unsigned int i = 0; i < 6; i++)
+		args[i] = call_arg(regs, arch, i);
+}
+
+static __always_inline bool cond_holds(const struct hoody_table_cond *cond, u64 arg)
+{
+	arg &= cond->mask;
+	switch (cond->op) {
+	case HOODY_OP_EQ: return arg == cond->value;
+	case HOODY_OP_NE: return arg != cond->value;
+	case HOODY_OP_LT: return arg < cond->value;
+	case HOODY_OP_LE: return arg <= cond->value;
+	case HOODY_OP_GT: return arg > cond->value;
+	default:	  return arg >= cond->value;
+	}
+}
+
+static __always_inline u8 check_decide(const struct gate_table *table,
+				       const struct hoody_table_check *check, unsigned int arch,
+				       const struct pt_regs *regs)
+{
+	const struct hoody_table_rule *rule = &table->rules[check->rule];
+	const struct hoody_table_rule *end = rule + check->rules;
+
+	for (; rule < end; rule++) {
+		const struct hoody_table_cond *cond = &table->conds[rule->cond];
+		const struct hoody_table_cond *last = cond + rule->conds;
+
+		while (cond < last && cond_holds(cond, call_arg(regs, arch, cond->arg)))
+			cond++;
+		if (cond == last)
+			return rule->action;
+	}
+	return check->otherwise;
+}
+
+/* The index of the action that the profile has for a call with these registers. */
+static __always_inline u8 table_decide(const struct gate_table *table, unsigned int arch,
+				       unsigned int nr, const struct pt_regs *regs)
+{
+	const struct hoody_table *head = &table->head;
+	u8 decision;
+
+	decision = nr < HOODY_TABLE_CALLS ? head->decision[arch][nr] : head->beyond[arch];
+	if (decision & HOODY_TABLE_CHECKED)
+		decision = check_decide(table, &table->checks[arch][decision & ~HOODY_TABLE_CHECKED],
+					arch, regs);
+	return decision;
+}
+
 static bool verdict_refuses(u32 verdict)
 {
 	return (verdict & 0xffff) > HOODY_ACTION_LOG;
 }
 
 /* What @member's profile says; tells about it where that is not a plain yes. */
-static u32 member_decide(struct gate_member *member, const struct pt_regs *regs)
+static __always_inline u32 member_decide(struct gate_member *member, const struct pt_regs *regs)
 {
+	const struct gate_table *table = rcu_dereference(member->profile->table);
 	unsigned int arch, nr = call_number(regs, &arch);
+	u8 action = table_decide(table, arch, nr, regs);
 	u32 verdict;
 
-	verdict = gate_table_decide(rcu_dereference(member->profile->table), arch, nr, regs);
-	if (likely(verdict == HOODY_ACTION_ALLOW))
+	/* Action 0 is "allow" in every table. */
+	if (likely(!action))
+		return HOODY_ACTION_ALLOW;
+	verdict = gate_verdict(&table->head.action[action]);
+	if (verdict == HOODY_ACTION_ALLOW)
 		return HOODY_ACTION_ALLOW;
 	gate_event_report(member, arch, nr, regs, verdict);
 	if (!verdict_refuses(verdict) || member->mode == HOODY_GATE_LEARN)
@@ -96,19 +168,20 @@ static u32 member_decide(struct gate_member *member, const struct pt_regs *regs)
 }
 
 /* Of all members above a task's cgroup the outermost that refuses has the word. */
-static u32 task_decide(const struct pt_regs *regs)
+static __always_inline u32 task_decide(const struct pt_regs *regs)
 {
 	struct cgroup *cgroup = task_dfl_cgroup(current);
 	unsigned long levels = READ_ONCE(member_levels) & GENMASK(level_bit(cgroup->level), 0);
 	struct gate_member *member;
-	int level;
 	u32 verdict;
 
-	for_each_set_bit(level, &levels, BITS_PER_LONG) {
+	while (levels) {
+		int level = __ffs(levels);
 		int last = level == BITS_PER_LONG - 1 ? cgroup->level : level;
 
-		for (int i = level; i <= last; i++) {
-			struct cgroup *above = cgroup->ancestors[i];
+		levels &= levels - 1;
+		for (; level <= last; level++) {
+			struct cgroup *above = cgroup->ancestors[level];
 
 			hlist_for_each_entry_rcu(member, member_bucket(above), node) {
 				if (member->cgroup != above)

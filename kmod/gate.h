@@ -92,6 +92,8 @@ struct hoody_gate_event {
 
 /* gate.c */
 extern struct mutex gate_lock;
+/* The six arguments of a call, as it will read them. */
+void gate_call_args(const struct pt_regs *regs, unsigned int arch, u64 *args);
 struct gate_member *hoody_gate_create(struct hoody_registry *registry, const u8 *id,
 				      const char *name, u32 mode, u64 cgroup,
 				      struct netlink_ext_ack *extack);
@@ -122,13 +124,10 @@ int hoody_profile_set(struct hoody_registry *registry, const char *name, u64 gen
 int hoody_profile_delete(struct hoody_registry *registry, const char *name, u64 generation,
 			 struct netlink_ext_ack *extack);
 void hoody_profile_free_all(struct hoody_registry *registry);
-u32 gate_table_decide(const struct gate_table *table, unsigned int arch, unsigned int nr,
-		      const struct pt_regs *regs);
 
 /* gate_event.c */
 void gate_event_report(struct gate_member *member, unsigned int arch, unsigned int nr,
 		       const struct pt_regs *regs, u32 verdict);
-void gate_event_args(const struct pt_regs *regs, unsigned int arch, u64 *args);
 void gate_event_flush(void);
 
 /* netlink_profile.c */

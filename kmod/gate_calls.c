@@ -144,25 +144,52 @@ static bool function_wanted(unsigned int function, const unsigned long *calls)
 	return users_of[call] || (calls && test_bit(call, calls));
 }
 
-static int function_resolve(unsigned int function, struct netlink_ext_ack *extack)
+/*
+ * Looks up the addresses of what @calls want and nobody wanted before. All in
+ * one go, because taking a kprobe back waits for a grace period.
+ */
+static int functions_resolve(const unsigned long *calls, struct netlink_ext_ack *extack)
 {
-	struct kprobe probe = {
-		.symbol_name	= function_name(function),
-		.flags		= KPROBE_FLAG_DISABLED,
-	};
-	int err;
+	unsigned int function, count = 0;
+	struct kprobe *probes, **list;
+	int err = -ENOMEM;
 
-	if (functions[function].addr)
-		return 0;
-	err = register_kprobe(&probe);
-	if (err) {
-		NL_SET_ERR_MSG_FMT(extack, "%s: not found in this kernel (%d)",
-				   function_name(function), err);
-		return err;
+	probes = kvcalloc(GATE_FUNCTIONS, sizeof(*probes), GFP_KERNEL);
+	list = kvcalloc(GATE_FUNCTIONS, sizeof(*list), GFP_KERNEL);
+	if (!probes || !list)
+		goto out;
+	err = 0;
+	for (function = 0; function < GATE_FUNCTIONS && !err; function++) {
+		struct kprobe *probe = &probes[count];
+
+		if (functions[function].addr || !function_name(function) ||
+		    !function_wanted(function, calls))
+			continue;
+		probe->symbol_name = function_name(function);
+		probe->flags = KPROBE_FLAG_DISABLED;
+		err = register_kprobe(probe);
+		if (err) {
+			NL_SET_ERR_MSG_FMT(extack, "%s: not found in this kernel (%d)",
+					   function_name(function), err);
+			continue;
+		}
+		functions[function].addr = (unsigned long)probe->addr;
+		list[count++] = probe;
 	}
-	functions[function].addr = (unsigned long)probe.addr;
-	unregister_kprobe(&probe);
-	return 0;
+	unregister_kprobes(list, count);
+out:
+	kvfree(list);
+	kvfree(probes);
+	return err;
+}
+
+/* Is a function that @calls want without an address yet? */
+static bool functions_unknown(const unsigned long *calls)
+{
+	for (unsigned int i = 0; i < GATE_FUNCTIONS; i++)
+		if (!functions[i].addr && function_wanted(i, calls) && function_name(i))
+			return true;
+	return false;
 }
 
 /* Another number may have the same function: fcntl of ia32, getpid of both. */
@@ -264,6 +291,12 @@ int gate_calls_get(const unsigned long *calls, u32 users, struct netlink_ext_ack
 	lockdep_assert_held(&gate_lock);
 	if (!users)
 		return 0;
+	if (functions_unknown(calls)) {
+		err = functions_resolve(calls, extack);
+		if (err)
+			return err;
+	}
+	err = -ENOMEM;
 	which = kvcalloc(GATE_FUNCTIONS, sizeof(*which), GFP_KERNEL);
 	addrs = kvcalloc(GATE_FUNCTIONS, sizeof(*addrs), GFP_KERNEL);
 	if (!which || !addrs)
@@ -272,9 +305,6 @@ int gate_calls_get(const unsigned long *calls, u32 users, struct netlink_ext_ack
 		if (functions[function].hooked || !function_name(function) ||
 		    !function_wanted(function, calls))
 			continue;
-		err = function_resolve(function, extack);
-		if (err)
-			goto out;
 		for (i = 0; i < count && addrs[i] != functions[function].addr; i++)
 			;
 		if (i < count || addr_hooked(functions[function].addr))

@@ -5,7 +5,6 @@
  * of them. The ring is bounded, and so is what one container may put in.
  */
 #include <linux/sched.h>
-#include <asm/syscall.h>
 
 #include "gate.h"
 
@@ -47,26 +46,6 @@ static DECLARE_WORK(ring_work, ring_drain);
 void gate_event_flush(void)
 {
 	flush_work(&ring_work);
-}
-
-/* The six arguments as the call will read them. */
-void gate_event_args(const struct pt_regs *regs, unsigned int arch, u64 *args)
-{
-	if (arch == HOODY_ARCH_IA32) {
-		args[0] = (u32)regs->bx;
-		args[1] = (u32)regs->cx;
-		args[2] = (u32)regs->dx;
-		args[3] = (u32)regs->si;
-		args[4] = (u32)regs->di;
-		args[5] = (u32)regs->bp;
-	} else {
-		args[0] = regs->di;
-		args[1] = regs->si;
-		args[2] = regs->dx;
-		args[3] = regs->r10;
-		args[4] = regs->r8;
-		args[5] = regs->r9;
-	}
 }
 
 /* May this container send one more this second? Races cost or grant a few. */
@@ -125,7 +104,7 @@ void gate_event_report(struct gate_member *member, unsigned int arch, unsigned i
 	data.arch = arch;
 	data.nr = nr;
 	data.verdict = verdict;
-	gate_event_args(regs, arch, data.args);
+	gate_call_args(regs, arch, data.args);
 	data.left_out = atomic_xchg(&member->counts->left_out, 0);
 	event_put(member, &data);
 }

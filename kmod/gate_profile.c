@@ -8,7 +8,6 @@
  * a replacement whose hooks cannot be placed changes nothing.
  */
 #include <linux/slab.h>
-#include <asm/syscall.h>
 
 #include "gate.h"
 
@@ -154,53 +153,6 @@ static struct gate_table *table_create(const struct nlattr *attr, struct netlink
 		if (table->head.decision[call / HOODY_TABLE_CALLS][call % HOODY_TABLE_CALLS])
 			__set_bit(call, table->restricted);
 	return table;
-}
-
-static bool cond_holds(const struct hoody_table_cond *cond, u64 arg)
-{
-	arg &= cond->mask;
-	switch (cond->op) {
-	case HOODY_OP_EQ: return arg == cond->value;
-	case HOODY_OP_NE: return arg != cond->value;
-	case HOODY_OP_LT: return arg < cond->value;
-	case HOODY_OP_LE: return arg <= cond->value;
-	case HOODY_OP_GT: return arg > cond->value;
-	default:	  return arg >= cond->value;
-	}
-}
-
-static u8 check_decide(const struct gate_table *table, const struct hoody_table_check *check,
-		       unsigned int arch, const struct pt_regs *regs)
-{
-	const struct hoody_table_rule *rule = &table->rules[check->rule];
-	const struct hoody_table_rule *end = rule + check->rules;
-	u64 args[6];
-
-	gate_event_args(regs, arch, args);
-	for (; rule < end; rule++) {
-		const struct hoody_table_cond *cond = &table->conds[rule->cond];
-		const struct hoody_table_cond *last = cond + rule->conds;
-
-		while (cond < last && cond_holds(cond, args[cond->arg]))
-			cond++;
-		if (cond == last)
-			return rule->action;
-	}
-	return check->otherwise;
-}
-
-/* What the profile says to a call with these registers. Under RCU. */
-u32 gate_table_decide(const struct gate_table *table, unsigned int arch, unsigned int nr,
-		      const struct pt_regs *regs)
-{
-	const struct hoody_table *head = &table->head;
-	u8 decision;
-
-	decision = nr < HOODY_TABLE_CALLS ? head->decision[arch][nr] : head->beyond[arch];
-	if (decision & HOODY_TABLE_CHECKED)
-		decision = check_decide(table, &table->checks[arch][decision & ~HOODY_TABLE_CHECKED],
-					arch, regs);
-	return gate_verdict(&head->action[decision]);
 }
 
 static void table_free(struct gate_table *table)
