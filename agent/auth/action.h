@@ -69,8 +69,11 @@ void action_table_default(struct action_table *table);
 int action_table_parse(const char *text, size_t len, struct action_table *table, char *error,
 		       size_t error_size);
 
-/* Whether a table that came from elsewhere can be used: strings end, count fits. */
-bool action_table_valid(const struct action_table *table);
+/* The bytes of a table that are in use: as many make a copy of it. */
+size_t action_table_size(const struct action_table *table);
+
+/* Whether @size bytes that came from elsewhere are a table: strings end, count fits. */
+bool action_table_valid(const struct action_table *table, size_t size);
 
 /* Whether @service has any rule, and whether one of them leads to @action. */
 bool action_service_known(const struct action_table *table, const char *service);

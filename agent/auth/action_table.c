@@ -212,9 +212,15 @@ void action_table_default(struct action_table *table)
 		abort();	/* out of memory at start: a test holds that the text parses */
 }
 
-bool action_table_valid(const struct action_table *table)
+size_t action_table_size(const struct action_table *table)
 {
-	if (table->count > ACTION_RULES_MAX)
+	return offsetof(struct action_table, rules) + table->count * sizeof(table->rules[0]);
+}
+
+bool action_table_valid(const struct action_table *table, size_t size)
+{
+	if (size < offsetof(struct action_table, rules) || table->count > ACTION_RULES_MAX ||
+	    size < action_table_size(table))
 		return false;
 	for (uint32_t i = 0; i < table->count; i++) {
 		const struct action_rule *rule = &table->rules[i];

@@ -187,7 +187,7 @@ void auth_helper_destroy(struct auth_helper *helper)
 		struct auth_job *job = helper->first;
 
 		helper->first = job->next;
-		auth_job_free(job);
+		job->done(job, job->data);
 	}
 	pthread_cond_destroy(&helper->work);
 	pthread_mutex_destroy(&helper->lock);

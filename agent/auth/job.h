@@ -64,8 +64,8 @@ struct auth_helper;
 /*
  * auth_helper_create(): @threads threads, at most @queue_max jobs waiting or
  * running and @client_max of one client. NULL with errno. destroy() ends the
- * threads after what they are at and frees jobs that still wait (their done()
- * is not called); it takes NULL.
+ * threads after what they are at; jobs that still wait are given back unrun, by
+ * their done(). It takes NULL.
  */
 struct auth_helper *auth_helper_create(unsigned int threads, unsigned int queue_max,
 				       unsigned int client_max);

@@ -18,6 +18,7 @@ struct api {
 
 static const struct api_route *const tables[] = {
 	api_containers_routes,
+	api_permissions_routes,
 	api_status_routes,
 };
 

@@ -50,6 +50,7 @@ struct api_route {
 
 /* The tables, each ended by an entry without a method. */
 extern const struct api_route api_containers_routes[];
+extern const struct api_route api_permissions_routes[];
 extern const struct api_route api_status_routes[];
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);

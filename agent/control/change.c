@@ -149,6 +149,7 @@ int change_delete(struct control *control, const struct container *container, ch
 	control->kernel_failed -= container->kernel_state == MODEL_KERNEL_FAILED;
 	must(model_add_tombstone(control->model, &tombstone));
 	model_delete(control->model, tombstone.id);
+	permission_store_remove(control->permissions, DB_LEVEL_CONTAINER, tombstone.id);
 	must(publish_request(control->publisher, on_published, change));
 	return 0;
 }

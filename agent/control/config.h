@@ -36,6 +36,8 @@ struct config {
 	char			certificate[PATH_MAX];
 	char			key[PATH_MAX];
 	char			cgroup[PATH_MAX];	/* empty: control's own */
+	char			actions[PATH_MAX];	/* empty: the built-in table */
+	char			jwks_directory[PATH_MAX];
 	char			worker_user[CONFIG_USER_MAX];
 	bool			real_ip;
 	uint32_t		tombstone_days;		/* 0: kept until there are too many */

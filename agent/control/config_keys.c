@@ -137,6 +137,20 @@ static int set_cgroup(const struct config_key *key, struct config *config, const
 	return set_path(key, config, value, first, fault, fault_size);
 }
 
+static int set_actions(const struct config_key *key, struct config *config, const char *value,
+		       bool first, char *fault, size_t fault_size)
+{
+	if (!strcmp(value, "built-in")) {
+		config->actions[0] = '\0';
+		return 0;
+	}
+	if (value[0] != '/') {
+		snprintf(fault, fault_size, "'%s' is neither built-in nor an absolute path", value);
+		return -EINVAL;
+	}
+	return set_path(key, config, value, first, fault, fault_size);
+}
+
 static int set_threads(const struct config_key *key, struct config *config, const char *value,
 		       bool first, char *fault, size_t fault_size)
 {
@@ -306,6 +320,9 @@ const struct config_key config_keys[] = {
 
 	{ "tls", "certificate", set_path, NULL, FIELD(certificate), 0, 0, false },
 	{ "tls", "key", set_path, NULL, FIELD(key), 0, 0, false },
+
+	{ "permissions", "actions", set_actions, "built-in", FIELD(actions), 0, 0, false },
+	{ "permissions", "jwks_directory", set_path, "/etc/hoody/jwks", FIELD(jwks_directory), 0, 0, false },
 
 	{ "limits", "connections_max", set_count, "16384", NUMBER(connections_max), 16, 1048576, false },
 	{ "limits", "upstream_idle_max", set_count, "4096", NUMBER(upstream_idle_max), 0, 65536, false },

@@ -195,10 +195,22 @@ static int set_up_state(struct control *control)
 			  config->state_directory, DB_FILE, fault);
 		return -1;
 	}
+	control->permissions = permission_store_create(config, fault, sizeof(fault));
+	if (!control->permissions) {
+		log_error("%s", fault);
+		return -1;
+	}
+	if (permission_store_load(control->permissions, control->db, fault, sizeof(fault))) {
+		log_error("database: %s/%s cannot be used: %s. It is left as it is",
+			  config->state_directory, DB_FILE, fault);
+		return -1;
+	}
 	change_stop_vanished(control);
-	log_info("state loaded: containers=%zu running=%zu tombstones=%zu generation=%llu",
+	log_info("state loaded: containers=%zu running=%zu tombstones=%zu permissions=%zu "
+		 "generation=%llu",
 		 model_containers_count(control->model), model_running_count(control->model),
 		 model_tombstones_count(control->model),
+		 permission_store_count(control->permissions),
 		 (unsigned long long)db_generation(control->db));
 	return 0;
 }
@@ -314,6 +326,7 @@ static void tear_down(struct control *control)
 	publish_destroy(control->publisher);
 	api_destroy(control->api);
 	db_close(control->db);
+	permission_store_destroy(control->permissions);
 	model_destroy(control->model);
 	cgroup_mount_clear(&control->cgroups);
 	config_free(control->config);

@@ -15,6 +15,7 @@
 #include "control/config.h"
 #include "control/db.h"
 #include "control/model.h"
+#include "control/permission_store.h"
 #include "control/supervise.h"
 #include "kernel/genl.h"
 
@@ -29,6 +30,7 @@ struct control {
 	sd_event		*event;
 	struct db		*db;
 	struct model		*model;
+	struct permission_store	*permissions;
 	struct knl		*knl;		/* NULL where real_ip is off */
 	struct cgroup_mount	cgroups;
 	sd_event_source		*kernel_events;

@@ -35,6 +35,8 @@ static const char *const sql[DB_STATEMENTS] = {
 	[DB_PUT_TOMBSTONE] = "INSERT INTO tombstones VALUES (?1, ?2, ?3)",
 	[DB_PURGE_TOMBSTONES] = "DELETE FROM tombstones WHERE deleted_at < ?1",
 	[DB_DELETE_TOMBSTONE] = "DELETE FROM tombstones WHERE id = ?1",
+	[DB_PUT_PERMISSIONS] = "INSERT OR REPLACE INTO permissions VALUES (?1, ?2, ?3, ?4)",
+	[DB_DELETE_PERMISSIONS] = "DELETE FROM permissions WHERE level = ?1 AND id = ?2",
 };
 
 /* Runs at every start: a few milliseconds for the sizes that are allowed. */
@@ -297,6 +299,9 @@ int db_delete_container(struct db *db, const struct tombstone *tombstone)
 	if (!ret)
 		ret = run(db, DB_DELETE_CONTAINER, NULL, "b", tombstone->id, id_len);
 	if (!ret)
+		ret = run(db, DB_DELETE_PERMISSIONS, NULL, "ib", (int64_t)DB_LEVEL_CONTAINER,
+			  tombstone->id, id_len);
+	if (!ret)
 		ret = run(db, DB_PUT_TOMBSTONE, NULL, "bbi", tombstone->id, id_len,
 			  tombstone->project, id_len, tombstone->deleted_at);
 	ret = finish(db, ret);
@@ -316,4 +321,25 @@ int db_delete_tombstones(struct db *db, int64_t deleted_before, size_t *count)
 int db_delete_tombstone(struct db *db, const uint8_t id[ID_LEN])
 {
 	return run(db, DB_DELETE_TOMBSTONE, NULL, "b", id, (size_t)ID_LEN);
+}
+
+int db_put_permissions(struct db *db, enum db_level level, const uint8_t id[ID_LEN],
+		       const char *body)
+{
+	const size_t id_len = ID_LEN;
+	int64_t generation = 0;
+	int ret;
+
+	ret = run(db, DB_BEGIN, NULL, "");
+	if (!ret)
+		ret = run(db, DB_NEXT_GENERATION, &generation, "");
+	if (!ret && body)
+		ret = run(db, DB_PUT_PERMISSIONS, NULL, "ibti", (int64_t)level, id, id_len, body,
+			  (int64_t)time(NULL));
+	else if (!ret)
+		ret = run(db, DB_DELETE_PERMISSIONS, NULL, "ib", (int64_t)level, id, id_len);
+	ret = finish(db, ret);
+	if (!ret)
+		db->generation = (uint64_t)generation;
+	return ret;
 }

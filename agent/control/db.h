@@ -15,9 +15,15 @@
 
 #define DB_FILE			"state.db"
 #define DB_APPLICATION_ID	0x686f6f64	/* "hood" */
-#define DB_VERSION		1		/* user_version: see db_schema.c */
+#define DB_VERSION		2		/* user_version: see db_schema.c */
 
 struct db;
+
+/* Whose permissions. The values are stored. */
+enum db_level {
+	DB_LEVEL_PROJECT,
+	DB_LEVEL_CONTAINER,
+};
 
 /*
  * db_open(): opens or creates @directory/state.db, brings its schema up to
@@ -43,6 +49,19 @@ int db_put_container(struct db *db, struct container *container);
 int db_delete_container(struct db *db, const struct tombstone *tombstone);
 int db_delete_tombstones(struct db *db, int64_t deleted_before, size_t *count);
 int db_delete_tombstone(struct db *db, const uint8_t id[ID_LEN]);
+
+/*
+ * db_put_permissions(): @body is the stored form of permissions (auth/permissions.h);
+ * NULL removes them. As above. Those of a container go with it.
+ * db_load_permissions(): calls @take for each, in the order of levels and ids;
+ * it returns 0 or a negative errno, which ends it.
+ */
+int db_put_permissions(struct db *db, enum db_level level, const uint8_t id[ID_LEN],
+		       const char *body);
+int db_load_permissions(struct db *db,
+			int (*take)(void *context, enum db_level level, const uint8_t id[ID_LEN],
+				    const char *body),
+			void *context);
 
 /* The last generation that was given out. */
 uint64_t db_generation(const struct db *db);

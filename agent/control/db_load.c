@@ -170,3 +170,24 @@ int db_load(struct db *db, struct model *model, char *fault, size_t fault_size)
 	}
 	return 0;
 }
+
+int db_load_permissions(struct db *db,
+			int (*take)(void *context, enum db_level level, const uint8_t id[ID_LEN],
+				    const char *body),
+			void *context)
+{
+	sqlite3_stmt *row = NULL;
+	int step, ret = 0;
+
+	if (sqlite3_prepare_v2(db->handle,
+			       "SELECT level, id, body FROM permissions ORDER BY level, id", -1,
+			       &row, NULL) != SQLITE_OK)
+		return -EIO;
+	while (!ret && (step = sqlite3_step(row)) == SQLITE_ROW)
+		ret = take(context, sqlite3_column_int(row, 0), sqlite3_column_blob(row, 1),
+			   (const char *)sqlite3_column_text(row, 2));
+	if (!ret && step != SQLITE_DONE)
+		ret = -EIO;
+	sqlite3_finalize(row);
+	return ret;
+}

@@ -58,7 +58,17 @@ static const char version_1[] =
 	") STRICT, WITHOUT ROWID;"
 	"CREATE INDEX tombstones_by_age ON tombstones (deleted_at);";
 
-static const char *const migrations[DB_VERSION] = { version_1 };
+/* level: enum db_level. A body holds hashes of secrets, and keys: see docs/permissions.md. */
+static const char version_2[] =
+	"CREATE TABLE permissions ("
+	"  level INTEGER NOT NULL CHECK (level IN (0, 1)),"
+	"  id BLOB NOT NULL CHECK (length(id) = 12),"
+	"  body TEXT NOT NULL,"
+	"  updated_at INTEGER NOT NULL,"
+	"  PRIMARY KEY (level, id)"
+	") STRICT, WITHOUT ROWID;";
+
+static const char *const migrations[DB_VERSION] = { version_1, version_2 };
 
 static int read_pragma(sqlite3 *handle, const char *sql, int *value)
 {

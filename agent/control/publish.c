@@ -53,6 +53,25 @@ static void fill(const struct container *container, struct image_container *out)
 	}
 }
 
+/* Every model that is stored, once, however many containers it holds for. */
+static int add_permissions(const struct control *control, struct image_builder *builder)
+{
+	const struct permission_store *store = control->permissions;
+	const struct action_table *actions = permission_store_actions(store);
+	uint32_t number;
+	int ret;
+
+	ret = image_builder_add_blob(builder, actions, action_table_size(actions), &number);
+	if (!ret)
+		image_builder_set_actions(builder, number);
+	for (size_t i = 0; i < permission_store_count(store) && !ret; i++) {
+		struct permission_entry *entry = permission_store_at(store, i);
+
+		ret = image_builder_add_blob(builder, entry->blob, entry->size, &entry->number);
+	}
+	return ret;
+}
+
 static int add_all(const struct control *control, struct image_builder *builder)
 {
 	const struct config *config = control->config;
@@ -63,12 +82,18 @@ static int add_all(const struct control *control, struct image_builder *builder)
 	for (unsigned int i = 0; i < config->services_count && !ret; i++)
 		ret = image_builder_add_default(builder, config->services[i].name,
 						config->services[i].port);
+	if (!ret)
+		ret = add_permissions(control, builder);
 	for (size_t i = 0; i < model_containers_count(model) && !ret; i++) {
 		const struct container *container = model_container_at(model, i);
+		const struct permission_entry *permissions;
 
 		if (!container->running)
 			continue;
 		fill(container, &entry);
+		permissions = permission_store_effective(control->permissions, container->id,
+							 container->project);
+		entry.permissions = permissions ? permissions->number : 0;
 		ret = image_builder_add_container(builder, &entry, container->ports,
 						  container->ports_count);
 	}

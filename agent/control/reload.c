@@ -47,14 +47,17 @@ static void on_switched_off(void *context)
 		control_real_ip_clear(control);
 }
 
-/* Nothing fails from here on. Takes @config, @set and @certificate over. */
+/* Nothing fails from here on. Takes all that was made for it over. */
 static void swap(struct control *control, struct config *config, struct listen_set *set,
+		 struct permission_store *permissions,
 		 const struct spawn_identity *identity, int certificate)
 {
 	struct config *old = control->config;
 	bool replace = config_needs_new_worker(old, config);
 
 	control->config = config;
+	permission_store_destroy(control->permissions);
+	control->permissions = permissions;
 	log_set_level(config->log_level);
 	if (config->real_ip && !control->knl)
 		control_real_ip_set_up(control);
@@ -72,6 +75,7 @@ void control_reload(struct control *control)
 {
 	struct config *config = config_load(control->config_path, report_to_log, NULL);
 	struct listen_set *set = (struct listen_set *)supervise_listeners(control->supervisor);
+	struct permission_store *permissions = NULL;
 	struct spawn_identity identity;
 	int certificate = -1;
 	const char *what;
@@ -95,6 +99,11 @@ void control_reload(struct control *control)
 		if (certificate < 0)
 			goto err_free;
 	}
+	permissions = permission_store_rebuild(control->permissions, config, fault, sizeof(fault));
+	if (!permissions) {
+		log_error("reload: %s", fault);
+		goto err_close;
+	}
 	if (config_needs_new_sockets(control->config, config)) {
 		set = listen_open(config, fault, sizeof(fault));
 		if (!set) {
@@ -102,10 +111,11 @@ void control_reload(struct control *control)
 			goto err_close;
 		}
 	}
-	swap(control, config, set, &identity, certificate);
+	swap(control, config, set, permissions, &identity, certificate);
 	return;
 
 err_close:
+	permission_store_destroy(permissions);
 	if (certificate >= 0)
 		close(certificate);
 err_free:

@@ -4,8 +4,10 @@
  */
 #include "front/exchange.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "front/authorize.h"
 #include "front/refusal.h"
 #include "lib/log.h"
 #include "route/route.h"
@@ -41,6 +43,15 @@ static void count_status(struct front_thread *thread, unsigned int status)
 	}
 }
 
+static void free_memo(struct exchange *exchange)
+{
+	if (exchange->memo)
+		explicit_bzero((char *)exchange->memo->authorization.data,
+			       exchange->memo->authorization.len);
+	free(exchange->memo);
+	exchange->memo = NULL;
+}
+
 /* The one place where an exchange ends: everything about it is known here. */
 static void finish(struct exchange *exchange, const char *how)
 {
@@ -58,7 +69,20 @@ static void finish(struct exchange *exchange, const char *how)
 		  exchange->status, (unsigned long long)exchange->bytes_in,
 		  (unsigned long long)exchange->bytes_out,
 		  (unsigned long long)(thread->loop.now - exchange->started), how);
+	free_memo(exchange);
+	list_del(&exchange->node);
 	slab_free(&thread->exchanges, exchange);
+}
+
+static void send_refusal(struct exchange *exchange, struct front_refusal *refusal,
+			 const char *code)
+{
+	count_status(thread_of(exchange), refusal->head.status);
+	exchange->status = refusal->head.status;
+	exchange->front->head(exchange, &refusal->head);
+	exchange->front->data(exchange, refusal->body, refusal->body_len);
+	exchange->front->end(exchange, NULL);
+	finish(exchange, code);
 }
 
 /* Our own answer, complete; the exchange is gone after it. */
@@ -68,12 +92,42 @@ static void refuse(struct exchange *exchange, unsigned int status, const char *c
 	struct front_refusal refusal;
 
 	front_refusal_setup(&refusal, status, code, message, exchange->json);
-	count_status(thread_of(exchange), status);
-	exchange->status = status;
-	exchange->front->head(exchange, &refusal.head);
-	exchange->front->data(exchange, refusal.body, refusal.body_len);
-	exchange->front->end(exchange, NULL);
-	finish(exchange, code);
+	send_refusal(exchange, &refusal, code);
+}
+
+/* 401 says how to come back; a browser asks its user. */
+static void refuse_unauthorized(struct exchange *exchange, const struct auth_decision *decision,
+				struct http_text service)
+{
+	char challenges[2][AUTH_CHALLENGE_MAX];
+	struct front_refusal refusal;
+	size_t len;
+
+	front_count(thread_of(exchange), refused_unauthorized);
+	front_refusal_setup(&refusal, 401, "unauthorized",
+			    "this needs credentials, or other ones than were given",
+			    exchange->json);
+	for (unsigned int i = 0; i < 2; i++) {
+		len = auth_challenge(decision, service, i, challenges[i]);
+		if (len)
+			http_head_add(&refusal.head, HTTP_TEXT("WWW-Authenticate"),
+				      (struct http_text){challenges[i], len});
+	}
+	send_refusal(exchange, &refusal, "unauthorized");
+}
+
+static void refuse_busy(struct exchange *exchange, bool client)
+{
+	struct front_refusal refusal;
+	const char *code = client ? "too_many_checks" : "overloaded";
+
+	front_count(thread_of(exchange), refused_checks);
+	front_refusal_setup(&refusal, client ? 429 : 503, code,
+			    client ? "too many credentials of this client are being checked, try again" :
+				     "credentials cannot be checked now, try again",
+			    exchange->json);
+	http_head_add(&refusal.head, HTTP_TEXT("Retry-After"), HTTP_TEXT("1"));
+	send_refusal(exchange, &refusal, code);
 }
 
 /* ---- from upstream ---- */
@@ -246,6 +300,40 @@ static bool find_route(struct exchange *exchange, const struct http_head *head,
 	return false;
 }
 
+/* True where the request may go on or has to wait; otherwise it is gone. */
+static bool check_permission(struct exchange *exchange, struct http_head *head,
+			     const struct route *route, bool upgrade,
+			     const struct auth_job *settled)
+{
+	struct http_text service = {route->host.service, route->host.service_len};
+	struct auth_decision decision;
+
+	switch (authorize(exchange, route, head, upgrade, settled, &decision)) {
+	case AUTHORIZE_ALLOWED:
+	case AUTHORIZE_WAITS:
+		return true;
+	case AUTHORIZE_BUSY:
+		refuse_busy(exchange, true);
+		return false;
+	case AUTHORIZE_OVERLOADED:
+		refuse_busy(exchange, false);
+		return false;
+	case AUTHORIZE_REFUSED:
+		break;
+	}
+	if (decision.verdict == AUTH_UNAUTHORIZED) {
+		refuse_unauthorized(exchange, &decision, service);
+	} else if (decision.verdict == AUTH_MALFORMED) {
+		front_count(thread_of(exchange), refused_malformed);
+		refuse(exchange, 400, "two_authorizations",
+		       "the request has more than one Authorization field");
+	} else {
+		front_count(thread_of(exchange), refused_forbidden);
+		refuse(exchange, 403, "forbidden", "this client may not do this here");
+	}
+	return false;
+}
+
 static struct exchange *create(struct front_connection *connection,
 			       const struct exchange_front *front, void *owner,
 			       const struct http_head *head)
@@ -256,6 +344,7 @@ static struct exchange *create(struct front_connection *connection,
 
 	if (!exchange)
 		return NULL;
+	list_add_tail(&exchange->node, &thread->exchange_list);
 	exchange->connection = connection;
 	exchange->front = front;
 	exchange->owner = owner;
@@ -288,44 +377,87 @@ static bool check_method(struct exchange *exchange, const struct http_head *head
 	return false;
 }
 
-struct exchange *exchange_begin(struct front_connection *connection,
-				const struct exchange_front *front, void *owner,
-				struct http_head *head)
+/* From the route to the container. False: refused, and gone. */
+static bool go_on(struct exchange *exchange, struct http_head *head,
+		  const struct auth_job *settled)
 {
+	struct front_connection *connection = exchange->connection;
 	struct front_thread *thread = connection->thread;
-	struct exchange *exchange = create(connection, front, owner, head);
 	struct exchange_fields scratch;
 	struct http_text upgrade;
 	enum up_failure failure;
 	struct route route;
 
-	if (!exchange) {
-		front_connection_reset(connection);
-		return NULL;
-	}
-	if (!check_method(exchange, head) || !find_route(exchange, head, &route))
-		return NULL;
+	if (!find_route(exchange, head, &route))
+		return false;
 	memcpy(exchange->container, route.container->id, IMAGE_ID_LEN);
 	exchange->port = route.port;
 	upgrade = exchange_fields_upgrade(head);
 	exchange->upstream.upgrade = upgrade.len > 0;
+	if (!check_permission(exchange, head, &route, upgrade.len > 0, settled))
+		return false;
+	if (exchange->wait)
+		return true;
 	if (!exchange_fields_request(head, connection, route.host.instance, &scratch)) {
 		front_count(thread, refused_too_large);
 		refuse(exchange, 431, "too_many_fields", "the request has too many header fields");
-		return NULL;
+		return false;
 	}
 	failure = up_request_start(&thread->upstream, &exchange->upstream, route.container,
 				   &connection->client, route.port, head, upgrade);
 	if (failure != UP_OK) {
 		refuse_failure(exchange, failure);
+		return false;
+	}
+	return true;
+}
+
+struct exchange *exchange_begin(struct front_connection *connection,
+				const struct exchange_front *front, void *owner,
+				struct http_head *head)
+{
+	struct exchange *exchange = create(connection, front, owner, head);
+
+	if (!exchange) {
+		front_connection_reset(connection);
 		return NULL;
 	}
-	return exchange;
+	return check_method(exchange, head) && go_on(exchange, head, NULL) ? exchange : NULL;
+}
+
+void exchange_authorized(struct exchange *exchange, struct authorize_wait *wait)
+{
+	exchange->wait = NULL;
+	if (!go_on(exchange, &wait->head, wait->job))
+		return;
+	if (exchange->wait) {
+		/* The permissions have changed meanwhile. */
+		authorize_move(exchange->wait, wait);
+		return;
+	}
+	if (buf_len(&wait->body))
+		up_request_data(&exchange->upstream, buf_head(&wait->body), buf_len(&wait->body));
+	if (wait->ended)
+		up_request_end(&exchange->upstream, wait->has_trailers ? &wait->trailers : NULL);
+	up_request_flush(&exchange->upstream);
+	exchange->front->resume(exchange);
+}
+
+void exchange_revoke(struct exchange *exchange)
+{
+	front_count(thread_of(exchange), exchanges_cut);
+	up_request_abort(&exchange->upstream);
+	exchange->front->reset(exchange);
+	finish(exchange, "revoked");
 }
 
 void exchange_request_data(struct exchange *exchange, const char *data, size_t len)
 {
 	exchange->bytes_in += len;
+	if (exchange->wait) {
+		authorize_keep_data(exchange->wait, data, len);
+		return;
+	}
 	up_request_data(&exchange->upstream, data, len);
 }
 
@@ -333,26 +465,35 @@ void exchange_request_end(struct exchange *exchange, struct http_head *trailers)
 {
 	if (trailers)
 		exchange_fields_trailers(trailers);
+	if (exchange->wait) {
+		authorize_keep_end(exchange->wait, trailers);
+		return;
+	}
 	up_request_end(&exchange->upstream, trailers);
 }
 
 void exchange_request_flush(struct exchange *exchange)
 {
-	up_request_flush(&exchange->upstream);
+	if (!exchange->wait)
+		up_request_flush(&exchange->upstream);
 }
 
 bool exchange_request_blocked(struct exchange *exchange)
 {
-	return up_request_blocked(&exchange->upstream);
+	return exchange->wait || up_request_blocked(&exchange->upstream);
 }
 
 void exchange_resume(struct exchange *exchange)
 {
-	up_request_resume(&exchange->upstream);
+	if (!exchange->wait)
+		up_request_resume(&exchange->upstream);
 }
 
 void exchange_abort(struct exchange *exchange)
 {
-	up_request_abort(&exchange->upstream);
+	if (exchange->wait)
+		authorize_abandon(exchange);
+	else
+		up_request_abort(&exchange->upstream);
 	finish(exchange, "client");
 }

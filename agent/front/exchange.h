@@ -44,6 +44,7 @@ struct exchange_front {
 
 struct exchange {
 	struct up_request		upstream;
+	struct list			node;		/* thread->exchange_list */
 	struct front_connection		*connection;
 	const struct exchange_front	*front;
 	void				*owner;	/* the codec's, e.g. a stream */
@@ -56,6 +57,8 @@ struct exchange {
 	uint8_t				container[IMAGE_ID_LEN];	/* once routed */
 	uint16_t			port;
 	char				method[16];	/* for the log, cut */
+	struct authorize_wait		*wait;		/* nothing was sent yet */
+	struct authorize_memo		*memo;		/* permissions let it in; or NULL */
 };
 
 /*
@@ -75,6 +78,10 @@ void exchange_request_data(struct exchange *exchange, const char *data, size_t l
 void exchange_request_end(struct exchange *exchange, struct http_head *trailers);
 void exchange_request_flush(struct exchange *exchange);
 bool exchange_request_blocked(struct exchange *exchange);
+/* From front/authorize.c: the check that @wait was for has been made. */
+void exchange_authorized(struct exchange *exchange, struct authorize_wait *wait);
+/* Its permission was taken away. The exchange is gone. */
+void exchange_revoke(struct exchange *exchange);
 /* The client takes more. */
 void exchange_resume(struct exchange *exchange);
 /* The client is gone, or its request turned out malformed. */

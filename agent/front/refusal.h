@@ -9,7 +9,7 @@
 
 #include "lib/http.h"
 
-#define FRONT_REFUSAL_FIELDS	4
+#define FRONT_REFUSAL_FIELDS	6
 #define FRONT_REFUSAL_BODY_MAX	512
 
 struct front_refusal {

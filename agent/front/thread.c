@@ -66,6 +66,18 @@ static int make_scratch(struct front_thread *thread)
 	return thread->scratch && thread->upstream_scratch ? 0 : -ENOMEM;
 }
 
+/* Ends what the permissions of the new image do not allow any more. */
+static void cut_revoked(struct front_thread *thread, const struct image *old)
+{
+	struct exchange *exchange, *tmp;
+
+	list_for_each_entry_safe(exchange, tmp, &thread->exchange_list, node) {
+		/* One that waits is asked with the image that holds then. */
+		if (!exchange->wait && !authorize_still_allowed(exchange, old))
+			exchange_revoke(exchange);
+	}
+}
+
 static void set_image(struct front_thread *thread, struct image *image)
 {
 	struct image *old = thread->image;
@@ -74,6 +86,7 @@ static void set_image(struct front_thread *thread, struct image *image)
 	apply_settings(thread);
 	/* Cuts what the new image takes away, before anybody is told that it holds. */
 	up_context_image(&thread->upstream, image);
+	cut_revoked(thread, old);
 	image_put(old);
 }
 
@@ -250,11 +263,14 @@ struct front_thread *front_thread_create(struct front_board *board, struct image
 	thread->tls = front_tls_get(tls);
 	thread->loop.epoll = thread->wake.fd = -1;
 	list_setup(&thread->open);
+	list_setup(&thread->exchange_list);
 	buf_pool_setup(&thread->buffers);
 	slab_setup(&thread->connections, sizeof(struct front_connection));
 	slab_setup(&thread->exchanges, sizeof(struct exchange));
 	slab_setup(&thread->http2_streams, sizeof(struct front_http2_stream));
 	err = setup_loop(thread);
+	if (!err)
+		err = authorize_setup(thread);
 	if (!err)
 		err = apply_settings(thread);
 	if (!err)
@@ -284,6 +300,7 @@ void front_thread_destroy(struct front_thread *thread)
 	if (thread->pthread)
 		pthread_join(thread->pthread, NULL);
 	front_listener_close(thread);
+	authorize_clear(thread);
 	if (thread->wake.fd >= 0)
 		close(thread->wake.fd);
 	if (thread->loop.epoll >= 0)

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "front/authorize.h"
 #include "front/tls.h"
 #include "lib/buf.h"
 #include "lib/http.h"
@@ -46,6 +47,7 @@ struct front_board {
 	unsigned int	running;	/* threads that have not ended */
 	int		ended_fd;	/* eventfd: written when one ends */
 	bool		started;	/* threads wait for this before they serve */
+	struct auth_helper *helper;	/* slow checks of permissions */
 };
 
 struct front_thread;
@@ -62,10 +64,12 @@ struct front_thread {
 	struct ipc_stats	stats;		/* read by the main thread */
 	struct up_context	upstream;
 	struct image		*image;
+	struct authorize	authorize;
 	struct front_tls	*tls;		/* NULL: no certificate */
 	struct slab		connections, exchanges, http2_streams;
 	size_t			http2_buffered;	/* of all streams' output */
 	struct list		open;		/* connections */
+	struct list		exchange_list;
 	unsigned int		open_count;
 	char			*scratch, *upstream_scratch;
 	size_t			scratch_size;

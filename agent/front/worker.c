@@ -133,6 +133,10 @@ static int take_image(struct worker *worker, const int *fds, size_t count)
 	image = image_open(fds[0]);
 	if (!image)
 		return -errno;
+	if (authorize_check_image(image)) {
+		image_put(image);
+		return -EBADMSG;
+	}
 	if (worker->ready &&
 	    image_header(image)->settings.threads != worker->threads_count) {
 		/* Sockets are bound to threads: a new worker has to be started for that. */
@@ -227,6 +231,13 @@ static int start(struct worker *worker)
 	if (!worker->threads)
 		return -ENOMEM;
 	err = sandbox_enter();
+	/* One for up to four threads: a check is rare, and remembered. */
+	if (!err) {
+		worker->board.helper = auth_helper_create((worker->listeners.threads + 3) / 4,
+							  AUTHORIZE_QUEUE_MAX,
+							  AUTHORIZE_CLIENT_MAX);
+		err = worker->board.helper ? 0 : -errno;
+	}
 	for (i = 0; !err && i < worker->listeners.threads; i++)
 		err = start_thread(worker, i);
 	if (!err)
@@ -362,6 +373,9 @@ int worker_run(void)
 	serve(&worker);
 	if (!worker.ready)
 		close_all(worker.listener_fds, worker.listener_count);
+	/* All threads have ended: what is given back now is theirs to free. */
+	if (worker.ready)
+		auth_helper_destroy(worker.board.helper);
 	for (i = 0; worker.ready && i < worker.threads_count; i++)
 		front_thread_destroy(worker.threads[i]);
 	free(worker.threads);

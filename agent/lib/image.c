@@ -89,6 +89,22 @@ static const struct image_container *find(const struct image_header *header,
 	return NULL;
 }
 
+static bool blobs_ok(const struct image_header *header)
+{
+	const struct image_blob *blobs = at(header, header->blobs_offset);
+
+	if (header->blobs_count > IMAGE_BLOBS_MAX || header->actions > header->blobs_count ||
+	    !range_ok(header, header->blobs_offset, header->blobs_count, sizeof(*blobs),
+		      _Alignof(struct image_blob)))
+		return false;
+	for (uint32_t i = 0; i < header->blobs_count; i++) {
+		if (blobs[i].size == 0 || !range_ok(header, blobs[i].offset, blobs[i].size, 1,
+						    IMAGE_BLOB_ALIGN))
+			return false;
+	}
+	return true;
+}
+
 static bool buckets_ok(const struct image_header *header)
 {
 	const uint32_t *buckets = at(header, header->buckets_offset);
@@ -121,6 +137,7 @@ static bool containers_ok(const struct image_header *header)
 
 		/* Found under its own id: neither missing in the buckets nor twice. */
 		if (container->flags & ~IMAGE_FLAGS_ALL ||
+		    container->permissions > header->blobs_count ||
 		    !services_ok(header, container->services_offset, container->services_count) ||
 		    find(header, container->id) != container)
 			return false;
@@ -135,7 +152,7 @@ static int check(const struct image_header *header, size_t size)
 		return EPROTO;
 	if (header->size != size || !settings_ok(&header->settings) ||
 	    !services_ok(header, header->services_offset, header->services_count) ||
-	    !containers_ok(header))
+	    !blobs_ok(header) || !containers_ok(header))
 		return EBADMSG;
 	return 0;
 }
@@ -205,6 +222,16 @@ const struct image_container *image_container_find(const struct image *image,
 						   const uint8_t id[IMAGE_ID_LEN])
 {
 	return find(image->header, id);
+}
+
+const void *image_blob(const struct image *image, uint32_t number, size_t *size)
+{
+	const struct image_blob *blobs = at(image->header, image->header->blobs_offset);
+
+	if (!number)
+		return NULL;
+	*size = blobs[number - 1].size;
+	return at(image->header, blobs[number - 1].offset);
 }
 
 static uint16_t port_of(const struct image_header *header, uint32_t offset, uint32_t count,

@@ -82,6 +82,13 @@ struct image_container {
 	struct in6_addr	address6;
 	uint32_t	services_offset;	/* own ports, struct image_service[] */
 	uint32_t	services_count;
+	uint32_t	permissions;		/* the number of a blob; 0: open to all */
+	uint32_t	reserved;
+};
+
+/* Bytes that are another part's affair, aligned to 8. */
+struct image_blob {
+	uint32_t	offset, size;
 };
 
 struct image_header {
@@ -97,10 +104,14 @@ struct image_header {
 	uint32_t	containers_count;
 	uint32_t	buckets_offset;		/* uint32_t[]: index + 1, 0 empty; linear probing */
 	uint32_t	buckets_count;		/* a power of two, at least twice the containers */
+	uint32_t	blobs_offset;		/* struct image_blob[] */
+	uint32_t	blobs_count;
+	uint32_t	actions;		/* the blob with the table of actions; 0: none */
+	uint32_t	reserved;
 };
 
 #define IMAGE_MAGIC	"HOODYIMG"
-#define IMAGE_VERSION	1
+#define IMAGE_VERSION	2
 
 struct image;			/* an opened image; reference counted */
 struct image_builder;
@@ -131,6 +142,12 @@ uint16_t image_service_port(const struct image *image, const struct image_contai
 			    const char *service, size_t service_len, uint16_t instance);
 
 /*
+ * image_blob(): blob @number (from 1) and its *@size; NULL for 0. What is in it
+ * has to be checked by whom it belongs to, once, after image_open().
+ */
+const void *image_blob(const struct image *image, uint32_t number, size_t *size);
+
+/*
  * Building. All functions of a builder return 0 or a negative errno; after an
  * error the builder can only be restarted or destroyed. image_builder_finish()
  * returns a sealed memfd (close-on-exec), or a negative errno, and empties the
@@ -145,6 +162,11 @@ int image_builder_add_default(struct image_builder *builder, const char *service
 int image_builder_add_container(struct image_builder *builder,
 				const struct image_container *container,
 				const struct image_service *services, size_t services_count);
+/* Copies @size bytes, at least one; *@number is how containers refer to them. */
+int image_builder_add_blob(struct image_builder *builder, const void *data, size_t size,
+			   uint32_t *number);
+/* The blob with the table of actions. */
+void image_builder_set_actions(struct image_builder *builder, uint32_t number);
 int image_builder_finish(struct image_builder *builder);
 void image_builder_destroy(struct image_builder *builder);
 

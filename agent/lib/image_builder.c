@@ -23,6 +23,10 @@ struct image_builder {
 	size_t			services_count, services_room;
 	struct image_container	*containers;	/* services_offset: an index for now */
 	size_t			containers_count, containers_room;
+	struct image_blob	*blobs;		/* offsets: into blob_bytes for now */
+	size_t			blobs_count, blobs_room;
+	char			*blob_bytes;
+	size_t			blob_bytes_count, blob_bytes_room;
 };
 
 /* Makes room for @more elements; doubles, so that adding stays cheap. */
@@ -56,6 +60,8 @@ void image_builder_restart(struct image_builder *builder, const struct image_set
 	header->settings = *settings;
 	builder->containers_count = 0;
 	builder->services_count = 0;
+	builder->blobs_count = 0;
+	builder->blob_bytes_count = 0;
 }
 
 struct image_builder *image_builder_create(const struct image_settings *settings,
@@ -113,6 +119,42 @@ int image_builder_add_container(struct image_builder *builder,
 	return 0;
 }
 
+static size_t aligned(size_t size)
+{
+	return (size + IMAGE_BLOB_ALIGN - 1) / IMAGE_BLOB_ALIGN * IMAGE_BLOB_ALIGN;
+}
+
+int image_builder_add_blob(struct image_builder *builder, const void *data, size_t size,
+			   uint32_t *number)
+{
+	size_t used = builder->blob_bytes_count, room = aligned(size);
+	int ret;
+
+	if (size == 0 || size > IMAGE_SIZE_MAX)
+		return -EINVAL;
+	if (builder->blobs_count == IMAGE_BLOBS_MAX || used + room > IMAGE_SIZE_MAX)
+		return -ENOSPC;
+	ret = reserve((void **)&builder->blobs, &builder->blobs_room, builder->blobs_count, 1,
+		      sizeof(*builder->blobs));
+	if (!ret)
+		ret = reserve((void **)&builder->blob_bytes, &builder->blob_bytes_room, used, room,
+			      1);
+	if (ret)
+		return ret;
+	memcpy(builder->blob_bytes + used, data, size);
+	memset(builder->blob_bytes + used + size, 0, room - size);
+	builder->blob_bytes_count += room;
+	builder->blobs[builder->blobs_count++] =
+		(struct image_blob){ (uint32_t)used, (uint32_t)size };
+	*number = (uint32_t)builder->blobs_count;
+	return 0;
+}
+
+void image_builder_set_actions(struct image_builder *builder, uint32_t number)
+{
+	builder->header.actions = number;
+}
+
 static uint32_t buckets_for(size_t containers)
 {
 	uint32_t count = 2;
@@ -145,6 +187,13 @@ static uint64_t lay_out(struct image_builder *builder)
 			(uint32_t)(offset + container->services_offset * sizeof(struct image_service));
 	}
 	offset += builder->services_count * sizeof(struct image_service);
+	offset = aligned(offset);
+	header->blobs_offset = (uint32_t)offset;
+	header->blobs_count = (uint32_t)builder->blobs_count;
+	offset += aligned(builder->blobs_count * sizeof(struct image_blob));
+	for (size_t i = 0; i < builder->blobs_count; i++)
+		builder->blobs[i].offset += (uint32_t)offset;
+	offset += builder->blob_bytes_count;
 	header->size = offset;
 	return offset;
 }
@@ -165,6 +214,12 @@ static void write_out(const struct image_builder *builder, char *out)
 	if (builder->services_count)
 		memcpy(services + defaults, builder->services,
 		       builder->services_count * sizeof(struct image_service));
+	if (builder->blobs_count) {
+		memcpy(out + header->blobs_offset, builder->blobs,
+		       builder->blobs_count * sizeof(*builder->blobs));
+		memcpy(out + header->size - builder->blob_bytes_count, builder->blob_bytes,
+		       builder->blob_bytes_count);
+	}
 	/* A new memfd reads as zeros: all buckets are empty. */
 	for (size_t n = 0; n < builder->containers_count; n++) {
 		uint32_t i = (uint32_t)id_hash(builder->containers[n].id) & mask;
@@ -204,6 +259,8 @@ int image_builder_finish(struct image_builder *builder)
 	}
 	builder->containers_count = 0;
 	builder->services_count = 0;
+	builder->blobs_count = 0;
+	builder->blob_bytes_count = 0;
 	builder->header.services_count = 0;
 	return fd;
 
@@ -216,6 +273,8 @@ void image_builder_destroy(struct image_builder *builder)
 {
 	if (!builder)
 		return;
+	free(builder->blob_bytes);
+	free(builder->blobs);
 	free(builder->services);
 	free(builder->containers);
 	free(builder);

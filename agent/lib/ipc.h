@@ -93,6 +93,10 @@ struct ipc_ack {
 	X(refused_no_route)		/* 404: the host parses to nothing */ \
 	X(refused_deleted)		/* 404: tombstone */ \
 	X(refused_unavailable)		/* 503: unknown or stopped */ \
+	X(refused_unauthorized)		/* 401: credentials are asked for */ \
+	X(refused_forbidden)		/* 403: permissions */ \
+	X(refused_checks)		/* 429, 503: too many slow checks, or no memory */ \
+	X(permission_checks)		/* passwords and signatures that were checked */ \
 	X(refused_upstream_limit)	/* 503: upstream_per_container_max */ \
 	X(upstream_failed)		/* 502 */ \
 	X(upstream_timeout)		/* 504 */ \

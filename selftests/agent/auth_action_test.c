@@ -127,7 +127,7 @@ static void test_own_table(void)
 		       strstr(error, "line 1"),
 	       "table_carriage_return_in_a_comment_is_harmless");
 	tap_ok(!action_table_parse(fixed, sizeof(fixed) - 1, &own, error, sizeof(error)) &&
-		       own.count == 3 && action_table_valid(&own),
+		       own.count == 3 && action_table_valid(&own, sizeof(own)),
 	       "table_of_an_operator_is_read");
 	tap_ok(!strcmp(find(&own, "app", "PURGE", "/items/7/price", 0), "price"), "table_star");
 	tap_ok(!strcmp(find(&own, "app", "PURGE", "/items//price", 4) ?: "none", "none"),
@@ -138,9 +138,9 @@ static void test_own_table(void)
 	tap_ok(!strcmp(find(&own, "app", "POST", "/", 0), "root"), "table_root");
 	tap_ok(!find(&own, "app", "POST", "/other", 0), "table_no_rule_no_action");
 	own.rules[1].path[0] = 'x';
-	tap_ok(!action_table_valid(&own), "table_invalid_path_is_seen");
+	tap_ok(!action_table_valid(&own, sizeof(own)), "table_invalid_path_is_seen");
 	memset(own.rules[1].path, '/', sizeof(own.rules[1].path));
-	tap_ok(!action_table_valid(&own), "table_unended_text_is_seen");
+	tap_ok(!action_table_valid(&own, sizeof(own)), "table_unended_text_is_seen");
 }
 
 static void test_bounds(void)
@@ -168,7 +168,7 @@ int main(void)
 	tap_plan((int)(sizeof(cases) / sizeof(cases[0]) +
 		       sizeof(bad_tables) / sizeof(bad_tables[0])) + 11 + 2 + 1);
 	action_table_default(&table);
-	tap_ok(action_table_valid(&table), "table_default_is_valid");
+	tap_ok(action_table_valid(&table, sizeof(table)), "table_default_is_valid");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const char *got = find(&table, cases[i].service, cases[i].method, cases[i].target,
 				       cases[i].flags);

@@ -266,7 +266,7 @@ static void fuzz_tables(void)
 		request.target.len = mutate(target, target_len, sizeof(target));
 		if (!action_table_parse(text, len, &table, error, sizeof(error))) {
 			accepted++;
-			valid &= action_table_valid(&table);
+			valid &= action_table_valid(&table, sizeof(table));
 			action_find(&table, HTTP_TEXT("terminal"), &request);
 			action_find(&table, HTTP_TEXT("display"), &request);
 		}

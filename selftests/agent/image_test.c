@@ -227,7 +227,7 @@ static void test_faults(void)
 		uint32_t	value;
 		int		error;
 	} faults[] = {
-		{ "version", offsetof(struct image_header, version), 2, EPROTO },
+		{ "version", offsetof(struct image_header, version), IMAGE_VERSION + 1, EPROTO },
 		{ "header_size", offsetof(struct image_header, header_size), 8, EPROTO },
 		{ "threads_0", offsetof(struct image_header, settings.threads), 0, EBADMSG },
 		{ "threads_65", offsetof(struct image_header, settings.threads), 65, EBADMSG },

@@ -88,6 +88,7 @@ struct cli {
 
 /* The tables, one file each. */
 extern const struct cli_command containers_commands[];
+extern const struct cli_command permissions_commands[];
 extern const struct cli_command status_commands[];
 extern const struct cli_command version_commands[];
 extern const struct cli_command ca_commands[];

@@ -88,7 +88,7 @@ static int put_commands(FILE *to, const char *prefix)
 			if (len && (strncmp(command->path, prefix, len) != 0 ||
 				    (command->path[len] != ' ' && command->path[len])))
 				continue;
-			fprintf(to, "  %-24s %s\n", command->path, command->summary);
+			fprintf(to, "  %-39s  %s\n", command->path, command->summary);
 			count++;
 		}
 	}
@@ -160,7 +160,7 @@ static void complete_words(const char *const *words, size_t count, const char *p
 {
 	const struct cli_command *const *table;
 	const struct cli_command *command;
-	char seen[64] = "", word[64];
+	char seen[1024] = " ", word[64];
 	const char *path;
 	size_t i, len;
 
@@ -174,13 +174,14 @@ static void complete_words(const char *const *words, size_t count, const char *p
 				path += len + 1;
 			}
 			len = strcspn(path, " ");
-			if (i < count || len >= sizeof(word))
+			if (i < count || len + 2 >= sizeof(word))
 				continue;
+			/* With blanks around: a group may be in several tables. */
+			snprintf(word, sizeof(word), " %.*s ", (int)len, path);
+			if (strstr(seen, word) || strlen(seen) + len + 2 > sizeof(seen))
+				continue;
+			strcat(seen, word + 1);
 			snprintf(word, sizeof(word), "%.*s", (int)len, path);
-			/* Paths of one group stand together in their table. */
-			if (!strcmp(word, seen))
-				continue;
-			snprintf(seen, sizeof(seen), "%s", word);
 			candidate(partial, "", word, path[len] ? "commands" : command->summary);
 		}
 	}
