@@ -54,7 +54,7 @@ tap_run upstream_reused_90_percent test $((reused * 100)) -ge $((90 * (reused + 
 tap_run all_by_real_ip test "$(counter real_ip_used)" = "$connects"
 
 # Fresh connections at random, over plain HTTP so that handshakes do not hide the rest.
-fresh=$((REQUESTS / 4))
+fresh=$((REQUESTS / 8))
 figures=$(run_load -n "$fresh" -f 50 -p 80 --plain "$(host_of $ID)" 2>"$WORK/errors") || tap_note "$(head -n 20 "$WORK/errors")"
 tap_note "fresh: $figures"
 tap_is fresh_every_answer_right "${figures% connections=*}" "right=$fresh wrong=0 failed=0"

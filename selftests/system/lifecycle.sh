@@ -8,7 +8,7 @@
 . "$TOP/selftests/lib/system.sh"
 
 WEB=890abcdef12345678901cdef OTHER=890abcdef12345678901cde0
-tap_plan 28
+tap_plan 31
 
 HEADERS_SERVER='exec node -e "require(\"http\").createServer((q, r) => r.end(q.socket.remoteAddress + \" \" + q.headers[\"x-hoody-real-ip\"] + \"\\n\")).listen(8080)"'
 answer() { fetch --interface "$CLIENT4" "$(host_of $WEB)" / 2>&1; }
@@ -77,7 +77,14 @@ container_ready web
 tap_like other_address_is_registered "$(hoody containers show "$WEB")" '10\.80\.0\.9'
 tap_like other_address_serves "$(answer)" "^(::ffff:)?$CLIENT4 socket\$"
 
-# The module cannot go while connections are open, and can when they are not.
+# A container without IPv6: the client is let in by an ordinary connection, and
+# nobody is told that it was the real one.
+tap_run only_ipv4_is_registered hoody containers register --id "$WEB" --project "$PROJECT" --address 10.80.0.9
+tap_like other_family_is_said "$(fetch -6 --interface "$CLIENT6" "$(host_of $WEB)" / 2>&1)" '^[^ ]+ header$'
+tap_is other_family_is_counted "$(hoody status --json | jq -r .worker.counters.real_ip_family)" 1
+
+# The module cannot go while connections are open (one is kept), and can when none is.
+answer >/dev/null
 tap_refused rmmod_in_use_is_refused rmmod hoody
 system_agent_stop
 tap_run rmmod_after_the_agent tap_wait 90 rmmod hoody
