@@ -363,27 +363,42 @@ static int one(void)
 	return talk_once(fd);
 }
 
+/* Returns its length. @text "-": any address. */
+static socklen_t address_of(const char *text, bool v6, int port, struct sockaddr_storage *address)
+{
+	struct sockaddr_in6 *in6 = (void *)address;
+	struct sockaddr_in *in = (void *)address;
+
+	memset(address, 0, sizeof(*address));
+	address->ss_family = v6 ? AF_INET6 : AF_INET;
+	in->sin_port = htons(port);	/* at the same place in both families */
+	if (strcmp(text, "-"))
+		inet_pton(address->ss_family, text,
+			  v6 ? (void *)&in6->sin6_addr : (void *)&in->sin_addr);
+	return v6 ? sizeof(*in6) : sizeof(*in);
+}
+
 /* argv: source (or -), destination, port, [source port] */
 static int plain(int argc, char **argv)
 {
-	struct sockaddr_in source = { .sin_family = AF_INET }, dest = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), yes = 1;
+	int port = argc > 3 ? atoi(argv[3]) : 0, yes = 1, fd;
+	struct sockaddr_storage address;
+	socklen_t length;
+	bool v6;
 
 	if (argc < 3)
 		return 2;
+	v6 = strchr(argv[1], ':');
+	fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
-	if (strcmp(argv[0], "-"))
-		inet_pton(AF_INET, argv[0], &source.sin_addr);
-	source.sin_port = htons(argc > 3 ? atoi(argv[3]) : 0);
-	if ((source.sin_port || source.sin_addr.s_addr) &&
-	    bind(fd, (void *)&source, sizeof(source))) {
+	length = address_of(argv[0], v6, port, &address);
+	if ((port || strcmp(argv[0], "-")) && bind(fd, (void *)&address, length)) {
 		printf("bind: %s\n", strerrorname_np(errno));
 		return 1;
 	}
-	inet_pton(AF_INET, argv[1], &dest.sin_addr);
-	dest.sin_port = htons(atoi(argv[2]));
-	if (connect(fd, (void *)&dest, sizeof(dest)) && errno != EINPROGRESS) {
+	length = address_of(argv[1], v6, atoi(argv[2]), &address);
+	if (connect(fd, (void *)&address, length) && errno != EINPROGRESS) {
 		printf("connect: %s\n", strerrorname_np(errno));
 		return 1;
 	}

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib/tap.sh"
 . "$TOP/selftests/lib/kmod.sh"
 
-tap_plan 29
+tap_plan 30
 kmod_load
 one() { agent "$BIN/realip_load" one "$@"; }
 
@@ -43,11 +43,18 @@ topology routed
 kmod_server client 9000
 tap_like routed_container_reaches_clients "$(on c1 "$BIN/realip_load" plain - 198.51.100.1 9000)" "^ok $C1 "
 one --client4 198.51.100.1 --client-port 9000 --dest4 "$C1" >/dev/null
+one --client6 2001:db8:c::1 --client-port 9000 --dest6 "$C1V6" >/dev/null
 tap_like routed_container_reaches_clients_after "$(on c1 "$BIN/realip_load" plain - 198.51.100.1 9000)" "^ok $C1 "
 # The very pair of a connection that is in TIME_WAIT at the host: the container's
 # SYN goes to its client, not to a listener of the host.
-kmod_server host 9000
+# Says nothing to a request.
+host "$BIN/realip_wire" server 9000 >/dev/null 2>&1 &
+listener=$!
+disown $listener
+tap_cleanup "kill $listener"
+tap_wait 20 kmod_listens host 9000
 tap_is routed_container_reuses_a_pair "$(on c1 "$BIN/realip_load" plain "$C1" 198.51.100.1 9000 8080)" "ok $C1 8080"
+tap_is routed_container_reuses_a_pair_v6 "$(on c1 "$BIN/realip_load" plain "$C1V6" 2001:db8:c::1 9000 8080)" "ok $C1V6 8080"
 kmod_undo
 
 kmod_topology bridge
