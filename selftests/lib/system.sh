@@ -111,6 +111,7 @@ container() {
 	local name=$1 id=$2 topology=$3 number=$4 server=$5 folder=/var/lib/lxc/$1 root link
 	root=$folder/rootfs
 	mkdir -p "$root"
+	tap_cleanup rm -rf --one-file-system "$folder"
 	mount -t tmpfs -o size=64m tmpfs "$root"
 	tap_cleanup umount "$root"
 	mkdir -p "$root"/{usr,proc,sys,dev,tmp,run,etc,var/log,root,srv}
