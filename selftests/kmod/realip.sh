@@ -116,7 +116,7 @@ table ip proxy {
 RULES
 ip -n host rule add fwmark 7 lookup 70
 ip -n host route add local default dev lo table 70
-host python3 - <<'PYTHON' 2>"$WORK/tproxy.log" &
+ip netns exec host python3 - <<'PYTHON' 2>"$WORK/tproxy.log" &
 import socket
 listener = socket.socket()
 listener.setsockopt(socket.SOL_IP, 19, 1)
@@ -136,5 +136,5 @@ for i in 1 2 3 4 5; do on client socat -u TCP:"$C1":7000 - ; echo; done >"$WORK/
 wait $BESIDE
 tap_like tproxy_real_ip_beside_it "$(cat "$WORK/beside")" 'done=1000 wrong=0 failed=0'
 tap_is tproxy_works_beside_real_ip "$(grep -c "for $C1:7000" "$WORK/tproxied")" 5
-kill $TPROXY
+{ kill $TPROXY; wait $TPROXY; } 2>/dev/null
 tap_done
