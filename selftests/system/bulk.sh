@@ -10,7 +10,7 @@ ID=890abcdef12345678901cdef
 GIB=$((1 << 30))
 tap_plan 8
 
-system_client_net "$CLIENT4" 203.0.113.51 "$CLIENT6"
+system_client_net "$CLIENT4" 203.0.113.51 203.0.113.52 "$CLIENT6"
 system_module
 system_config
 system_agent
@@ -57,9 +57,11 @@ ip link set eth0 mtu 1280
 truncate -s 16M "$WORK/small"
 tap_like mtu_1280_up "$(plain -T "$WORK/small" 2>&1)" "^(::ffff:)?$CLIENT4 16777216\$"
 tap_like mtu_1280_tls_v6_up "$(fetch -6 --interface "$CLIENT6" -T "$WORK/small" "$(host_of $ID)" / 2>&1)" "^$CLIENT6 16777216\$"
-# And a container whose link is narrower than the host thinks.
+# And a container whose link is narrower than the host thinks. Its SYN-ACK says
+# so, hence a client of its own: on a kept connection the larger segment size was
+# agreed before the link became narrow, and nothing would ever tell the host.
 lxc-attach -n web -- ip link set eth0 mtu 1280
-tap_like narrow_container_up "$(plain -T "$WORK/small" 2>&1)" "^(::ffff:)?$CLIENT4 16777216\$"
+tap_like narrow_container_up "$(plain -T "$WORK/small" --interface 203.0.113.52 2>&1)" "^(::ffff:)?203\.0\.113\.52 16777216\$"
 
 # The first SYN towards the container is lost: TCP sends it again.
 lxc-attach -n web -- nft -f - <<RULES
