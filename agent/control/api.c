@@ -100,28 +100,6 @@ const char *api_query(const struct api_call *call, const char *name)
 	return NULL;
 }
 
-/* 1: @path is one of @pattern, with its id; 0: it is not; -1: but for its id, it is. */
-static int match(const char *pattern, const char *path, uint8_t id[ID_LEN])
-{
-	int result = 1;
-
-	while (*pattern) {
-		if (strncmp(pattern, "{id}", 4) == 0) {
-			size_t len = strcspn(path, "/");
-
-			if (len == 0)
-				return 0;
-			if (id_parse(path, len, id))
-				result = -1;
-			pattern += 4;
-			path += len;
-		} else if (*pattern++ != *path++) {
-			return 0;
-		}
-	}
-	return *path ? 0 : result;
-}
-
 /* Decodes %XX and '+' in place of one part of a query. 0 or -EINVAL. */
 static int decode(const char *text, size_t len, char *out, size_t size)
 {
@@ -148,6 +126,31 @@ static int decode(const char *text, size_t len, char *out, size_t size)
 	}
 	out[used] = '\0';
 	return 0;
+}
+
+/* 1: @call's path is one of @pattern, with its id and name; 0: it is not; -1: but for those, it is. */
+static int match(const char *pattern, const char *path, struct api_call *call)
+{
+	int result = 1;
+
+	while (*pattern) {
+		bool is_id = strncmp(pattern, "{id}", 4) == 0;
+
+		if (is_id || strncmp(pattern, "{name}", 6) == 0) {
+			size_t len = strcspn(path, "/");
+
+			if (len == 0)
+				return 0;
+			if (is_id ? id_parse(path, len, call->id) :
+				    decode(path, len, call->name, sizeof(call->name)))
+				result = -1;
+			pattern += is_id ? 4 : 6;
+			path += len;
+		} else if (*pattern++ != *path++) {
+			return 0;
+		}
+	}
+	return *path ? 0 : result;
 }
 
 static bool is_listed(const char *list, const char *name)
@@ -279,11 +282,10 @@ static void refuse_route(struct api_call *call)
 {
 	char allow[128] = "";
 	bool bad_id = false;
-	uint8_t id[ID_LEN];
 
 	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
 		for (const struct api_route *route = tables[t]; route->method; route++) {
-			int found = match(route->pattern, call->request->path, id);
+			int found = match(route->pattern, call->request->path, call);
 			size_t used = strlen(allow);
 
 			if (found)
@@ -298,7 +300,7 @@ static void refuse_route(struct api_call *call)
 	}
 	if (bad_id && strstr(allow, call->request->method)) {
 		api_reply_error(call, 404, "invalid_id", "id",
-				"the id in the path is not 24 hexadecimal digits");
+				"the id in the path is not 24 hexadecimal digits, or a name in it cannot be read");
 		return;
 	}
 	end(call, 405,
@@ -320,7 +322,7 @@ static void handle(void *context, struct http_request *request)
 	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
 		for (const struct api_route *route = tables[t]; route->method; route++) {
 			if (strcmp(route->method, request->method) ||
-			    match(route->pattern, request->path, call->id) != 1)
+			    match(route->pattern, request->path, call) != 1)
 				continue;
 			if (parse_query(call, route->query) || parse_body(call, route->body))
 				return;

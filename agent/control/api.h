@@ -15,6 +15,7 @@
 #include <yyjson.h>
 
 #define API_QUERY_MAX	8
+#define API_NAME_MAX	255
 
 struct api_query {
 	char	name[32];
@@ -25,6 +26,7 @@ struct api_call {
 	struct control		*control;
 	struct http_request	*request;
 	uint8_t			id[ID_LEN];	/* of {id} in the path */
+	char			name[API_NAME_MAX + 1];	/* of {name}, decoded */
 	yyjson_doc		*document;	/* of the body, an object; NULL: none */
 	yyjson_val		*body;
 	struct api_query	query[API_QUERY_MAX];
@@ -42,7 +44,7 @@ enum api_body {
 
 struct api_route {
 	const char	*method;
-	const char	*pattern;	/* "/api/v1/containers/{id}" */
+	const char	*pattern;	/* "/api/v1/containers/{id}/firewall/egress/{name}" */
 	enum api_body	body;
 	const char	*query;		/* names that are accepted: "limit cursor"; NULL: none */
 	void		(*handle)(struct api_call *call);

@@ -84,6 +84,9 @@ static void reply_change_error(struct api_call *call, int error)
 		api_reply_error(call, 507, "full", NULL, "the database cannot grow: %s", why);
 	else if (error == -ENOMEM)
 		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+	else if (error == -ECANCELED)
+		api_reply_error(call, 409, "not_enforceable", NULL, "nothing has changed: %s",
+				call->control->refusal);
 	else
 		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
 				*why ? why : strerror(-error));

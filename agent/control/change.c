@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Changes of containers and their order, see change.h. */
 #include "control/change.h"
+#include "control/feature.h"
 #include "control/kernel_sync.h"
 #include "control/publish.h"
 #include "lib/log.h"
@@ -30,6 +31,7 @@ static void on_published(void *context)
 
 	if (change->revokes) {
 		kernel_sync_remove(control, change->id);
+		features_gone(control, change->id);
 		/* Its address may be what another one waits for. */
 		if (kernel_sync_failed(control))
 			publish_request(control->publisher, NULL, NULL);
@@ -81,6 +83,11 @@ int change_put(struct control *control, struct container *container, change_done
 	ret = model_reserve(control->model, container);
 	if (ret)
 		goto err_free;
+	if (container->running && features_prepare(control, container, control->refusal,
+						   sizeof(control->refusal))) {
+		ret = -ECANCELED;
+		goto err_free;
+	}
 	ret = -ENOMEM;
 	change = change_create(control, container->id, !container->running, done, context);
 	if (!change)
@@ -93,6 +100,7 @@ int change_put(struct control *control, struct container *container, change_done
 		control->kernel_failed -= old->kernel_state == MODEL_KERNEL_FAILED;
 	container->kernel_state = MODEL_KERNEL_ABSENT;
 	must(model_set(control->model, container));
+	features_changed(control, container);
 	if (!visible) {
 		free(change);
 		done(context);

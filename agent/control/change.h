@@ -2,9 +2,10 @@
 /*
  * Changes of containers, each in the one order that holds at every moment:
  *
- *	start, update	database -> model -> kernel -> image in all workers -> done
+ *	start, update	database -> model -> features -> kernel -> image in all workers
+ *			-> done
  *	stop, delete	database -> model -> image in all workers (connections are
- *			cut) -> kernel -> done
+ *			cut) -> kernel -> features -> done
  *
  * A change that fails before the commit has changed nothing. After the commit
  * nothing fails: the answer waits until it holds everywhere. What was stopped and
@@ -22,7 +23,8 @@ typedef void change_done(void *context);
  * change_put(): stores @container (new, updated, started or stopped), which is
  * taken over in any case. 0: @done is called once, later or before this returns.
  * Else a negative errno and no @done: -ENOSPC (full: too many containers or no disk),
- * -EADDRINUSE, -EIO, -ENOMEM; db_fault() may know more.
+ * -EADDRINUSE, -EIO, -ENOMEM; db_fault() may know more; -ECANCELED: a feature cannot
+ * be enforced on it, control->refusal says which and why.
  */
 int change_put(struct control *control, struct container *container, change_done *done,
 	       void *context);

@@ -7,6 +7,7 @@
 #include "control/api.h"
 #include "control/certificate.h"
 #include "control/change.h"
+#include "control/feature.h"
 #include "control/kernel_sync.h"
 #include "control/publish.h"
 #include "control/reload.h"
@@ -117,6 +118,7 @@ static int on_kernel_timer(sd_event_source *source, uint64_t usec, void *context
 {
 	struct control *control = context;
 
+	features_tick(control);
 	if (kernel_sync_tick(control))
 		publish_request(control->publisher, NULL, NULL);
 	sd_event_source_set_time_relative(source, KERNEL_SYNC_RETRY_MS * 1000ull);
@@ -203,6 +205,10 @@ static int set_up_state(struct control *control)
 	if (permission_store_load(control->permissions, control->db, fault, sizeof(fault))) {
 		log_error("database: %s/%s cannot be used: %s. It is left as it is",
 			  config->state_directory, DB_FILE, fault);
+		return -1;
+	}
+	if (features_set_up(control, fault, sizeof(fault))) {
+		log_error("%s", fault);
 		return -1;
 	}
 	change_stop_vanished(control);
@@ -323,6 +329,7 @@ static void tear_down(struct control *control)
 	/* Workers first: nothing serves any more when the rest goes. */
 	supervise_destroy(control->supervisor);
 	control_real_ip_clear(control);
+	features_tear_down(control);
 	publish_destroy(control->publisher);
 	api_destroy(control->api);
 	db_close(control->db);

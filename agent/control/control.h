@@ -39,6 +39,7 @@ struct control {
 	struct supervisor	*supervisor;
 	struct api		*api;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */
+	char			refusal[512];	/* why a feature refused a change */
 	size_t			kernel_failed;	/* containers in MODEL_KERNEL_FAILED */
 	bool			serving_told;	/* READY=1 has been sent */
 	bool			real_ip_told, real_ip_was_on;	/* what the log said last */

@@ -37,6 +37,9 @@ static const char *const sql[DB_STATEMENTS] = {
 	[DB_DELETE_TOMBSTONE] = "DELETE FROM tombstones WHERE id = ?1",
 	[DB_PUT_PERMISSIONS] = "INSERT OR REPLACE INTO permissions VALUES (?1, ?2, ?3, ?4)",
 	[DB_DELETE_PERMISSIONS] = "DELETE FROM permissions WHERE level = ?1 AND id = ?2",
+	[DB_PUT_DOCUMENT] = "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4)",
+	[DB_DELETE_DOCUMENT] = "DELETE FROM documents WHERE kind = ?1 AND key = ?2",
+	[DB_DELETE_DOCUMENTS_OF] = "DELETE FROM documents WHERE kind < ?1 AND key = ?2",
 };
 
 /* Runs at every start: a few milliseconds for the sizes that are allowed. */
@@ -170,12 +173,7 @@ const char *db_fault(const struct db *db)
 	return db->fault;
 }
 
-/*
- * Binds and runs one statement. @types has a letter per parameter: 'i' int64_t,
- * 't' const char * (NULL or "": null), 'b' const void * and size_t. Rows are
- * ignored but for an integer in the first column, which goes to @result.
- */
-static int run(struct db *db, enum db_statement which, int64_t *result, const char *types, ...)
+int db_run(struct db *db, enum db_statement which, int64_t *result, const char *types, ...)
 {
 	sqlite3_stmt *statement = db->statements[which];
 	int position = 0, ret = SQLITE_OK;
@@ -223,16 +221,15 @@ static int run(struct db *db, enum db_statement which, int64_t *result, const ch
 	}
 }
 
-/* Ends a transaction: commits where @ret is 0, else undoes it and returns @ret. */
-static int finish(struct db *db, int ret)
+int db_finish(struct db *db, int ret)
 {
 	if (ret == 0)
-		ret = run(db, DB_COMMIT, NULL, "");
+		ret = db_run(db, DB_COMMIT, NULL, "");
 	if (ret && !sqlite3_get_autocommit(db->handle)) {
 		char kept[sizeof(db->fault)];
 
 		memcpy(kept, db->fault, sizeof(kept));
-		run(db, DB_ROLLBACK, NULL, "");
+		db_run(db, DB_ROLLBACK, NULL, "");
 		memcpy(db->fault, kept, sizeof(kept));
 	}
 	return ret;
@@ -243,18 +240,18 @@ static int put_parts(struct db *db, const struct container *container)
 	const size_t id_len = ID_LEN;
 	int ret;
 
-	ret = run(db, DB_CLEAR_ADDRESSES, NULL, "b", container->id, id_len);
+	ret = db_run(db, DB_CLEAR_ADDRESSES, NULL, "b", container->id, id_len);
 	for (unsigned int i = 0; i < container->addresses_count && !ret; i++) {
 		const struct address *address = &container->addresses[i];
 		size_t len = address->family == AF_INET ? 4 : 16;
 
-		ret = run(db, DB_PUT_ADDRESS, NULL, "bib", container->id, id_len, (int64_t)i,
+		ret = db_run(db, DB_PUT_ADDRESS, NULL, "bib", container->id, id_len, (int64_t)i,
 			  &address->v6, len);
 	}
 	if (!ret)
-		ret = run(db, DB_CLEAR_PORTS, NULL, "b", container->id, id_len);
+		ret = db_run(db, DB_CLEAR_PORTS, NULL, "b", container->id, id_len);
 	for (unsigned int i = 0; i < container->ports_count && !ret; i++)
-		ret = run(db, DB_PUT_PORT, NULL, "bti", container->id, id_len,
+		ret = db_run(db, DB_PUT_PORT, NULL, "bti", container->id, id_len,
 			  container->ports[i].name, (int64_t)container->ports[i].port);
 	return ret;
 }
@@ -265,21 +262,21 @@ int db_put_container(struct db *db, struct container *container)
 	int64_t generation = 0;
 	int ret;
 
-	ret = run(db, DB_BEGIN, NULL, "");
+	ret = db_run(db, DB_BEGIN, NULL, "");
 	if (!ret)
-		ret = run(db, DB_NEXT_GENERATION, &generation, "");
+		ret = db_run(db, DB_NEXT_GENERATION, &generation, "");
 	if (!ret)
-		ret = run(db, DB_PUT_PROJECT, NULL, "bi", container->project, id_len,
+		ret = db_run(db, DB_PUT_PROJECT, NULL, "bi", container->project, id_len,
 			  (int64_t)time(NULL));
 	if (!ret)
-		ret = run(db, DB_PUT_CONTAINER, NULL, "bbttittiiii", container->id, id_len,
+		ret = db_run(db, DB_PUT_CONTAINER, NULL, "bbttittiiii", container->id, id_len,
 			  container->project, id_len, container->name, container->realm,
 			  (int64_t)container->running, container->cgroup, container->netdev,
 			  (int64_t)container->gateway, generation, container->created_at,
 			  container->updated_at);
 	if (!ret)
 		ret = put_parts(db, container);
-	ret = finish(db, ret);
+	ret = db_finish(db, ret);
 	if (ret)
 		return ret;
 	container->generation = (uint64_t)generation;
@@ -293,18 +290,21 @@ int db_delete_container(struct db *db, const struct tombstone *tombstone)
 	int64_t generation = 0;
 	int ret;
 
-	ret = run(db, DB_BEGIN, NULL, "");
+	ret = db_run(db, DB_BEGIN, NULL, "");
 	if (!ret)
-		ret = run(db, DB_NEXT_GENERATION, &generation, "");
+		ret = db_run(db, DB_NEXT_GENERATION, &generation, "");
 	if (!ret)
-		ret = run(db, DB_DELETE_CONTAINER, NULL, "b", tombstone->id, id_len);
+		ret = db_run(db, DB_DELETE_CONTAINER, NULL, "b", tombstone->id, id_len);
 	if (!ret)
-		ret = run(db, DB_DELETE_PERMISSIONS, NULL, "ib", (int64_t)DB_LEVEL_CONTAINER,
+		ret = db_run(db, DB_DELETE_PERMISSIONS, NULL, "ib", (int64_t)DB_LEVEL_CONTAINER,
 			  tombstone->id, id_len);
 	if (!ret)
-		ret = run(db, DB_PUT_TOMBSTONE, NULL, "bbi", tombstone->id, id_len,
+		ret = db_run(db, DB_DELETE_DOCUMENTS_OF, NULL, "ib",
+			     (int64_t)DB_KIND_OF_CONTAINERS, tombstone->id, id_len);
+	if (!ret)
+		ret = db_run(db, DB_PUT_TOMBSTONE, NULL, "bbi", tombstone->id, id_len,
 			  tombstone->project, id_len, tombstone->deleted_at);
-	ret = finish(db, ret);
+	ret = db_finish(db, ret);
 	if (!ret)
 		db->generation = (uint64_t)generation;
 	return ret;
@@ -312,7 +312,7 @@ int db_delete_container(struct db *db, const struct tombstone *tombstone)
 
 int db_delete_tombstones(struct db *db, int64_t deleted_before, size_t *count)
 {
-	int ret = run(db, DB_PURGE_TOMBSTONES, NULL, "i", deleted_before);
+	int ret = db_run(db, DB_PURGE_TOMBSTONES, NULL, "i", deleted_before);
 
 	*count = ret ? 0 : (size_t)sqlite3_changes64(db->handle);
 	return ret;
@@ -320,7 +320,7 @@ int db_delete_tombstones(struct db *db, int64_t deleted_before, size_t *count)
 
 int db_delete_tombstone(struct db *db, const uint8_t id[ID_LEN])
 {
-	return run(db, DB_DELETE_TOMBSTONE, NULL, "b", id, (size_t)ID_LEN);
+	return db_run(db, DB_DELETE_TOMBSTONE, NULL, "b", id, (size_t)ID_LEN);
 }
 
 int db_put_permissions(struct db *db, enum db_level level, const uint8_t id[ID_LEN],
@@ -330,16 +330,39 @@ int db_put_permissions(struct db *db, enum db_level level, const uint8_t id[ID_L
 	int64_t generation = 0;
 	int ret;
 
-	ret = run(db, DB_BEGIN, NULL, "");
+	ret = db_run(db, DB_BEGIN, NULL, "");
 	if (!ret)
-		ret = run(db, DB_NEXT_GENERATION, &generation, "");
+		ret = db_run(db, DB_NEXT_GENERATION, &generation, "");
 	if (!ret && body)
-		ret = run(db, DB_PUT_PERMISSIONS, NULL, "ibti", (int64_t)level, id, id_len, body,
+		ret = db_run(db, DB_PUT_PERMISSIONS, NULL, "ibti", (int64_t)level, id, id_len, body,
 			  (int64_t)time(NULL));
 	else if (!ret)
-		ret = run(db, DB_DELETE_PERMISSIONS, NULL, "ib", (int64_t)level, id, id_len);
-	ret = finish(db, ret);
+		ret = db_run(db, DB_DELETE_PERMISSIONS, NULL, "ib", (int64_t)level, id, id_len);
+	ret = db_finish(db, ret);
 	if (!ret)
 		db->generation = (uint64_t)generation;
 	return ret;
+}
+
+int db_put_document(struct db *db, enum db_kind kind, const void *key, size_t key_len,
+		    const char *body, uint64_t *result)
+{
+	int64_t generation = 0;
+	int ret;
+
+	ret = db_run(db, DB_BEGIN, NULL, "");
+	if (!ret)
+		ret = db_run(db, DB_NEXT_GENERATION, &generation, "");
+	if (!ret && body)
+		ret = db_run(db, DB_PUT_DOCUMENT, NULL, "ibti", (int64_t)kind, key, key_len, body,
+			     (int64_t)time(NULL));
+	else if (!ret)
+		ret = db_run(db, DB_DELETE_DOCUMENT, NULL, "ib", (int64_t)kind, key, key_len);
+	ret = db_finish(db, ret);
+	if (ret)
+		return ret;
+	db->generation = (uint64_t)generation;
+	if (result)
+		*result = (uint64_t)generation;
+	return 0;
 }

@@ -15,9 +15,26 @@
 
 #define DB_FILE			"state.db"
 #define DB_APPLICATION_ID	0x686f6f64	/* "hood" */
-#define DB_VERSION		2		/* user_version: see db_schema.c */
+#define DB_VERSION		3		/* user_version: see db_schema.c */
 
 struct db;
+
+/*
+ * Kinds of documents: JSON text under a key, one row each. The values are stored.
+ * Those before DB_KIND_OF_CONTAINERS have a container's id as their key and go
+ * with the container; the others belong to the host.
+ */
+enum db_kind {
+	DB_KIND_FIREWALL	= 1,
+	DB_KIND_NETWORK		= 2,
+	DB_KIND_SYSCALLS	= 3,
+	DB_KIND_KSM		= 4,
+	DB_KIND_OF_CONTAINERS	= 64,
+	DB_KIND_PROFILE		= 64,	/* key: the profile's name */
+	DB_KIND_ALIAS		= 65,	/* key: the alias */
+	DB_KIND_TOKEN		= 66,
+	DB_KIND_REALM		= 67,
+};
 
 /* Whose permissions. The values are stored. */
 enum db_level {
@@ -62,6 +79,18 @@ int db_load_permissions(struct db *db,
 			int (*take)(void *context, enum db_level level, const uint8_t id[ID_LEN],
 				    const char *body),
 			void *context);
+
+/*
+ * db_put_document(): stores @body under @kind and @key (at most 255 bytes); NULL
+ * removes it. @generation, which may be NULL, is what the write was given.
+ * db_load_documents(): all of a kind by key, as db_load_permissions().
+ */
+int db_put_document(struct db *db, enum db_kind kind, const void *key, size_t key_len,
+		    const char *body, uint64_t *generation);
+int db_load_documents(struct db *db, enum db_kind kind,
+		      int (*take)(void *context, const void *key, size_t key_len,
+				  const char *body),
+		      void *context);
 
 /* The last generation that was given out. */
 uint64_t db_generation(const struct db *db);

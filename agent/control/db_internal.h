@@ -24,6 +24,9 @@ enum db_statement {
 	DB_DELETE_TOMBSTONE,
 	DB_PUT_PERMISSIONS,
 	DB_DELETE_PERMISSIONS,
+	DB_PUT_DOCUMENT,
+	DB_DELETE_DOCUMENT,
+	DB_DELETE_DOCUMENTS_OF,
 	DB_STATEMENTS,
 };
 
@@ -36,5 +39,15 @@ struct db {
 
 /* Creates or migrates the schema. 0, or -EIO with a message in @fault. */
 int db_schema_apply(sqlite3 *handle, char *fault, size_t fault_size);
+
+/*
+ * db_run(): binds and runs one statement. @types has a letter per parameter: 'i'
+ * int64_t, 't' const char * (NULL or "": null), 'b' const void * and size_t. Rows
+ * are ignored but for an integer in the first column, which goes to @result.
+ * db_finish(): ends a transaction: commits where @ret is 0, else undoes it and
+ * returns @ret.
+ */
+int db_run(struct db *db, enum db_statement which, int64_t *result, const char *types, ...);
+int db_finish(struct db *db, int ret);
 
 #endif /* HOODY_CONTROL_DB_INTERNAL_H */

@@ -191,3 +191,27 @@ int db_load_permissions(struct db *db,
 	sqlite3_finalize(row);
 	return ret;
 }
+
+int db_load_documents(struct db *db, enum db_kind kind,
+		      int (*take)(void *context, const void *key, size_t key_len,
+				  const char *body),
+		      void *context)
+{
+	sqlite3_stmt *row = NULL;
+	int step = SQLITE_DONE, ret = 0;
+
+	if (sqlite3_prepare_v2(db->handle,
+			       "SELECT key, body FROM documents WHERE kind = ?1 ORDER BY key", -1,
+			       &row, NULL) != SQLITE_OK)
+		return -EIO;
+	if (sqlite3_bind_int(row, 1, kind) != SQLITE_OK)
+		ret = -EIO;
+	while (!ret && (step = sqlite3_step(row)) == SQLITE_ROW)
+		ret = take(context, sqlite3_column_blob(row, 0),
+			   (size_t)sqlite3_column_bytes(row, 0),
+			   (const char *)sqlite3_column_text(row, 1));
+	if (!ret && step != SQLITE_DONE)
+		ret = -EIO;
+	sqlite3_finalize(row);
+	return ret;
+}

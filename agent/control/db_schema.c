@@ -68,7 +68,17 @@ static const char version_2[] =
 	"  PRIMARY KEY (level, id)"
 	") STRICT, WITHOUT ROWID;";
 
-static const char *const migrations[DB_VERSION] = { version_1, version_2 };
+/* kind: enum db_kind. What each kind's body is, is its owner's affair. */
+static const char version_3[] =
+	"CREATE TABLE documents ("
+	"  kind INTEGER NOT NULL,"
+	"  key BLOB NOT NULL,"
+	"  body TEXT NOT NULL,"
+	"  updated_at INTEGER NOT NULL,"
+	"  PRIMARY KEY (kind, key)"
+	") STRICT;";
+
+static const char *const migrations[DB_VERSION] = { version_1, version_2, version_3 };
 
 static int read_pragma(sqlite3 *handle, const char *sql, int *value)
 {

@@ -5,6 +5,7 @@
  */
 #include "control/reload.h"
 #include "control/certificate.h"
+#include "control/feature.h"
 #include "control/publish.h"
 #include "lib/log.h"
 
@@ -67,6 +68,7 @@ static void swap(struct control *control, struct config *config, struct listen_s
 	publish_progress(control->publisher);
 	supervise_apply(control->supervisor, set, identity, certificate, replace,
 			config->drain_timeout);
+	features_reloaded(control);
 	log_info("reloaded: worker=%s", replace ? "replaced" : "kept");
 	config_free(old);
 }
