@@ -26,7 +26,8 @@ pkg_cflags	= $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS) 2>/dev/nul
 pkg_libs	= $(eval pkg_libs := $(shell pkg-config --libs $(filter-out libllhttp,$(PKGS))) -lllhttp -lpthread)$(pkg_libs)
 
 agent_src	:= $(wildcard agent/lib/*.c agent/control/*.c agent/kernel/*.c agent/front/*.c \
-		     agent/route/*.c agent/auth/*.c agent/upstream/*.c agent/audit/*.c agent/firewall/*.c agent/profile/*.c)
+		     agent/route/*.c agent/auth/*.c agent/upstream/*.c agent/audit/*.c agent/firewall/*.c agent/profile/*.c \
+		     agent/relay/*.c agent/names/*.c)
 agent_obj	:= $(agent_src:%.c=$(O)/%.o)
 cli_src		:= $(wildcard tools/hoody/*.c)
 cli_obj		:= $(cli_src:%.c=$(O)/%.o)
