@@ -9,13 +9,14 @@
  * does a packet whose verdict cannot be reached.
  *
  * Everything is decided in lib/: packet.h takes apart, source.h checks who it is
- * from, judge.h decides, drop.h counts and tells.
+ * from, judge.h decides, exit.h steers what passed, drop.h counts and tells.
  */
 #include "lib/maps.h"
 #include "lib/packet.h"
 #include "lib/drop.h"
 #include "lib/source.h"
 #include "lib/judge.h"
+#include "lib/exit.h"
 
 /* The same numbers for tcx and for a classifier: go on, and drop. */
 #define FW_GO_ON	(-1)
@@ -54,7 +55,10 @@ static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 	ret = fw_judge_addresses(&work->packet, &owner);
 	if (ret)
 		return ret;
-	return fw_judge_ip(skb, view, work);
+	ret = fw_judge_ip(skb, view, work);
+	if (!ret && direction == FW_EGRESS && work->flags & (FW_EXIT_BLOCK | FW_EXIT_RELAY))
+		ret = fw_leave(skb, work, header->steer_mac);
+	return ret;
 }
 
 static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)

@@ -73,7 +73,30 @@ enum fw_flags {
 	FW_INGRESS_OPEN		= 1 << 1,
 	/* @mac is known. Otherwise the first frame's sender is held to. */
 	FW_MAC_KNOWN		= 1 << 2,
+	/*
+	 * What the container opens: nothing of it leaves, or TCP and UDP go to the
+	 * relay's sockets and nothing else leaves. See lib/exit.h.
+	 */
+	FW_EXIT_BLOCK		= 1 << 3,
+	FW_EXIT_RELAY		= 1 << 4,
 };
+
+/* The sockets that packets are steered to: indices of the map fw_relay. */
+enum fw_relay_socket {
+	FW_RELAY_TCP4,
+	FW_RELAY_TCP6,
+	FW_RELAY_UDP4,
+	FW_RELAY_UDP6,
+	FW_RELAY_SOCKETS,
+};
+
+/*
+ * The firewall mark of steered packets. A routing rule of the host takes them to
+ * a table in which every address is local; without it the kernel drops them,
+ * because it does not forward a packet that belongs to a socket.
+ */
+#define FW_MARK			0xd0000000u
+#define FW_MARK_MASK		0xf0000000u
 
 /* Whose connection a flow is: each kind has a quota of its own. */
 enum fw_flow_class {
@@ -98,7 +121,8 @@ struct fw_header {
 	__u32	quota[FW_FLOW_CLASSES];
 	__u32	rules;
 	__u32	counters;		/* word of the first counter */
-	__u32	pad[5];
+	__u8	steer_mac[6];		/* of the host's device that takes IP in; 0: none */
+	__u8	pad[14];
 	/* line 1 */
 	struct fw_section sections[FW_DIRECTIONS][FW_FAMILIES];
 	__u32	address4[FW_ADDRESSES_MAX];	/* host order */
@@ -157,6 +181,9 @@ enum fw_reason {
 	FW_DROP_FLOW_QUOTA,		/* the container has too many flows */
 	FW_DROP_FLOW_TABLE,		/* the host's flow table is full */
 	FW_DROP_LAYOUT,			/* the image contradicts itself: a bug */
+	FW_DROP_EXIT_BLOCKED,		/* the container's exit is "block" */
+	FW_DROP_EXIT_DOWN,		/* the relay of its exit is not there */
+	FW_DROP_EXIT_PROTOCOL,		/* its exit carries only TCP and UDP, unfragmented */
 	FW_REASONS,
 };
 #define FW_REASONS_MAX		32

@@ -50,6 +50,7 @@ struct fw_policy {
 	uint32_t		slot;
 	uint32_t		flags;		/* enum fw_flags */
 	uint8_t			mac[6];
+	uint8_t			steer_mac[6];	/* for FW_EXIT_RELAY */
 	uint32_t		quota[FW_FLOW_CLASSES];
 	uint8_t			addresses4_count, addresses6_count;
 	uint8_t			addresses4[FW_ADDRESSES_MAX][4];

@@ -146,6 +146,10 @@ static const struct {
 	[FW_DROP_FLOW_QUOTA] = { "flow_quota", "the container has as many connections as it may" },
 	[FW_DROP_FLOW_TABLE] = { "flow_table", "the host's flow table is full" },
 	[FW_DROP_LAYOUT] = { "layout", "the policy image contradicts itself: please report this" },
+	[FW_DROP_EXIT_BLOCKED] = { "exit_blocked", "the container's exit is \"block\"" },
+	[FW_DROP_EXIT_DOWN] = { "exit_down", "the relay of the container's exit is not running" },
+	[FW_DROP_EXIT_PROTOCOL] = { "exit_protocol",
+				    "the container's exit carries neither this protocol nor fragments" },
 };
 
 const char *fw_reason_name(uint32_t reason)

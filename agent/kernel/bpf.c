@@ -19,7 +19,7 @@
 #endif
 
 static const char *const pinned[] = { "fw_policies", "fw_config", "fw_states", "fw_events",
-				      "fw_flows", "fw_fragments" };
+				      "fw_flows", "fw_fragments", "fw_relay" };
 
 __attribute__((format(printf, 3, 4))) static int fail(char fault[KNL_BPF_FAULT_MAX], int error,
 						      const char *format, ...)
@@ -112,6 +112,7 @@ static int load(struct knl_bpf *bpf, char fault[KNL_BPF_FAULT_MAX])
 	bpf->flows = map_fd(bpf, "fw_flows");
 	bpf->config = map_fd(bpf, "fw_config");
 	bpf->events = map_fd(bpf, "fw_events");
+	bpf->relay = map_fd(bpf, "fw_relay");
 	return 0;
 }
 

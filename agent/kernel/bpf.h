@@ -82,6 +82,12 @@ int knl_bpf_counters(struct knl_bpf *bpf, uint32_t ifindex, struct knl_bpf_count
 
 int knl_bpf_state(struct knl_bpf *bpf, uint32_t slot, struct fw_state *state);
 
+/*
+ * What FW_EXIT_RELAY steers to: an unconnected or listening socket with
+ * IP_TRANSPARENT. It leaves the table by itself when it is closed.
+ */
+int knl_bpf_relay_set(struct knl_bpf *bpf, enum fw_relay_socket which, int sock);
+
 /* Deletes the slot's flows and counters, before another container gets it. */
 int knl_bpf_slot_clear(struct knl_bpf *bpf, uint32_t slot);
 

@@ -154,6 +154,14 @@ int knl_bpf_state(struct knl_bpf *bpf, uint32_t slot, struct fw_state *state)
 	return bpf_map_lookup_elem(bpf->states, &slot, state);
 }
 
+int knl_bpf_relay_set(struct knl_bpf *bpf, enum fw_relay_socket which, int sock)
+{
+	const uint32_t key = which;
+	const uint64_t value = (uint64_t)sock;
+
+	return bpf_map_update_elem(bpf->relay, &key, &value, BPF_ANY) ? -errno : 0;
+}
+
 static int sweep(struct knl_bpf *bpf, struct fw_sweep_args *args)
 {
 	/* Programs of this type write their answer where the question was. */

@@ -6,6 +6,7 @@
  *	fwctl PINS [clsact]
  *	attach IF | detach IF | withdraw IF
  *	commit IF slot=N gen=N [mac=M] [addr=A]... [quota=N] [open=egress|ingress]...
+ *		[exit=block|MAC]
  *		[protect=A]... [rule=DIRECTION,ACTION,PROTOCOL,CIDR|-,PORTS|-]...
  *	counters IF		packets/bytes of each rule
  *	drops SLOT		reason=count of every reason that is not 0
@@ -121,6 +122,10 @@ static int parse_option(struct draft *draft, char *option)
 			policy->quota[i] = (uint32_t)atoi(value);
 	} else if (!strcmp(option, "open")) {
 		policy->flags |= !strcmp(value, "egress") ? FW_EGRESS_OPEN : FW_INGRESS_OPEN;
+	} else if (!strcmp(option, "exit")) {
+		policy->flags |= !strcmp(value, "block") ? FW_EXIT_BLOCK : FW_EXIT_RELAY;
+		if (policy->flags & FW_EXIT_RELAY)
+			return parse_mac(value, policy->steer_mac) ? fail("exit %s", value) : 0;
 	} else if (!strcmp(option, "mac")) {
 		policy->flags |= FW_MAC_KNOWN;
 		return parse_mac(value, policy->mac) ? fail("mac %s", value) : 0;

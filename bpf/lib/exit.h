@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which way a packet leaves that the rules let pass. With FW_EXIT_RELAY what the
+ * container opens is taken by the relay's sockets on this host, with source and
+ * destination as they are: for TCP that of the connection, once there is one,
+ * else the listener; for UDP one socket for all.
+ *
+ * Answers to connections from outside and of the agent go their own way, and so
+ * do ARP and discovery. Everything else stays here: an exit leaks nothing that
+ * it cannot carry, and nothing while its relay is down.
+ *
+ * A port of a bridge would switch the packet to a neighbour: the frame is
+ * addressed to the host itself.
+ */
+#ifndef HOODY_BPF_EXIT_H
+#define HOODY_BPF_EXIT_H
+
+#include "judge.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, FW_RELAY_SOCKETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} fw_relay SEC(".maps");
+
+/* The relay's end of a TCP connection that is open or being opened, or NULL. */
+static __always_inline struct bpf_sock *fw_relay_connection(struct __sk_buff *skb,
+							    const struct fw_flow_key *key)
+{
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *sock;
+	__u32 size;
+
+	__builtin_memset(&tuple, 0, sizeof(tuple));
+	if (key->family == FW_V4) {
+		__builtin_memcpy(&tuple.ipv4.saddr, key->local, 4);
+		__builtin_memcpy(&tuple.ipv4.daddr, key->remote, 4);
+		tuple.ipv4.sport = key->local_port;
+		tuple.ipv4.dport = key->remote_port;
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, key->local, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, key->remote, 16);
+		tuple.ipv6.sport = key->local_port;
+		tuple.ipv6.dport = key->remote_port;
+		size = sizeof(tuple.ipv6);
+	}
+	sock = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (sock && sock->state == BPF_TCP_LISTEN) {
+		/* Another program's, which happens to have that port. */
+		bpf_sk_release(sock);
+		return NULL;
+	}
+	return sock;
+}
+
+/* Gives the packet to the relay. 0 or a reason. */
+static __noinline int fw_steer(struct __sk_buff *skb, struct fw_work *work)
+{
+	const __u32 udp = work->key.protocol == IPPROTO_UDP;
+	__u32 index = (udp ? FW_RELAY_UDP4 : FW_RELAY_TCP4) + (work->key.family == FW_V6);
+	struct bpf_sock *sock = NULL;
+	long ret;
+
+	if (!udp)
+		sock = fw_relay_connection(skb, &work->key);
+	if (!sock)
+		sock = bpf_map_lookup_elem(&fw_relay, &index);
+	if (!sock)
+		return FW_DROP_EXIT_DOWN;
+	ret = bpf_sk_assign(skb, sock, 0);
+	bpf_sk_release(sock);
+	if (ret)
+		return FW_DROP_EXIT_DOWN;
+	skb->mark = (skb->mark & ~FW_MARK_MASK) | FW_MARK;
+	return FW_PASSED;
+}
+
+/* For a packet from the container that passed; @mac: the policy's steer_mac. */
+static __noinline int fw_leave(struct __sk_buff *skb, struct fw_work *work, const __u8 *mac)
+{
+	const struct fw_packet *packet = &work->packet;
+	struct fw_flow *flow;
+	__u8 to[6];
+	int ret;
+
+	/* Behind a first fragment there are no ports to find the flow by. */
+	if (packet->fragment)
+		return FW_DROP_EXIT_PROTOCOL;
+	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
+	if (!flow)
+		return FW_DROP_NO_FLOW;
+	if (flow->class != FW_FLOW_EGRESS)
+		return FW_PASSED;
+	if (work->flags & FW_EXIT_BLOCK)
+		return FW_DROP_EXIT_BLOCKED;
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+		return FW_DROP_EXIT_PROTOCOL;
+	__builtin_memcpy(to, mac, sizeof(to));
+	if (!fw_mac_value(to))
+		return FW_DROP_EXIT_DOWN;
+	ret = fw_steer(skb, work);
+	if (ret)
+		return ret;
+	if (bpf_skb_store_bytes(skb, 0, to, sizeof(to), 0) ||
+	    bpf_skb_change_type(skb, 0 /* PACKET_HOST */))
+		return FW_DROP_EXIT_DOWN;
+	return FW_PASSED;
+}
+
+#endif /* HOODY_BPF_EXIT_H */
