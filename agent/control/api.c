@@ -20,6 +20,8 @@ static const struct api_route *const tables[] = {
 	api_containers_routes,
 	api_permissions_routes,
 	api_status_routes,
+	api_syscalls_routes,
+	api_profiles_routes,
 };
 
 static char *error_text(const char *code, const char *field, const char *message)

@@ -54,6 +54,8 @@ struct api_route {
 extern const struct api_route api_containers_routes[];
 extern const struct api_route api_permissions_routes[];
 extern const struct api_route api_status_routes[];
+extern const struct api_route api_syscalls_routes[];
+extern const struct api_route api_profiles_routes[];
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);
 void api_stop(struct api *api);

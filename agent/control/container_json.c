@@ -278,8 +278,8 @@ static const char *real_ip_state(const struct control *control, const struct con
 {
 	if (!control->config->real_ip)
 		return "off";
-	if (container->running)
-		return container->kernel_state == MODEL_KERNEL_SET ? "on" : "unavailable";
+	if (container->running && container->kernel_state != MODEL_KERNEL_SET)
+		return "unavailable";
 	return control_real_ip_mode(control) == IMAGE_REAL_IP_ON ? "on" : "unavailable";
 }
 

@@ -299,12 +299,10 @@ static void join_cgroup(struct control *control)
 	}
 }
 
-void control_real_ip_set_up(struct control *control)
+static void set_up_kernel(struct control *control)
 {
-	if (!control->config->real_ip) {
+	if (!control->config->real_ip)
 		log_info("real IP is switched off in the configuration");
-		return;
-	}
 	control->knl = knl_open();
 	if (!control->knl) {
 		log_error("generic netlink cannot be used: error=\"%s\"", strerror(errno));
@@ -316,7 +314,7 @@ void control_real_ip_set_up(struct control *control)
 	kernel_sync_all(control);
 }
 
-void control_real_ip_clear(struct control *control)
+static void clear_kernel(struct control *control)
 {
 	control->kernel_events = sd_event_source_disable_unref(control->kernel_events);
 	kernel_sync_withdraw(control);
@@ -328,8 +326,8 @@ static void tear_down(struct control *control)
 {
 	/* Workers first: nothing serves any more when the rest goes. */
 	supervise_destroy(control->supervisor);
-	control_real_ip_clear(control);
 	features_tear_down(control);
+	clear_kernel(control);
 	publish_destroy(control->publisher);
 	api_destroy(control->api);
 	db_close(control->db);
@@ -369,7 +367,7 @@ int control_run(const char *path)
 	}
 	if (set_up_state(&control))
 		goto out;
-	control_real_ip_set_up(&control);
+	set_up_kernel(&control);
 	if (set_up_service(&control, &identity))
 		goto out;
 	control.exit_status = 0;

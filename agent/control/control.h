@@ -23,6 +23,7 @@
 
 struct api;
 struct publisher;
+struct syscalls;
 
 struct control {
 	const char		*config_path;
@@ -31,7 +32,8 @@ struct control {
 	struct db		*db;
 	struct model		*model;
 	struct permission_store	*permissions;
-	struct knl		*knl;		/* NULL where real_ip is off */
+	struct knl		*knl;		/* NULL where netlink cannot be used */
+	struct syscalls		*syscalls;
 	struct cgroup_mount	cgroups;
 	sd_event_source		*kernel_events;
 	uint64_t		agent_cgroup;	/* 0: not registered */

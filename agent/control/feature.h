@@ -36,6 +36,8 @@ struct feature {
 	void (*reloaded)(struct control *control);
 };
 
+extern const struct feature syscalls_feature;
+
 /* Every hook may be NULL. features_set_up() stops at the first that fails. */
 int features_set_up(struct control *control, char *fault, size_t fault_size);
 void features_tear_down(struct control *control);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keeps the kernel's registry equal to the model: exactly the running containers
- * are in it, with their addresses and cgroup, as long as real IP is on.
+ * are in it, with their addresses, cgroup and syscall profile; with real IP on, they
+ * and the agent have the right to it.
  *
  * Where the module is absent or refuses, the container's kernel state says so,
  * the image carries no IMAGE_REAL_IP for it, and kernel_sync_all() tries again
@@ -16,6 +17,13 @@
 
 /* Registers one running container, or takes one that does not run out. */
 void kernel_sync_container(struct control *control, struct container *container);
+
+/*
+ * Puts @container, which need not be in the model yet, into the registry as it is to
+ * be: for what must hold before the commit. 0 or a negative errno with knl_fault().
+ * The module must be there (KNL_READY).
+ */
+int kernel_sync_register(const struct control *control, const struct container *container);
 
 /* Takes an id out, unless a container with this id runs (again). */
 void kernel_sync_remove(struct control *control, const uint8_t id[ID_LEN]);

@@ -6,6 +6,7 @@
 #include "control/reload.h"
 #include "control/certificate.h"
 #include "control/feature.h"
+#include "control/kernel_sync.h"
 #include "control/publish.h"
 #include "lib/log.h"
 
@@ -44,8 +45,8 @@ static void on_switched_off(void *context)
 	struct control *control = context;
 
 	/* Unless it was switched on again meanwhile. */
-	if (!control->config->real_ip)
-		control_real_ip_clear(control);
+	if (!control->config->real_ip && kernel_sync_all(control))
+		publish_request(control->publisher, NULL, NULL);
 }
 
 /* Nothing fails from here on. Takes all that was made for it over. */
@@ -60,8 +61,10 @@ static void swap(struct control *control, struct config *config, struct listen_s
 	permission_store_destroy(control->permissions);
 	control->permissions = permissions;
 	log_set_level(config->log_level);
-	if (config->real_ip && !control->knl)
-		control_real_ip_set_up(control);
+	if (config->real_ip && !old->real_ip) {
+		control->real_ip_told = false;
+		kernel_sync_all(control);
+	}
 	publish_request(control->publisher, old->real_ip && !config->real_ip ? on_switched_off : NULL,
 			control);
 	/* So that a new worker starts with what now holds. */

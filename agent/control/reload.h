@@ -15,8 +15,4 @@ void control_reload(struct control *control);
 int control_identity(const struct config *config, struct spawn_identity *identity,
 		     config_report *report, void *context);
 
-/* In control.c: the module and the agent's cgroup, and back. */
-void control_real_ip_set_up(struct control *control);
-void control_real_ip_clear(struct control *control);
-
 #endif /* HOODY_CONTROL_RELOAD_H */

@@ -23,7 +23,8 @@ static const char *const attribute_names[HOODY_A_MAX + 1] = {
 	[HOODY_A_ID] = "ID",		 [HOODY_A_PROJECT] = "PROJECT",
 	[HOODY_A_GENERATION] = "GENERATION", [HOODY_A_ADDR4] = "ADDR4",
 	[HOODY_A_ADDR6] = "ADDR6",	 [HOODY_A_CGROUP] = "CGROUP",
-	[HOODY_A_FLAGS] = "FLAGS",
+	[HOODY_A_FLAGS] = "FLAGS",	 [HOODY_A_PROFILE] = "PROFILE",
+	[HOODY_A_TABLE] = "TABLE",	 [HOODY_A_GATE_MODE] = "GATE_MODE",
 };
 
 static const char *attribute_at(const struct nlmsghdr *sent, uint32_t offset)
@@ -168,7 +169,12 @@ int knl_socket_open(struct knl *knl)
 
 struct nl_msg *knl_message(struct knl *knl, enum hoody_cmd command, int flags)
 {
-	struct nl_msg *message = nlmsg_alloc_size(4096);
+	return knl_message_sized(knl, command, flags, 4000);
+}
+
+struct nl_msg *knl_message_sized(struct knl *knl, enum hoody_cmd command, int flags, size_t size)
+{
+	struct nl_msg *message = nlmsg_alloc_size(size + 96);
 
 	if (message && !genlmsg_put(message, NL_AUTO_PORT, NL_AUTO_SEQ, knl->family, 0, flags,
 				    command, HOODY_GENL_VERSION)) {

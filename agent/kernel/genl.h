@@ -34,6 +34,8 @@ struct knl_container {
 	uint64_t	generation;
 	uint64_t	cgroup_id;	/* 0: none */
 	uint32_t	flags;		/* enum hoody_container_flags */
+	char		profile[HOODY_PROFILE_NAME_MAX + 1];	/* empty: none */
+	uint32_t	gate_mode;	/* enum hoody_gate_mode */
 	unsigned int	addresses_count;
 	struct address	addresses[KNL_ADDRESSES_MAX];
 };
@@ -43,6 +45,18 @@ struct knl_info {
 	uint32_t	protocol;
 	uint64_t	agent_cgroup;
 	uint32_t	containers, max_containers;
+};
+
+/* A call that a profile did not freely allow. */
+struct knl_denial {
+	uint8_t		id[ID_LEN];
+	uint32_t	mode;		/* enum hoody_gate_mode */
+	uint32_t	pid;
+	char		comm[16];
+	uint32_t	arch, nr;
+	uint64_t	args[6];
+	uint32_t	action;		/* enum hoody_action | errno << 16 */
+	uint64_t	left_out;	/* events not sent since the last one */
 };
 
 struct knl;
@@ -73,10 +87,36 @@ bool knl_events(struct knl *knl);
 int knl_agent_set(struct knl *knl, uint64_t cgroup_id);
 int knl_container_set(struct knl *knl, const struct knl_container *container);
 int knl_container_del(struct knl *knl, const uint8_t id[ID_LEN]);
+/* Only what the kernel has under this id: -ENOENT where it has nothing. */
+int knl_container_get(struct knl *knl, const uint8_t id[ID_LEN], struct knl_container *container);
 int knl_dump(struct knl *knl, void (*restart)(void *context),
 	     void (*each)(void *context, const struct knl_container *container), void *context);
 int knl_stats(struct knl *knl,
 	      void (*each)(void *context, const char *name, uint64_t value), void *context);
 const char *knl_fault(const struct knl *knl);
+
+/*
+ * Syscall profiles, genl_profile.c. knl_profile_set() loads or replaces; where a
+ * newer generation is loaded it goes on from that one, and where the same table is
+ * loaded it does nothing. knl_profile_del() is content when there is none; -EBUSY
+ * while a container has it. knl_profile_dump() and knl_gate_counts() call @each for
+ * every profile, and for every call of a container that was not freely allowed.
+ */
+int knl_profile_set(struct knl *knl, const char *name, uint64_t generation,
+		    const struct hoody_table *table);
+int knl_profile_del(struct knl *knl, const char *name);
+int knl_profile_dump(struct knl *knl,
+		     void (*each)(void *context, const char *name, uint32_t users), void *context);
+int knl_gate_counts(struct knl *knl, const uint8_t id[ID_LEN],
+		    void (*each)(void *context, uint32_t arch, uint32_t nr, uint64_t count),
+		    void *context);
+
+/*
+ * Events of the module: knl_events_fd() is readable when there are some, -1 where
+ * they cannot be had; knl_denials() takes all of them.
+ */
+int knl_events_fd(const struct knl *knl);
+void knl_denials(struct knl *knl,
+		 void (*each)(void *context, const struct knl_denial *denial), void *context);
 
 #endif /* HOODY_KERNEL_GENL_H */

@@ -11,6 +11,8 @@
 struct knl {
 	struct nl_sock		*socket;	/* requests, one at a time */
 	struct nl_sock		*watch;		/* nlctrl's multicast group "notify" */
+	struct nl_sock		*events;	/* the family's group "events" */
+	int			events_group;	/* joined; 0: none */
 	const struct nlmsghdr	*sent;		/* the request under way */
 	int			family;
 	enum knl_state		state;
@@ -34,6 +36,8 @@ struct knl_request {
 	union {
 		void	(*container)(void *context, const struct knl_container *container);
 		void	(*stat)(void *context, const char *name, uint64_t value);
+		void	(*profile)(void *context, const char *name, uint32_t users);
+		void	(*count)(void *context, uint32_t arch, uint32_t nr, uint64_t count);
 	};
 };
 
@@ -42,11 +46,16 @@ int knl_socket_open(struct knl *knl);
 
 /* A message with the family's header, or NULL. */
 struct nl_msg *knl_message(struct knl *knl, enum hoody_cmd command, int flags);
+/* The same with room for @size bytes of attributes. */
+struct nl_msg *knl_message_sized(struct knl *knl, enum hoody_cmd command, int flags, size_t size);
 
 /* Sends @message (and frees it; NULL: no memory) and waits for the whole answer. */
 int knl_transact(struct knl *knl, struct nl_msg *message, struct knl_request *request);
 
 /* Fills knl->info from the module. */
 int knl_info_get(struct knl *knl);
+
+/* Joins the group of the family's events, whose number may have changed. */
+void knl_events_join(struct knl *knl);
 
 #endif /* HOODY_KERNEL_GENL_INTERNAL_H */

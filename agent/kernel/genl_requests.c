@@ -70,6 +70,10 @@ int knl_container_set(struct knl *knl, const struct knl_container *container)
 		if (container->cgroup_id)
 			nla_put_u64(message, HOODY_A_CGROUP, container->cgroup_id);
 		nla_put_u32(message, HOODY_A_FLAGS, container->flags);
+		if (container->profile[0]) {
+			nla_put_string(message, HOODY_A_PROFILE, container->profile);
+			nla_put_u32(message, HOODY_A_GATE_MODE, container->gate_mode);
+		}
 	}
 	return knl_transact(knl, message, &request);
 }
@@ -123,8 +127,29 @@ static void take_container(struct knl_request *request, struct nl_msg *message,
 		container.cgroup_id = nla_get_u64(attrs[HOODY_A_CGROUP]);
 	if (attrs[HOODY_A_FLAGS])
 		container.flags = nla_get_u32(attrs[HOODY_A_FLAGS]);
+	if (attrs[HOODY_A_PROFILE])
+		nla_strlcpy(container.profile, attrs[HOODY_A_PROFILE], sizeof(container.profile));
+	if (attrs[HOODY_A_GATE_MODE])
+		container.gate_mode = nla_get_u32(attrs[HOODY_A_GATE_MODE]);
 	take_addresses(&container, genlmsg_attrdata(header, 0), genlmsg_attrlen(header, 0));
 	request->container(request->context, &container);
+}
+
+static void copy_container(void *context, const struct knl_container *container)
+{
+	*(struct knl_container *)context = *container;
+}
+
+int knl_container_get(struct knl *knl, const uint8_t id[ID_LEN], struct knl_container *container)
+{
+	struct nl_msg *message = knl_message(knl, HOODY_CMD_CONTAINER_GET, NLM_F_ACK);
+	struct knl_request request = {
+		.each = take_container, .container = copy_container, .context = container,
+	};
+
+	if (message)
+		nla_put(message, HOODY_A_ID, ID_LEN, id);
+	return knl_transact(knl, message, &request);
 }
 
 int knl_dump(struct knl *knl, void (*restart)(void *context),

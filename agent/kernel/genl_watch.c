@@ -73,6 +73,7 @@ void knl_close(struct knl *knl)
 {
 	if (!knl)
 		return;
+	nl_socket_free(knl->events);
 	nl_socket_free(knl->watch);
 	nl_socket_free(knl->socket);
 	free(knl);
@@ -123,6 +124,7 @@ enum knl_state knl_probe(struct knl *knl)
 	}
 	knl->reason[0] = '\0';
 	knl->state = KNL_READY;
+	knl_events_join(knl);
 	return knl->state;
 }
 

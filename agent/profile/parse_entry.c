@@ -74,7 +74,7 @@ static int kernel_enough(struct parser *parser, yyjson_val *object, const char *
 }
 
 /* Sets @applies: do includes and excludes leave the entry in? */
-static int parse_filters(struct parser *parser, yyjson_val *entry, const char *path, bool *applies)
+int parse_filters(struct parser *parser, yyjson_val *entry, const char *path, bool *applies)
 {
 	static const char *const known[] = { "caps", "arches", "minKernel", NULL };
 	static const char *const fields[] = { "excludes", "includes" };
@@ -332,8 +332,10 @@ int parse_entry(struct parser *parser, yyjson_val *entry, unsigned int index)
 		return action;
 	rule.action = action;
 	/* As runc: it would say what the default says. Only names are looked at. */
-	if (args.count && rule.action == parser->builder->otherwise) {
-		profile_warn(parser->builder->report, "%s: the same as the default: no effect", path);
+	if (rule.action == parser->builder->otherwise) {
+		if (args.count)
+			profile_warn(parser->builder->report, "%s: the same as the default: no effect",
+				     path);
 		applies = false;
 	}
 	return add_names(parser, entry, path, applies, &rule, &args);

@@ -32,5 +32,7 @@ int parse_action(struct parser *parser, const char *path, enum hoody_action kind
 
 /* parse_entry.c: one element of $.syscalls */
 int parse_entry(struct parser *parser, yyjson_val *entry, unsigned int index);
+/* Sets @applies: do includes and excludes of @entry, found at @path, leave it in? */
+int parse_filters(struct parser *parser, yyjson_val *entry, const char *path, bool *applies);
 
 #endif /* HOODY_PROFILE_PARSE_INTERNAL_H */

@@ -132,12 +132,55 @@ void profile_essential(const struct hoody_table *table, struct profile_report *r
 		{ SYS_exit_group, "exit_group" },
 	};
 
-	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
-		uint8_t decision = table->decision[HOODY_ARCH_X86_64][calls[i].nr];
-
-		if (!(decision & HOODY_TABLE_CHECKED) &&
-		    table->action[decision].kind > HOODY_ACTION_LOG)
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		if (profile_refuses(table, HOODY_ARCH_X86_64, calls[i].nr))
 			profile_warn(report, "%s is refused: hardly any program starts or ends "
 				     "without it, the container's init may not run", calls[i].name);
+}
+
+void profile_io_uring(const struct hoody_table *table, struct profile_report *report)
+{
+	/* What the operations of io_uring stand for, include/uapi/linux/io_uring.h. */
+	static const struct {
+		int nr;
+		const char *name;
+	} calls[] = {
+		{ SYS_openat, "openat" }, { SYS_openat2, "openat2" }, { SYS_socket, "socket" },
+		{ SYS_connect, "connect" }, { SYS_bind, "bind" }, { SYS_listen, "listen" },
+		{ SYS_accept4, "accept4" }, { SYS_sendmsg, "sendmsg" }, { SYS_recvmsg, "recvmsg" },
+		{ SYS_sendto, "sendto" }, { SYS_recvfrom, "recvfrom" }, { SYS_pread64, "pread64" },
+		{ SYS_pwrite64, "pwrite64" }, { SYS_fsync, "fsync" },
+		{ SYS_fallocate, "fallocate" }, { SYS_ftruncate, "ftruncate" },
+		{ SYS_statx, "statx" }, { SYS_unlinkat, "unlinkat" },
+		{ SYS_renameat2, "renameat2" }, { SYS_mkdirat, "mkdirat" },
+		{ SYS_linkat, "linkat" }, { SYS_symlinkat, "symlinkat" },
+		{ SYS_setxattr, "setxattr" }, { SYS_fsetxattr, "fsetxattr" },
+		{ SYS_getxattr, "getxattr" }, { SYS_fgetxattr, "fgetxattr" },
+		{ SYS_madvise, "madvise" }, { SYS_splice, "splice" }, { SYS_tee, "tee" },
+		{ SYS_epoll_ctl, "epoll_ctl" }, { SYS_shutdown, "shutdown" },
+		{ SYS_waitid, "waitid" }, { SYS_pipe2, "pipe2" },
+	};
+	const char *first = NULL;
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		if (!profile_refuses(table, HOODY_ARCH_X86_64, calls[i].nr))
+			continue;
+		first = first ?: calls[i].name;
+		count++;
 	}
+	/* Its number is the same on ia32, as that of every call since 424. */
+	if (count && (!profile_refuses(table, HOODY_ARCH_X86_64, SYS_io_uring_setup) ||
+		      !profile_refuses(table, HOODY_ARCH_IA32, SYS_io_uring_setup)))
+		profile_warn(report, "io_uring_setup is let through, and io_uring does what %s%s "
+			     "without a call that the gate sees: refuse io_uring_setup too",
+			     first, count > 1 ? " and others of the refused calls do" : " does");
+}
+
+bool profile_refuses(const struct hoody_table *table, enum hoody_arch arch, unsigned int nr)
+{
+	uint8_t decision = nr < HOODY_TABLE_CALLS ? table->decision[arch][nr] : table->beyond[arch];
+
+	return !(decision & HOODY_TABLE_CHECKED) &&
+	       table->action[decision].kind > HOODY_ACTION_LOG;
 }

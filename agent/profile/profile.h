@@ -54,4 +54,30 @@ uint32_t profile_decide(const struct hoody_table *table, enum hoody_arch arch, u
  */
 void profile_essential(const struct hoody_table *table, struct profile_report *report);
 
+/*
+ * profile_io_uring(): warns in @report where @table refuses what io_uring does for a
+ * task without a system call of its own, and lets io_uring_setup pass.
+ */
+void profile_io_uring(const struct hoody_table *table, struct profile_report *report);
+
+/* Does @table refuse the call whatever its arguments are? */
+bool profile_refuses(const struct hoody_table *table, enum hoody_arch arch, unsigned int nr);
+
+enum profile_format {
+	PROFILE_OCI,	/* JSON for a runtime: what capabilities and kernel leave of it, no more */
+	PROFILE_LXC,	/* the policy file of lxc.seccomp.profile, version 2 */
+};
+
+/*
+ * profile_export(): the same profile for a seccomp filter at container start, as
+ * text that the caller frees. Decides as the table does, but for what LXC's format
+ * cannot say: "log" is "allow" there, and both ways to kill are one. As
+ * profile_compile().
+ */
+int profile_export(const char *json, size_t size, const struct profile_options *options,
+		   enum profile_format format, char **text, struct profile_report *report);
+
+/* The name of a call, at most @size bytes with its NUL; "#<number>" where it has none. */
+void profile_call_name(enum hoody_arch arch, unsigned int nr, char *name, size_t size);
+
 #endif /* HOODY_PROFILE_PROFILE_H */

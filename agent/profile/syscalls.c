@@ -8,6 +8,8 @@
 #include "profile/profile_internal.h"
 
 #include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* Numbers of their own, from arch/x86/entry/syscalls/syscall_32.tbl; 0: none. */
 static const uint16_t socket_numbers[] = {
@@ -47,6 +49,18 @@ static void ia32_target(int nr, struct syscall_target *target)
 		target->mux_call = -nr - 200;
 		target->nr = ipc_numbers[target->mux_call] ?: -1;
 	}
+}
+
+void profile_call_name(enum hoody_arch arch, unsigned int nr, char *name, size_t size)
+{
+	char *known = seccomp_syscall_resolve_num_arch(
+		arch == HOODY_ARCH_IA32 ? SCMP_ARCH_X86 : SCMP_ARCH_X86_64, (int)nr);
+
+	if (known)
+		snprintf(name, size, "%s", known);
+	else
+		snprintf(name, size, "#%u", nr);
+	free(known);
 }
 
 bool syscalls_resolve(const char *name, struct syscall_target targets[HOODY_ARCHS])

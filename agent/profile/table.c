@@ -3,11 +3,11 @@
  * From rules to a decision table.
  *
  * Which rule decides a call:
- *   1. one without conditions, whatever others say;
+ *   1. one without conditions, whatever others say, the first of them;
  *   2. of those whose conditions hold, the strictest action (kill, trap, errno,
  *      log, allow), of equals the one that stands first;
  *   3. the default action.
- * Two rules that say different things under the same conditions are refused.
+ * Two that say different things under the same conditions are refused.
  */
 #include "profile/profile_internal.h"
 
@@ -156,26 +156,30 @@ static int layout_check(struct table_builder *builder, struct layout *layout,
 static int layout_call(struct table_builder *builder, struct layout *layout,
 		       const struct table_rule *rules, unsigned int count)
 {
-	unsigned int plain = 0, i;
+	unsigned int plain = 0, first = 0, i;
 
 	while (plain < count && !rules[plain].conds_count)
 		plain++;
 	if (!plain)
 		return layout_check(builder, layout, rules, count);
 	for (i = 1; i < plain; i++)
-		if (rules[i].action != rules[0].action)
-			return profile_fail(builder->report, -EINVAL,
-					    "$.syscalls[%u]: contradicts $.syscalls[%u]: another "
-					    "action for the same call",
-					    rules[i].entry, rules[0].entry);
+		if (rules[i].entry < rules[first].entry)
+			first = i;
+	/* libseccomp takes the first and says nothing; Podman's own profile relies on it. */
+	for (i = 0; i < plain; i++)
+		if (rules[i].action != rules[first].action)
+			profile_warn(builder->report,
+				     "$.syscalls[%u]: no effect on a call that $.syscalls[%u] "
+				     "decides otherwise, and stands first",
+				     rules[i].entry, rules[first].entry);
 	for (i = plain; i < count; i++)
-		if (rules[i].action != rules[0].action)
+		if (rules[i].action != rules[first].action)
 			profile_warn(builder->report,
 				     "$.syscalls[%u].args: no effect, $.syscalls[%u] decides the "
 				     "call without looking at arguments",
-				     rules[i].entry, rules[0].entry);
+				     rules[i].entry, rules[first].entry);
 	layout->head.decision[rules->call / HOODY_TABLE_CALLS][rules->call % HOODY_TABLE_CALLS] =
-		rules[0].action;
+		rules[first].action;
 	return 0;
 }
 

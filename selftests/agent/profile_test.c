@@ -101,6 +101,11 @@ static const struct {
 	{ "same_argument_twice_means_or", DENY "\"syscalls\":[{\"names\":[\"read\"],\"action\":"
 	  "\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,\"value\":5,\"op\":\"SCMP_CMP_EQ\"},"
 	  "{\"index\":0,\"value\":6,\"op\":\"SCMP_CMP_EQ\"}]}]}", 0, SYS_read, 6, HOODY_ACTION_ALLOW },
+	{ "the_first_of_two_decides", ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"},"
+	  "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", 0, SYS_read, 1, ERRNO(1) },
+	{ "what_says_the_default_is_no_rule", ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":"
+	  "\"SCMP_ACT_ALLOW\"},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", 0, SYS_read, 1,
+	  HOODY_ACTION_KILL_THREAD },
 	{ "socketcall_is_refused_with_socket", ALLOW X86 "\"syscalls\":[{\"names\":[\"socket\"],\"action\":"
 	  "\"SCMP_ACT_ERRNO\",\"args\":[{\"index\":0,\"value\":40,\"op\":\"SCMP_CMP_EQ\"}]}]}",
 	  1, 102, 1, ERRNO(1) },
@@ -226,8 +231,6 @@ static const struct {
 	{ RULE("\"excludes\":{\"arches\":[5]}"), "$.syscalls[0].excludes.arches[0]: must be" },
 	{ RULE("\"excludes\":{\"minKernel\":\"4\"}"), "$.syscalls[0].excludes.minKernel: must be" },
 	{ RULE("\"includes\":{\"minKernel\":\"4.8x\"}"), "$.syscalls[0].includes.minKernel: must be" },
-	{ ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"},{\"names\":[\"read\"],"
-	  "\"action\":\"SCMP_ACT_KILL\"}]}", "$.syscalls[0]: contradicts $.syscalls[1]" },
 	{ ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\",\"args\":[{\"index\":0,"
 	  "\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\",\"args\":"
 	  "[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}", "$.syscalls[0]: contradicts $.syscalls[1]" },

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hoody syscalls load|list|export|delete: profiles, and
+ * hoody syscalls attach|detach|learn|learned|show: a container's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "options.h"
+#include "print.h"
+
+#define PROFILES_PATH "/api/v1/syscalls/profiles"
+#define PATH_MAX_LEN  256
+#define FILE_MAX      (1 << 20) /* as the agent takes it */
+#define SHOWN_COUNTERS 20
+
+static const char *text_of(yyjson_val *json, const char *key)
+{
+	return yyjson_get_str(yyjson_obj_get(json, key)) ?: "";
+}
+
+static unsigned long long number_of(yyjson_val *json, const char *key)
+{
+	return yyjson_get_uint(yyjson_obj_get(json, key));
+}
+
+static const char *check_profile(const char *text)
+{
+	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	if (!*text || text[len] || len > 63 || strchr("._-", text[0]))
+		return "must be letters, digits, '.', '_' and '-', a letter or digit first, at most 63";
+	return NULL;
+}
+
+static void print_warnings(const struct cli *cli, yyjson_val *data)
+{
+	size_t i, max;
+	yyjson_val *value;
+
+	yyjson_arr_foreach(yyjson_obj_get(data, "warnings"), i, max, value)
+	{
+		fprintf(stderr, "%swarning:%s ", cli->colour_errors ? "\033[33m" : "",
+			cli->colour_errors ? "\033[0m" : "");
+		print_text(stderr, yyjson_get_str(value) ?: "");
+		fputc('\n', stderr);
+	}
+}
+
+/* One call; with --json its data, else @done is called with them. */
+static enum cli_status call(struct cli *cli, const char *method, const char *path, const char *body,
+			    void (*done)(struct cli *cli, yyjson_val *data))
+{
+	struct api *api = cli_api(cli);
+	enum cli_status status = CLI_DONE;
+	struct api_reply reply;
+
+	if (!api)
+		return CLI_FAILED;
+	if (api_call(api, method, path, body, &reply))
+		status = print_refusal(cli, &reply);
+	else if (cli->json)
+		status = print_json(reply.data);
+	else
+		done(cli, reply.data);
+	api_reply_clear(&reply);
+	return status;
+}
+
+/* --- profiles --- */
+
+/* The file's text, from malloc(); NULL after saying why. "-": standard input. */
+static char *read_file(struct cli *cli, const char *name)
+{
+	FILE *file = strcmp(name, "-") ? fopen(name, "re") : stdin;
+	char *text = file ? malloc(FILE_MAX + 1) : NULL;
+	size_t len;
+
+	if (!file) {
+		print_error(cli, CLI_FAILED, "%s: %s", name, strerror(errno));
+		return NULL;
+	}
+	len = text ? fread(text, 1, FILE_MAX + 1, file) : 0;
+	if (!text || ferror(file) || len > FILE_MAX) {
+		print_error(cli, CLI_FAILED, "%s: %s", name,
+			    !text || ferror(file) ? "cannot be read" : "is longer than 1 MiB");
+		free(text);
+		text = NULL;
+	} else {
+		text[len] = 0;
+	}
+	if (file != stdin)
+		fclose(file);
+	return text;
+}
+
+static void done_load(struct cli *cli, yyjson_val *data)
+{
+	print_warnings(cli, data);
+	printf("loaded %s (%llu bytes of table), which %llu containers have\n",
+	       text_of(data, "name"), number_of(data, "table_bytes"),
+	       number_of(data, "containers"));
+}
+
+static enum cli_status run_load(struct cli *cli, const struct cli_args *args)
+{
+	char *source = read_file(cli, args->positional[1]), *body = NULL;
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *root = yyjson_mut_obj(doc), *caps;
+	enum cli_status status = CLI_FAILED;
+	yyjson_read_err fault;
+	yyjson_doc *profile = NULL;
+	size_t cursor = 0;
+	const char *cap;
+
+	if (!source)
+		goto out;
+	profile = yyjson_read_opts(source, strlen(source), 0, NULL, &fault);
+	if (!profile) {
+		print_error(cli, CLI_FAILED, "%s: no JSON: %s at byte %zu", args->positional[1],
+			    fault.msg, fault.pos);
+		goto out;
+	}
+	yyjson_mut_doc_set_root(doc, root);
+	yyjson_mut_obj_add_str(doc, root, "name", args->positional[0]);
+	yyjson_mut_obj_add_val(doc, root, "profile",
+			       yyjson_val_mut_copy(doc, yyjson_doc_get_root(profile)));
+	caps = yyjson_mut_obj_add_arr(doc, root, "capabilities");
+	while ((cap = args_next(args, "cap", &cursor)))
+		yyjson_mut_arr_add_str(doc, caps, cap);
+	body = yyjson_mut_write(doc, 0, NULL);
+	if (body)
+		status = call(cli, "POST", PROFILES_PATH, body, done_load);
+	else
+		print_error(cli, CLI_FAILED, "out of memory");
+out:
+	yyjson_doc_free(profile);
+	yyjson_mut_doc_free(doc);
+	free(source);
+	free(body);
+	return status;
+}
+
+static void done_list(struct cli *cli, yyjson_val *data)
+{
+	static const char *const headings[] = {"NAME", "CONTAINERS", "TABLE", "LOADED", NULL};
+	struct print_table *table = print_table_create(headings);
+	size_t i, max;
+	yyjson_val *value;
+	char text[32];
+
+	yyjson_arr_foreach(data, i, max, value)
+	{
+		print_table_cell(table, text_of(value, "name"), PRINT_PLAIN);
+		snprintf(text, sizeof(text), "%llu", number_of(value, "containers"));
+		print_table_cell(table, text, PRINT_PLAIN);
+		snprintf(text, sizeof(text), "%llu B", number_of(value, "table_bytes"));
+		print_table_cell(table, text, PRINT_PLAIN);
+		print_table_cell(table, text_of(value, "loaded_at"), PRINT_DIM);
+	}
+	print_table_finish(cli, table);
+}
+
+static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
+{
+	(void)args;
+	return call(cli, "GET", PROFILES_PATH "?limit=1000", NULL, done_list);
+}
+
+static enum cli_status run_export(struct cli *cli, const struct cli_args *args)
+{
+	const char *format = args_value(args, "format");
+	struct api *api = cli_api(cli);
+	enum cli_status status = CLI_DONE;
+	struct api_reply reply;
+	char path[PATH_MAX_LEN];
+
+	if (!api)
+		return CLI_FAILED;
+	snprintf(path, sizeof(path), PROFILES_PATH "/%s%s%s", args->positional[0],
+		 format ? "?format=" : "", format ? format : "");
+	if (api_call(api, "GET", path, NULL, &reply))
+		status = print_refusal(cli, &reply);
+	else if (cli->json)
+		status = print_json(reply.data);
+	else if (format)
+		fputs(text_of(reply.data, "text"), stdout);
+	else
+		status = print_json(yyjson_obj_get(reply.data, "profile"));
+	if (!status && format && !cli->json && !strcmp(format, "oci"))
+		putchar('\n');
+	api_reply_clear(&reply);
+	return status;
+}
+
+static void done_delete(struct cli *cli, yyjson_val *data)
+{
+	(void)cli;
+	printf("deleted %s\n", text_of(data, "name"));
+}
+
+static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
+{
+	char path[PATH_MAX_LEN];
+
+	snprintf(path, sizeof(path), PROFILES_PATH "/%s", args->positional[0]);
+	return call(cli, "DELETE", path, NULL, done_delete);
+}
+
+/* --- containers --- */
+
+static void show_counters(struct cli *cli, yyjson_val *counters)
+{
+	static const char *const headings[] = {"SYSCALL", "ARCH", "COUNT", NULL};
+	struct print_table *table = print_table_create(headings);
+	size_t i, max;
+	yyjson_val *value;
+	char text[32];
+
+	putchar('\n');
+	yyjson_arr_foreach(counters, i, max, value)
+	{
+		print_table_cell(table, text_of(value, "syscall"), PRINT_PLAIN);
+		print_table_cell(table, text_of(value, "arch"), PRINT_DIM);
+		snprintf(text, sizeof(text), "%llu", number_of(value, "count"));
+		print_table_cell(table, text, PRINT_PLAIN);
+	}
+	print_table_finish(cli, table);
+}
+
+static void show_denials(struct cli *cli, yyjson_val *denials)
+{
+	static const char *const headings[] = {"TIME", "PID", "COMMAND", "SYSCALL", "ANSWER", NULL};
+	struct print_table *table = print_table_create(headings);
+	size_t count = yyjson_arr_size(denials), i, max;
+	yyjson_val *value;
+	char text[64];
+
+	putchar('\n');
+	yyjson_arr_foreach(denials, i, max, value)
+	{
+		const char *action = text_of(value, "action");
+		bool passed = yyjson_get_bool(yyjson_obj_get(value, "passed"));
+
+		if (i + SHOWN_COUNTERS < count)
+			continue;
+		print_table_cell(table, text_of(value, "time"), PRINT_DIM);
+		snprintf(text, sizeof(text), "%llu", number_of(value, "pid"));
+		print_table_cell(table, text, PRINT_PLAIN);
+		print_table_cell(table, text_of(value, "command"), PRINT_PLAIN);
+		print_table_cell(table, text_of(value, "syscall"), PRINT_PLAIN);
+		if (passed)
+			snprintf(text, sizeof(text), "passed (%s)", action);
+		else if (!strcmp(action, "errno"))
+			snprintf(text, sizeof(text), "%s",
+				 strerrorname_np((int)number_of(value, "errno")) ?: "errno");
+		else
+			snprintf(text, sizeof(text), "%s", action);
+		print_table_cell(table, text, passed ? PRINT_YELLOW : PRINT_RED);
+	}
+	print_table_finish(cli, table);
+}
+
+static void done_show(struct cli *cli, yyjson_val *data)
+{
+	const char *profile = text_of(data, "profile"), *reason = text_of(data, "reason");
+	bool in_force = yyjson_get_bool(yyjson_obj_get(data, "in_force"));
+	yyjson_val *counters = yyjson_obj_get(data, "counters");
+	yyjson_val *denials = yyjson_obj_get(data, "denials");
+	char text[512];
+
+	print_warnings(cli, data);
+	print_field(cli, 10, "container", text_of(data, "container"), PRINT_PLAIN);
+	print_field(cli, 10, "profile", profile[0] ? profile : "none", PRINT_PLAIN);
+	if (profile[0]) {
+		print_field(cli, 10, "mode", text_of(data, "mode"), PRINT_PLAIN);
+		snprintf(text, sizeof(text), "%s%s%s", in_force ? "yes" : "no",
+			 reason[0] ? ": " : "", reason);
+		print_field(cli, 10, "in force", text,
+			    in_force ? PRINT_GREEN : reason[0] ? PRINT_RED : PRINT_DIM);
+	}
+	if (yyjson_arr_size(counters))
+		show_counters(cli, counters);
+	if (yyjson_arr_size(denials))
+		show_denials(cli, denials);
+}
+
+static enum cli_status container_call(struct cli *cli, const struct cli_args *args,
+				      const char *method, const char *body)
+{
+	char path[PATH_MAX_LEN];
+
+	snprintf(path, sizeof(path), "/api/v1/containers/%s/syscalls",
+		 args_value(args, "container"));
+	return call(cli, method, path, body, done_show);
+}
+
+static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
+{
+	return container_call(cli, args, "GET", NULL);
+}
+
+static enum cli_status run_attach(struct cli *cli, const struct cli_args *args)
+{
+	const char *mode = args_value(args, "mode");
+	char body[256];
+
+	/* The name and the mode were checked: nothing in them needs escaping. */
+	snprintf(body, sizeof(body), "{\"profile\":\"%s\",\"mode\":\"%s\",\"force\":%s}",
+		 args->positional[0], mode ? mode : "enforce",
+		 args_flag(args, "force") ? "true" : "false");
+	return container_call(cli, args, "PUT", body);
+}
+
+static enum cli_status run_detach(struct cli *cli, const struct cli_args *args)
+{
+	return container_call(cli, args, "PUT", "{\"profile\":null}");
+}
+
+static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
+{
+	return container_call(cli, args, "PUT", "{\"profile\":null,\"mode\":\"learn\"}");
+}
+
+static enum cli_status run_learned(struct cli *cli, const struct cli_args *args)
+{
+	struct api *api = cli_api(cli);
+	enum cli_status status;
+	struct api_reply reply;
+	char path[PATH_MAX_LEN];
+
+	if (!api)
+		return CLI_FAILED;
+	snprintf(path, sizeof(path), "/api/v1/containers/%s/syscalls/learned",
+		 args_value(args, "container"));
+	if (api_call(api, "GET", path, NULL, &reply))
+		status = print_refusal(cli, &reply);
+	else
+		status = print_json(reply.data);
+	api_reply_clear(&reply);
+	return status;
+}
+
+static const char *const modes[] = {"enforce", "learn", NULL};
+static const char *const formats[] = {"oci", "lxc", NULL};
+
+static const char *check_mode(const char *text)
+{
+	return strcmp(text, "enforce") && strcmp(text, "learn") ? "must be enforce or learn" : NULL;
+}
+
+static const char *check_format(const char *text)
+{
+	return strcmp(text, "oci") && strcmp(text, "lxc") ? "must be oci or lxc" : NULL;
+}
+
+static const char *check_cap(const char *text)
+{
+	return strncmp(text, "CAP_", 4) ? "must start with CAP_" : NULL;
+}
+
+#define CONTAINER_OPTION                                                                           \
+	{.name = "container",                                                                      \
+	 .letter = 'c',                                                                            \
+	 .kind = CLI_VALUE,                                                                        \
+	 .required = true,                                                                         \
+	 .value = "ID",                                                                            \
+	 .check = check_id,                                                                        \
+	 .help = "the container"}
+
+static const struct cli_option container_options[] = {CONTAINER_OPTION, {}};
+static const struct cli_option attach_options[] = {
+	CONTAINER_OPTION,
+	{.name = "mode",
+	 .kind = CLI_VALUE,
+	 .value = "MODE",
+	 .check = check_mode,
+	 .words = modes,
+	 .help = "enforce, or learn: count what it would refuse"},
+	{.name = "force",
+	 .kind = CLI_FLAG,
+	 .help = "also where the container's init could not run with it"},
+	{},
+};
+static const struct cli_option load_options[] = {
+	{.name = "cap",
+	 .kind = CLI_LIST,
+	 .value = "CAP_NAME",
+	 .check = check_cap,
+	 .help = "a capability for its includes and excludes"},
+	{},
+};
+static const struct cli_option export_options[] = {
+	{.name = "format",
+	 .kind = CLI_VALUE,
+	 .value = "FORMAT",
+	 .check = check_format,
+	 .words = formats,
+	 .help = "lxc: for lxc.seccomp.profile; oci: resolved"},
+	{},
+};
+
+static const struct cli_positional name_positionals[] = {
+	{.name = "NAME", .help = "the profile", .check = check_profile},
+	{},
+};
+static const struct cli_positional load_positionals[] = {
+	{.name = "NAME", .help = "what it is to be called", .check = check_profile},
+	{.name = "FILE", .help = "a seccomp profile as JSON; - for standard input"},
+	{},
+};
+
+const struct cli_command syscalls_commands[] = {
+	{
+		.path = "syscalls load",
+		.summary = "load a syscall profile, or replace it for all its containers",
+		.details = "Profiles are those of OCI, Docker and Podman. One that is loaded under a name\n"
+			   "in use takes the other's place at once in every container that has it.",
+		.options = load_options,
+		.positionals = load_positionals,
+		.run = run_load,
+	},
+	{
+		.path = "syscalls list",
+		.summary = "list the profiles that are loaded",
+		.run = run_list,
+	},
+	{
+		.path = "syscalls export",
+		.summary = "write a profile, for a seccomp filter at container start",
+		.details = "Without --format as it was loaded.",
+		.options = export_options,
+		.positionals = name_positionals,
+		.run = run_export,
+	},
+	{
+		.path = "syscalls delete",
+		.summary = "delete a profile that no container has",
+		.positionals = name_positionals,
+		.run = run_delete,
+	},
+	{
+		.path = "syscalls attach",
+		.summary = "put a profile on a container, also one that runs",
+		.details = "Holds for all of its threads when the command returns, in the place of the one\n"
+			   "before.",
+		.options = attach_options,
+		.positionals = name_positionals,
+		.run = run_attach,
+	},
+	{
+		.path = "syscalls detach",
+		.summary = "take the profile off a container",
+		.options = container_options,
+		.run = run_detach,
+	},
+	{
+		.path = "syscalls learn",
+		.summary = "watch which system calls a container makes",
+		.details = "Nothing is refused. 'hoody syscalls learned' then writes a profile.",
+		.options = container_options,
+		.run = run_learn,
+	},
+	{
+		.path = "syscalls learned",
+		.summary = "write a profile of the calls that were seen since 'learn'",
+		.options = container_options,
+		.run = run_learned,
+	},
+	{
+		.path = "syscalls show",
+		.summary = "show a container's profile, its counters and refused calls",
+		.options = container_options,
+		.run = run_show,
+	},
+	{},
+};
