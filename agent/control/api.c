@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Dispatch and answers of the control API, see api.h. */
 #include "control/api.h"
+#include "audit/audit.h"
 #include "lib/log.h"
 
 #include <ctype.h>
@@ -22,6 +23,8 @@ static const struct api_route *const tables[] = {
 	api_status_routes,
 	api_syscalls_routes,
 	api_profiles_routes,
+	api_logs_routes,
+	api_metrics_routes,
 };
 
 static char *error_text(const char *code, const char *field, const char *message)
@@ -44,8 +47,30 @@ static char *error_text(const char *code, const char *field, const char *message
 	return text;
 }
 
+/* Every call that was to change something, done or refused. */
+static void record(const struct api_call *call, int status)
+{
+	const struct http_request *request = call->request;
+	struct audit_entry entry = { .record.status = (uint16_t)status };
+
+	if (!call->control->audit || !strcmp(request->method, "GET"))
+		return;
+	memcpy(strncmp(request->path, "/api/v1/projects/", 17) ? entry.record.container :
+								 entry.record.project,
+	       call->id, ID_LEN);
+	snprintf(entry.record.method, sizeof(entry.record.method), "%s", request->method);
+	snprintf(entry.record.outcome, sizeof(entry.record.outcome), "%s",
+		 status < 300 ? "done" : status < 500 ? "refused" : "failed");
+	snprintf(entry.actor, sizeof(entry.actor), "root");
+	if (audit_record_path(request->path, strlen(request->path), IMAGE_AUDIT_DROP,
+			     entry.record.path))
+		entry.record.flags |= AUDIT_PATH_CUT;
+	audit_change(call->control->audit, &entry);
+}
+
 static void end(struct api_call *call, int status, char *text, const char *allow)
 {
+	record(call, status);
 	http_reply(call->request, status, text, allow);
 	yyjson_doc_free(call->document);
 	free(call);
@@ -91,6 +116,15 @@ void api_reply_error(struct api_call *call, int status, const char *code, const 
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 	end(call, status, error_text(code, field, message), NULL);
+}
+
+void api_reply_text(struct api_call *call, int status, char *text, const char *type,
+		    const char *fields)
+{
+	record(call, status);
+	http_reply_as(call->request, status, text, type, fields);
+	yyjson_doc_free(call->document);
+	free(call);
 }
 
 const char *api_query(const struct api_call *call, const char *name)

@@ -14,7 +14,7 @@
 
 #include <yyjson.h>
 
-#define API_QUERY_MAX	8
+#define API_QUERY_MAX	16
 #define API_NAME_MAX	255
 
 struct api_query {
@@ -34,6 +34,7 @@ struct api_call {
 	/* For handlers that answer later: */
 	uint8_t			answer_id[ID_LEN];
 	int			answer_status;
+	void			*answer;	/* the handler's own */
 };
 
 enum api_body {
@@ -56,6 +57,8 @@ extern const struct api_route api_permissions_routes[];
 extern const struct api_route api_status_routes[];
 extern const struct api_route api_syscalls_routes[];
 extern const struct api_route api_profiles_routes[];
+extern const struct api_route api_logs_routes[];
+extern const struct api_route api_metrics_routes[];
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);
 void api_stop(struct api *api);
@@ -72,6 +75,9 @@ void api_reply_data(struct api_call *call, int status, yyjson_mut_doc *document,
 		    yyjson_mut_val *data);
 void api_reply_page(struct api_call *call, yyjson_mut_doc *document, yyjson_mut_val *data,
 		    const char *cursor);
+/* @text, which is taken over, as it is; @fields as http_reply_as() has them. */
+void api_reply_text(struct api_call *call, int status, char *text, const char *type,
+		    const char *fields);
 __attribute__((format(printf, 5, 6))) void api_reply_error(struct api_call *call, int status,
 							   const char *code, const char *field,
 							   const char *format, ...);

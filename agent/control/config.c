@@ -272,17 +272,29 @@ bool config_needs_new_worker(const struct config *a, const struct config *b)
 	       a->settings.buffer_bytes != b->settings.buffer_bytes;
 }
 
+/* Whether entries go anywhere at all. */
+bool config_audits(const struct config *config)
+{
+	return config->audit_database || config->audit_journal || config->audit_file[0];
+}
+
 bool config_needs_restart(const struct config *a, const struct config *b, const char **what)
 {
 	if (strcmp(a->state_directory, b->state_directory))
-		*what = "state_directory";
+		*what = "[agent] state_directory";
 	else if (strcmp(a->control_socket, b->control_socket))
-		*what = "control_socket";
+		*what = "[agent] control_socket";
 	else if (strcmp(a->cgroup, b->cgroup))
-		*what = "cgroup";
+		*what = "[agent] cgroup";
 	/* One image serves the old worker and the new one: it names one number. */
 	else if (a->settings.threads != b->settings.threads)
-		*what = "threads";
+		*what = "[agent] threads";
+	else if (a->audit_database != b->audit_database)
+		*what = "[audit] database";
+	else if (a->audit_ring_records != b->audit_ring_records)
+		*what = "[audit] ring_records";
+	else if (config_audits(a) != config_audits(b))
+		*what = "[audit] whether there is any";
 	else
 		return false;
 	return true;

@@ -43,6 +43,12 @@ struct config {
 	uint32_t		tombstone_days;		/* 0: kept until there are too many */
 	uint32_t		drain_timeout;		/* milliseconds */
 	enum log_level		log_level;
+	bool			audit_database, audit_journal;
+	char			audit_file[PATH_MAX];	/* empty: none */
+	uint32_t		audit_ring_records;	/* of each thread; a power of two */
+	uint32_t		audit_size_max;		/* bytes of the database */
+	uint32_t		audit_keep_days;	/* 0: as long as there is room */
+	struct address_listen	metrics;		/* port 0: only on the control socket */
 	struct image_settings	settings;		/* node, base domain, limits, times */
 	struct image_service	services[CONFIG_SERVICES_MAX];
 	unsigned int		services_count;
@@ -64,6 +70,9 @@ bool config_needs_new_worker(const struct config *a, const struct config *b);
 
 /* True where it needs a restart of the whole agent; @what gets the key. */
 bool config_needs_restart(const struct config *a, const struct config *b, const char **what);
+
+/* True where an audit trail is kept somewhere. */
+bool config_audits(const struct config *config);
 
 /* [a-z][a-z0-9]*, as in host names, with room in struct image_service. */
 bool config_service_name_ok(const char *name, size_t len);

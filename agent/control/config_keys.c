@@ -151,6 +151,64 @@ static int set_actions(const struct config_key *key, struct config *config, cons
 	return set_path(key, config, value, first, fault, fault_size);
 }
 
+static int set_file(const struct config_key *key, struct config *config, const char *value,
+		    bool first, char *fault, size_t fault_size)
+{
+	if (!strcmp(value, "none")) {
+		*((char *)config + key->offset) = '\0';
+		return 0;
+	}
+	if (value[0] != '/') {
+		snprintf(fault, fault_size, "'%s' is neither none nor an absolute path", value);
+		return -EINVAL;
+	}
+	return set_path(key, config, value, first, fault, fault_size);
+}
+
+static int set_audit_query(const struct config_key *key, struct config *config, const char *value,
+			   bool first, char *fault, size_t fault_size)
+{
+	static const char *const words[] = {
+		[IMAGE_AUDIT_DROP] = "drop", [IMAGE_AUDIT_NAMES] = "names",
+		[IMAGE_AUDIT_KEEP] = "keep",
+	};
+
+	for (uint32_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!strcmp(value, words[i])) {
+			config->settings.audit_query = i;
+			return 0;
+		}
+	}
+	snprintf(fault, fault_size, "'%s' is none of drop, names, keep", value);
+	return -EINVAL;
+}
+
+static int set_ring_records(const struct config_key *key, struct config *config,
+			    const char *value, bool first, char *fault, size_t fault_size)
+{
+	if (set_count(key, config, value, first, fault, fault_size))
+		return -EINVAL;
+	if (config->audit_ring_records & (config->audit_ring_records - 1)) {
+		snprintf(fault, fault_size, "'%s' is no power of two", value);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_metrics(const struct config_key *key, struct config *config, const char *value,
+		       bool first, char *fault, size_t fault_size)
+{
+	memset(&config->metrics, 0, sizeof(config->metrics));
+	if (!strcmp(value, "none"))
+		return 0;
+	if (address_listen_parse(value, 9745, &config->metrics)) {
+		snprintf(fault, fault_size,
+			 "'%s' is neither none nor an address; 127.0.0.1:9745 is understood", value);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int set_threads(const struct config_key *key, struct config *config, const char *value,
 		       bool first, char *fault, size_t fault_size)
 {
@@ -323,6 +381,16 @@ const struct config_key config_keys[] = {
 
 	{ "permissions", "actions", set_actions, "built-in", FIELD(actions), 0, 0, false },
 	{ "permissions", "jwks_directory", set_path, "/etc/hoody/jwks", FIELD(jwks_directory), 0, 0, false },
+
+	{ "audit", "database", set_switch, "on", FIELD(audit_database), 0, 0, false },
+	{ "audit", "journal", set_switch, "off", FIELD(audit_journal), 0, 0, false },
+	{ "audit", "file", set_file, "none", FIELD(audit_file), 0, 0, false },
+	{ "audit", "query", set_audit_query, "names", NUMBER(audit_query), 0, 0, false },
+	{ "audit", "ring_records", set_ring_records, "16384", FIELD(audit_ring_records), 1024, 262144, false },
+	{ "audit", "size_max", set_bytes, "1024M", FIELD(audit_size_max), 1024 * 1024, UINT32_MAX, false },
+	{ "audit", "keep_days", set_count, "90", FIELD(audit_keep_days), 0, 36500, false },
+
+	{ "metrics", "listen", set_metrics, "none", FIELD(metrics), 0, 0, false },
 
 	{ "limits", "connections_max", set_count, "16384", NUMBER(connections_max), 16, 1048576, false },
 	{ "limits", "upstream_idle_max", set_count, "4096", NUMBER(upstream_idle_max), 0, 65536, false },

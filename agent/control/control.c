@@ -4,6 +4,7 @@
  * depend on each other, the loop, and the way down. Reloading is reload.c.
  */
 #include "control/control.h"
+#include "audit/audit.h"
 #include "control/api.h"
 #include "control/certificate.h"
 #include "control/change.h"
@@ -45,6 +46,20 @@ static void on_progress(void *context)
 	struct control *control = context;
 
 	publish_progress(control->publisher);
+}
+
+static int on_audit_attach(void *context, struct ipc_audit *message, int fds[2], void **feed)
+{
+	struct control *control = context;
+
+	return control->audit ? audit_attach(control->audit, message, fds, feed) : -ENODATA;
+}
+
+static void on_audit_detach(void *context, void *feed)
+{
+	struct control *control = context;
+
+	audit_detach(control->audit, feed);
 }
 
 static void on_serving(void *context)
@@ -226,6 +241,7 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 {
 	const struct supervise_callbacks callbacks = {
 		.progress = on_progress, .serving = on_serving, .drained = on_drained,
+		.audit_attach = on_audit_attach, .audit_detach = on_audit_detach,
 		.context = control,
 	};
 	struct listen_set *set;

@@ -22,6 +22,10 @@
 #include <systemd/sd-event.h>
 
 struct api;
+struct audit;
+struct metrics;
+struct tokens;
+struct aliases;
 struct publisher;
 struct syscalls;
 
@@ -40,6 +44,10 @@ struct control {
 	struct publisher	*publisher;
 	struct supervisor	*supervisor;
 	struct api		*api;
+	struct audit		*audit;		/* NULL: no sink is configured */
+	struct metrics		*metrics;
+	struct tokens		*tokens;
+	struct aliases		*aliases;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */
 	char			refusal[512];	/* why a feature refused a change */
 	size_t			kernel_failed;	/* containers in MODEL_KERNEL_FAILED */

@@ -7,6 +7,8 @@
 /* In the order in which they are set up and called; what ends goes the other way. */
 static const struct feature *const features[] = {
 	&syscalls_feature,
+	&audit_feature,
+	&metrics_feature,
 	NULL,
 };
 

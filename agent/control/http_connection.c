@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define TYPE_JSON "application/json"
+
 static void step(struct http_connection *connection);
 
 static void arm(struct http_connection *connection, uint64_t ms)
@@ -92,7 +94,7 @@ static const char *reason_phrase(int status)
 }
 
 void http_connection_reply(struct http_connection *connection, int status, const char *body,
-			   const char *allow)
+			   const char *type, const char *fields)
 {
 	size_t body_len = strlen(body);
 	char head[512];
@@ -100,10 +102,9 @@ void http_connection_reply(struct http_connection *connection, int status, const
 
 	connection->close_after |= connection->last || connection->server->stopping;
 	len = snprintf(head, sizeof(head),
-		       "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-		       "Cache-Control: no-store\r\n%s%s%s%s\r\n",
-		       status, reason_phrase(status), body_len, allow ? "Allow: " : "",
-		       allow ? allow : "", allow ? "\r\n" : "",
+		       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+		       "Cache-Control: no-store\r\n%s%s\r\n",
+		       status, reason_phrase(status), type, body_len, fields ? fields : "",
 		       connection->close_after ? "Connection: close\r\n" : "");
 	if (http_text_append(&connection->out, head, len) ||
 	    http_text_append(&connection->out, body, body_len)) {
@@ -123,7 +124,7 @@ static void refuse(struct http_connection *connection, int status, const char *m
 
 	connection->close_after = true;
 	connection->in_len = 0;
-	http_connection_reply(connection, status, body ? body : "{}", NULL);
+	http_connection_reply(connection, status, body ? body : "{}", TYPE_JSON, NULL);
 	free(body);
 }
 
@@ -184,6 +185,16 @@ static void hand_out(struct http_connection *connection)
 
 void http_reply(struct http_request *request, int status, char *body, const char *allow)
 {
+	char fields[160] = "";
+
+	if (allow)
+		snprintf(fields, sizeof(fields), "Allow: %s\r\n", allow);
+	http_reply_as(request, status, body, TYPE_JSON, fields);
+}
+
+void http_reply_as(struct http_request *request, int status, char *body, const char *type,
+		   const char *fields)
+{
 	struct http_exchange *exchange = (struct http_exchange *)request;
 	struct http_connection *connection = exchange->connection;
 
@@ -191,9 +202,10 @@ void http_reply(struct http_request *request, int status, char *body, const char
 		connection->pending = NULL;
 		if (!body) {
 			status = 500;
+			type = TYPE_JSON;
 			body = exchange->server->error_body(500, "out of memory");
 		}
-		http_connection_reply(connection, status, body ? body : "{}", allow);
+		http_connection_reply(connection, status, body ? body : "{}", type, fields);
 	}
 	*exchange->previous = exchange->next;
 	if (exchange->next)

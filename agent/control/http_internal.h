@@ -53,6 +53,7 @@ struct http_server {
 	http_handler		*handler;
 	http_error_body		*error_body;
 	void			*context;
+	bool			open;		/* no peer is asked who it is */
 	bool			stopping;
 	struct http_exchange	*exchanges;
 	struct http_connection	*connections[HTTP_CONNECTIONS_MAX];
@@ -74,7 +75,7 @@ int http_parse(struct http_connection *connection);
 struct http_connection *http_connection_create(struct http_server *server, int fd);
 void http_connection_destroy(struct http_connection *connection);
 void http_connection_reply(struct http_connection *connection, int status, const char *body,
-			   const char *allow);
+			   const char *type, const char *fields);
 bool http_connection_idle(const struct http_connection *connection);
 
 #endif /* HOODY_CONTROL_HTTP_INTERNAL_H */

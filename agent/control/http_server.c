@@ -62,23 +62,28 @@ static int find_slot(struct http_server *server)
 static int on_accept(sd_event_source *source, int listener, uint32_t events, void *context)
 {
 	struct http_server *server = context;
-	int fd, slot;
+	int fd;
 
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return 0;
-	slot = find_slot(server);
-	if (slot < 0) {
-		turn_away(server, fd, "too many connections to the control socket");
-		return 0;
+	if (fd >= 0)
+		http_server_adopt(server, fd);
+	return 0;
+}
+
+void http_server_adopt(struct http_server *server, int fd)
+{
+	int slot = find_slot(server);
+
+	if (slot < 0 || server->stopping) {
+		turn_away(server, fd, "too many connections to the control API");
+		return;
 	}
 	server->connections[slot] = http_connection_create(server, fd);
 	if (!server->connections[slot])
 		turn_away(server, fd, "out of memory");
 	else
 		/* Told when it asks: an answer before that may be lost with the connection. */
-		server->connections[slot]->forbidden = !may_ask(fd);
-	return 0;
+		server->connections[slot]->forbidden = !server->open && !may_ask(fd);
 }
 
 /* A socket file that nobody listens on is left over from a crash. */
@@ -177,14 +182,61 @@ err_free:
 	return NULL;
 }
 
+struct http_server *http_server_create_bare(sd_event *event, http_handler *handler,
+					    http_error_body *error_body, void *context)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return NULL;
+	server->fd = -1;
+	server->event = sd_event_ref(event);
+	server->handler = handler;
+	server->error_body = error_body;
+	server->context = context;
+	server->open = true;
+	return server;
+}
+
+struct http_server *http_server_create_tcp(sd_event *event, const struct address_listen *address,
+					   http_handler *handler, http_error_body *error_body,
+					   void *context, char *fault, size_t fault_size)
+{
+	struct http_server *server = http_server_create_bare(event, handler, error_body, context);
+	char text[ADDRESS_LISTEN_TEXT_MAX];
+	struct sockaddr_storage storage;
+	socklen_t len;
+	int one = 1;
+
+	if (!server) {
+		snprintf(fault, fault_size, "out of memory");
+		return NULL;
+	}
+	len = address_sockaddr(&address->address, address->port, &storage);
+	server->fd = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server->fd < 0 ||
+	    setsockopt(server->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(server->fd, (struct sockaddr *)&storage, len) < 0 ||
+	    listen(server->fd, HTTP_CONNECTIONS_MAX) < 0 ||
+	    sd_event_add_io(event, &server->accept, server->fd, EPOLLIN, on_accept, server) < 0) {
+		address_listen_format(address, text);
+		snprintf(fault, fault_size, "cannot listen on %s: %s", text, strerror(errno));
+		http_server_destroy(server);
+		return NULL;
+	}
+	return server;
+}
+
 void http_server_stop(struct http_server *server)
 {
 	if (server->stopping)
 		return;
 	server->stopping = true;
 	server->accept = sd_event_source_disable_unref(server->accept);
-	unlink(server->path);
-	close(server->fd);
+	if (server->path[0])
+		unlink(server->path);
+	if (server->fd >= 0)
+		close(server->fd);
 	server->fd = -1;
 	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
 		if (server->connections[i] && http_connection_idle(server->connections[i]))

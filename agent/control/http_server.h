@@ -10,6 +10,8 @@
 #ifndef HOODY_CONTROL_HTTP_SERVER_H
 #define HOODY_CONTROL_HTTP_SERVER_H
 
+#include "lib/address.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <systemd/sd-event.h>
@@ -44,6 +46,18 @@ struct http_server;
 struct http_server *http_server_create(sd_event *event, const char *path, http_handler *handler,
 				       http_error_body *error_body, void *context, char *fault,
 				       size_t fault_size);
+/*
+ * Others than the control socket: anybody may ask, the handler decides. On a TCP
+ * address, or (http_server_create_bare()) only on the connections that
+ * http_server_adopt() brings, which takes @fd over in any case.
+ */
+struct http_server *http_server_create_tcp(sd_event *event, const struct address_listen *address,
+					   http_handler *handler, http_error_body *error_body,
+					   void *context, char *fault, size_t fault_size);
+struct http_server *http_server_create_bare(sd_event *event, http_handler *handler,
+					    http_error_body *error_body, void *context);
+void http_server_adopt(struct http_server *server, int fd);
+
 /* No new connections and requests; those under way are answered. */
 void http_server_stop(struct http_server *server);
 void http_server_destroy(struct http_server *server);
@@ -53,5 +67,12 @@ void http_server_destroy(struct http_server *server);
  * error (500). @allow is the value of an Allow field, or NULL.
  */
 void http_reply(struct http_request *request, int status, char *body, const char *allow);
+
+/*
+ * http_reply_as(): the same with a body of @type; @fields are further header
+ * lines, each with its CRLF, or NULL.
+ */
+void http_reply_as(struct http_request *request, int status, char *body, const char *type,
+		   const char *fields);
 
 #endif /* HOODY_CONTROL_HTTP_SERVER_H */

@@ -89,7 +89,7 @@ void control_reload(struct control *control)
 	if (!config)
 		goto err_kept;
 	if (config_needs_restart(control->config, config, &what)) {
-		log_error("reload: [agent] %s has changed: that needs a restart of the agent", what);
+		log_error("reload: %s has changed: that needs a restart of the agent", what);
 		goto err_free;
 	}
 	/* The agent's cgroup is made before it gives up the right to do so. */

@@ -322,6 +322,14 @@ void supervise_drain(struct supervisor *supervisor, uint32_t deadline_ms)
 		supervisor->callbacks.drained(supervisor->callbacks.context);
 }
 
+void supervise_accuse(struct supervisor *supervisor, const void *feed, const char *why)
+{
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		if (supervisor->workers[i].pid && supervisor->workers[i].audit == feed)
+			supervise_worker_kill(&supervisor->workers[i], why);
+	}
+}
+
 void supervise_kill(struct supervisor *supervisor)
 {
 	for (int i = 0; i < WORKERS_MAX; i++) {

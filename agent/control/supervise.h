@@ -38,6 +38,13 @@ struct supervise_callbacks {
 	void	(*progress)(void *context);
 	void	(*serving)(void *context);	/* a worker is ready */
 	void	(*drained)(void *context);	/* after supervise_drain(): none is left */
+	/*
+	 * Audit, both or none: what a worker that starts is to write to: @fds, which
+	 * are closed after they are sent, and @message; 0 or a negative errno, then
+	 * it works without. Behind its end: the same @feed.
+	 */
+	int	(*audit_attach)(void *context, struct ipc_audit *message, int fds[2], void **feed);
+	void	(*audit_detach)(void *context, void *feed);
 	void	*context;
 };
 
@@ -78,6 +85,9 @@ uint64_t supervise_acked(const struct supervisor *supervisor);
 /* Calls @done once, possibly at once; supervise_forget() takes the call back. */
 void supervise_stats(struct supervisor *supervisor, supervise_stats_done *done, void *context);
 void supervise_forget(struct supervisor *supervisor, void *context);
+
+/* The worker that writes to @feed breaks the rules: ends it. */
+void supervise_accuse(struct supervisor *supervisor, const void *feed, const char *why);
 
 /* Lets all workers finish what they have for @deadline_ms and ends them. */
 void supervise_drain(struct supervisor *supervisor, uint32_t deadline_ms);

@@ -26,6 +26,7 @@ struct worker {
 	uint32_t		threads;
 	struct ipc_stats	stats;		/* as it told last */
 	bool			killed;		/* by us, because of a fault */
+	void			*audit;		/* callbacks.audit_attach()'s; NULL: none */
 	sd_event_source		*child, *io, *timer;
 };
 

@@ -114,7 +114,8 @@ static void on_ack(struct worker *worker, const struct worker_link_answer *answe
 	} else {
 		log_error("worker refuses: pid=%d message=%s error=\"%s\"", (int)worker->pid,
 			  answer->type == IPC_IMAGE ? "image" :
-			  answer->type == IPC_CERTIFICATE ? "certificate" : "drain",
+			  answer->type == IPC_CERTIFICATE ? "certificate" :
+			  answer->type == IPC_AUDIT ? "audit" : "drain",
 			  strerror(-answer->status));
 		supervise_worker_kill(worker, worker->state == SUPERVISE_STARTING ?
 					      "it refuses what it needs to start" :
@@ -156,6 +157,10 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 
 void supervise_worker_clear(struct worker *worker)
 {
+	struct supervisor *supervisor = worker->supervisor;
+
+	if (worker->audit)
+		supervisor->callbacks.audit_detach(supervisor->callbacks.context, worker->audit);
 	sd_event_source_disable_unref(worker->child);
 	sd_event_source_disable_unref(worker->io);
 	sd_event_source_disable_unref(worker->timer);
@@ -183,6 +188,24 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *contex
 	return 0;
 }
 
+/* Without audit a worker serves nevertheless: that is logged and counted. */
+static void feed_audit(struct supervisor *supervisor, struct worker *worker)
+{
+	struct ipc_audit message = { .rings = worker->threads };
+	int fds[2], ret;
+
+	if (!supervisor->callbacks.audit_attach ||
+	    supervisor->callbacks.audit_attach(supervisor->callbacks.context, &message, fds,
+					       &worker->audit))
+		return;
+	ret = worker_link_send(&worker->link, IPC_AUDIT, 0, &message, sizeof(message), fds, 2,
+			       answer_by(worker));
+	if (ret)
+		supervise_worker_kill(worker, strerror(-ret));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* All that a worker needs before it can be ready, in the order of lib/ipc.h. */
 static void feed(struct supervisor *supervisor, struct worker *worker)
 {
@@ -195,6 +218,7 @@ static void feed(struct supervisor *supervisor, struct worker *worker)
 		supervise_worker_kill(worker, strerror(-ret));
 		return;
 	}
+	feed_audit(supervisor, worker);
 	if (supervisor->certificate >= 0)
 		supervise_worker_send(worker, IPC_CERTIFICATE, 0, NULL, 0,
 				      supervisor->certificate);

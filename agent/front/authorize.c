@@ -293,12 +293,17 @@ enum authorize_result authorize(struct exchange *exchange, const struct route *r
 	};
 	struct http_text values[AUTHORIZATIONS_MAX];
 
-	if (!blob)
+	if (!blob) {
+		static const struct auth_decision open = { .group = -1 };
+
+		front_audit_decision(&exchange->audit, &open);
 		return AUTHORIZE_ALLOWED;
+	}
 	context = context_of(thread);
 	read_head(head, &request, values);
 	set_times(thread, &request);
 	auth_evaluate(&context, blob, &request, settled, decision);
+	front_audit_decision(&exchange->audit, decision);
 	switch (decision->verdict) {
 	case AUTH_ALLOW:
 		exchange->memo = make_memo(&request);

@@ -69,6 +69,9 @@ static void finish(struct exchange *exchange, const char *how)
 		  exchange->status, (unsigned long long)exchange->bytes_in,
 		  (unsigned long long)exchange->bytes_out,
 		  (unsigned long long)(thread->loop.now - exchange->started), how);
+	exchange->audit.record.bytes_in = exchange->bytes_in;
+	exchange->audit.record.bytes_out = exchange->bytes_out;
+	front_audit_end(&exchange->audit, thread, exchange->status, how);
 	free_memo(exchange);
 	list_del(&exchange->node);
 	slab_free(&thread->exchanges, exchange);
@@ -147,6 +150,7 @@ static void on_head(struct up_request *request, struct http_head *head)
 	struct front_thread *thread = thread_of(exchange);
 
 	exchange->status = head->status;
+	front_audit_head(&exchange->audit);
 	count_status(thread, head->status);
 	if (request->tunnel) {
 		exchange->tunnel = true;
@@ -353,6 +357,7 @@ static struct exchange *create(struct front_connection *connection,
 	len = head->method_name.len < sizeof(exchange->method) ? head->method_name.len :
 								 sizeof(exchange->method) - 1;
 	memcpy(exchange->method, head->method_name.data, len);
+	front_audit_begin(&exchange->audit, connection, head);
 	exchange->upstream.operations = &upstream_operations;
 	exchange->upstream.to_head = head->method == HTTP_METHOD_HEAD;
 	exchange->upstream.idempotent = http_method_idempotent(head->method, head->method_name);
@@ -392,12 +397,14 @@ static bool go_on(struct exchange *exchange, struct http_head *head,
 		return false;
 	memcpy(exchange->container, route.container->id, IMAGE_ID_LEN);
 	exchange->port = route.port;
+	front_audit_route(&exchange->audit, &route);
 	upgrade = exchange_fields_upgrade(head);
 	exchange->upstream.upgrade = upgrade.len > 0;
 	if (!check_permission(exchange, head, &route, upgrade.len > 0, settled))
 		return false;
 	if (exchange->wait)
 		return true;
+	front_audit_allowed(&exchange->audit);
 	if (!exchange_fields_request(head, connection, route.host.instance, &scratch)) {
 		front_count(thread, refused_too_large);
 		refuse(exchange, 431, "too_many_fields", "the request has too many header fields");

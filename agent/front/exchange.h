@@ -16,6 +16,7 @@
 #ifndef HOODY_FRONT_EXCHANGE_H
 #define HOODY_FRONT_EXCHANGE_H
 
+#include "front/audit.h"
 #include "front/connection.h"
 #include "lib/http.h"
 #include "upstream/request.h"
@@ -59,6 +60,7 @@ struct exchange {
 	char				method[16];	/* for the log, cut */
 	struct authorize_wait		*wait;		/* nothing was sent yet */
 	struct authorize_memo		*memo;		/* permissions let it in; or NULL */
+	struct front_audit		audit;
 };
 
 /*

@@ -199,6 +199,7 @@ void front_http1_refuse(struct front_connection *connection, unsigned int status
 	struct http1_encoding encoding = {.connection = HTTP1_CONNECTION_CLOSE};
 	struct front_refusal refusal;
 
+	front_audit_refused(connection, status, code);
 	front_refusal_setup(&refusal, status, code, message, false);
 	encoding.framing = HTTP_BODY_LENGTH;
 	encoding.length = refusal.body_len;

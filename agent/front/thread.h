@@ -12,6 +12,7 @@
 
 #include "front/authorize.h"
 #include "front/tls.h"
+#include "lib/audit_ring.h"
 #include "lib/buf.h"
 #include "lib/http.h"
 #include "lib/image.h"
@@ -66,6 +67,7 @@ struct front_thread {
 	struct image		*image;
 	struct authorize	authorize;
 	struct front_tls	*tls;		/* NULL: no certificate */
+	struct audit_ring	*audit;		/* NULL: no audit */
 	struct slab		connections, exchanges, http2_streams;
 	size_t			http2_buffered;	/* of all streams' output */
 	struct list		open;		/* connections */

@@ -36,6 +36,8 @@ struct worker {
 	struct front_tls_tickets	tickets;
 	struct front_tls		*tls;
 	struct image			*image;
+	struct audit_ring		*rings;		/* NULL: no audit */
+	unsigned int			rings_count;
 	bool				ready, draining, orphaned;
 };
 
@@ -152,6 +154,30 @@ static int take_image(struct worker *worker, const int *fds, size_t count)
 	return 0;
 }
 
+/* Both descriptors stay the caller's, but for the eventfd of a success. */
+static int take_audit(struct worker *worker, const void *payload, size_t length, const int *fds,
+		      size_t count)
+{
+	const struct ipc_audit *audit = payload;
+	struct audit_ring *rings;
+	int err;
+
+	if (worker->ready || worker->rings || !worker->listener_count ||
+	    length != sizeof(*audit) || count != 2 || audit->rings != worker->listeners.threads)
+		return -EINVAL;
+	rings = calloc(audit->rings, sizeof(*rings));
+	if (!rings)
+		return -ENOMEM;
+	err = audit_ring_map(fds[0], rings, audit->rings, audit->records, fds[1]);
+	if (err) {
+		free(rings);
+		return err;
+	}
+	worker->rings = rings;
+	worker->rings_count = audit->rings;
+	return 0;
+}
+
 static void drain(struct worker *worker, uint32_t deadline)
 {
 	struct front_command command = {.type = FRONT_COMMAND_DRAIN, .deadline = deadline};
@@ -208,6 +234,9 @@ static int start_thread(struct worker *worker, unsigned int index)
 						     worker->listeners.addresses);
 	if (!worker->threads[index])
 		return -errno;
+	/* It waits for board->started, which is set under a lock. */
+	if (worker->rings)
+		worker->threads[index]->audit = &worker->rings[index];
 	worker->threads_count = index + 1;
 	return 0;
 }
@@ -277,6 +306,11 @@ static int handle(struct worker *worker, const struct ipc_message *message, cons
 	case IPC_DRAIN:
 		ack.status = take_drain(worker, payload, message->length);
 		break;
+	case IPC_AUDIT:
+		ack.status = take_audit(worker, payload, message->length, fds, count);
+		/* The eventfd is in use as long as the process lives. */
+		count -= ack.status == 0;
+		break;
 	case IPC_STATS:
 		close_all(fds, count);
 		return send_stats(worker, message->sequence);
@@ -294,6 +328,7 @@ static int receive(struct worker *worker)
 	union {
 		struct ipc_listeners	listeners;
 		struct ipc_drain	drain;
+		struct ipc_audit	audit;
 	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
@@ -379,6 +414,8 @@ int worker_run(void)
 	for (i = 0; worker.ready && i < worker.threads_count; i++)
 		front_thread_destroy(worker.threads[i]);
 	free(worker.threads);
+	audit_ring_unmap(worker.rings, worker.rings_count);
+	free(worker.rings);
 	front_tls_put(worker.tls);
 	image_put(worker.image);
 	log_info("event=worker_end");

@@ -67,6 +67,7 @@ static bool settings_ok(const struct image_settings *settings)
 {
 	return name_ok(settings->node, sizeof(settings->node)) &&
 	       name_ok(settings->base_domain, sizeof(settings->base_domain)) &&
+	       settings->audit_query <= IMAGE_AUDIT_KEEP &&
 	       settings->real_ip_mode <= IMAGE_REAL_IP_ON && settings->threads >= 1 &&
 	       settings->threads <= IMAGE_THREADS_MAX;
 }

@@ -39,6 +39,13 @@ enum image_real_ip_mode {
 	IMAGE_REAL_IP_ON,
 };
 
+/* What an audit record keeps of a URL's query. */
+enum image_audit_query {
+	IMAGE_AUDIT_DROP,	/* nothing */
+	IMAGE_AUDIT_NAMES,	/* names, with * for each value */
+	IMAGE_AUDIT_KEEP,
+};
+
 /*
  * Limits and times of a worker. Times in milliseconds, sizes in bytes. Control
  * has checked the ranges (docs: hoody-agent.conf(5)).
@@ -64,6 +71,7 @@ struct image_settings {
 	uint32_t	upgrade_idle_timeout;		/* WebSocket without a byte; 0: none */
 	uint32_t	upstream_idle_timeout;
 	uint32_t	requests_per_connection_max;	/* 0: no limit */
+	uint32_t	audit_query;			/* enum image_audit_query */
 };
 
 /* A default service port: "terminal" -> 76. http-N needs no entry. */
@@ -111,7 +119,7 @@ struct image_header {
 };
 
 #define IMAGE_MAGIC	"HOODYIMG"
-#define IMAGE_VERSION	2
+#define IMAGE_VERSION	3
 
 struct image;			/* an opened image; reference counted */
 struct image_builder;

@@ -5,6 +5,7 @@
  *
  *	control                          worker
  *	  | -- IPC_LISTENERS (fds) ------> |   once, first: listening sockets
+ *	  | -- IPC_AUDIT (fds) ----------> |   once, or never: rings of audit records
  *	  | -- IPC_CERTIFICATE (fd) -----> |   memfd: PEM chain and key
  *	  | -- IPC_IMAGE (fd) -----------> |   memfd: lib/image.h
  *	  | <------------ IPC_READY ------ |   accepts connections from now on
@@ -40,6 +41,7 @@ enum ipc_type {
 	IPC_READY,		/* worker: serving */
 	IPC_ACK,		/* worker: struct ipc_ack */
 	IPC_STATS_REPLY,	/* worker: struct ipc_stats */
+	IPC_AUDIT,		/* struct ipc_audit; fds: lib/audit_ring.h's memfd, an eventfd */
 };
 
 enum ipc_listener_flags {
@@ -60,6 +62,12 @@ struct ipc_listeners {
 	uint32_t	threads;
 	uint32_t	addresses;
 	uint32_t	flags[16];		/* per address: enum ipc_listener_flags */
+};
+
+/* One ring for each thread. */
+struct ipc_audit {
+	uint32_t	rings;
+	uint32_t	records;		/* in each */
 };
 
 struct ipc_drain {
@@ -114,6 +122,8 @@ struct ipc_ack {
 	X(real_ip_family)		/* ordinary: the container lacks the client's family */ \
 	X(real_ip_local_client)		/* ordinary: the client is the host or loopback */ \
 	X(real_ip_refused)		/* 502: the module refused, nothing was sent */ \
+	X(audit_records)		/* handed to control */ \
+	X(audit_lost)			/* the ring was full */ \
 	X(bytes_from_clients) \
 	X(bytes_to_clients) \
 	X(http2_connections)		/* begun */ \

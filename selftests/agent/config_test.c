@@ -221,7 +221,7 @@ static void test_reload_rules(void)
 	tap_ok(config_needs_new_worker(a, listen) && config_needs_new_sockets(a, listen),
 	       "config_new_address_needs_new_worker");
 	tap_ok(!config_needs_new_worker(a, times), "config_new_time_needs_no_new_worker");
-	tap_ok(config_needs_restart(a, state, &what) && !strcmp(what, "state_directory"),
+	tap_ok(config_needs_restart(a, state, &what) && !strcmp(what, "[agent] state_directory"),
 	       "config_new_state_directory_needs_restart");
 	config_free(a);
 	config_free(same);

@@ -17,7 +17,15 @@
 #include "print.h"
 
 const struct cli_command *const cli_tables[] = {
-	status_commands, containers_commands, permissions_commands, syscalls_commands, ca_commands, version_commands, help_commands, NULL,
+	status_commands,
+	containers_commands,
+	permissions_commands,
+	syscalls_commands,
+	logs_commands,
+	ca_commands,
+	version_commands,
+	help_commands,
+	NULL,
 };
 
 const struct cli_command *command_find(const char *const *words, size_t count, size_t *used)
