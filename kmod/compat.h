@@ -6,6 +6,8 @@
 #ifndef _HOODY_COMPAT_H
 #define _HOODY_COMPAT_H
 
+#include <linux/mm.h>
+#include <linux/sched/coredump.h>
 #include <linux/version.h>
 #include <net/inet_hashtables.h>
 #include <net/inet6_hashtables.h>
@@ -48,5 +50,33 @@ static inline struct sock *hoody_lookup6(struct net *net, const struct in6_addr 
 #else
 #define hoody_sockaddr	sockaddr_unsized
 #endif
+
+/* An address space's flags are a bitmap with functions of its own since 6.18. */
+static inline bool hoody_mm_flag_test(struct mm_struct *mm, int flag)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+	return test_bit(flag, &mm->flags);
+#else
+	return mm_flags_test(flag, mm);
+#endif
+}
+
+static inline void hoody_mm_flag_set(struct mm_struct *mm, int flag)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+	set_bit(flag, &mm->flags);
+#else
+	mm_flags_set(flag, mm);
+#endif
+}
+
+static inline void hoody_mm_flag_clear(struct mm_struct *mm, int flag)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+	clear_bit(flag, &mm->flags);
+#else
+	mm_flags_clear(flag, mm);
+#endif
+}
 
 #endif /* _HOODY_COMPAT_H */

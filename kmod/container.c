@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "gate.h"
+#include "ksm.h"
 
 static unsigned int max_containers __read_mostly = 65536;
 module_param(max_containers, uint, 0444);
@@ -269,6 +270,8 @@ int hoody_container_set(struct hoody_registry *registry, const u8 *id, struct ho
 		return err;
 	rcu_assign_pointer(change.container->policy, policy);
 	hoody_gate_switch(before->gate, policy->gate);
+	if (before->cgroup != policy->cgroup)
+		hoody_ksm_orphan(registry, id);
 	registry->changes++;
 	claims_drop(registry, before, policy);
 	kfree_rcu(before, rcu);
@@ -282,6 +285,7 @@ static void container_remove(struct hoody_registry *registry, struct hoody_conta
 	rhashtable_remove_fast(&registry->by_id, &container->by_id, by_id_params);
 	xa_erase(&registry->slots, container->slot);
 	hoody_gate_switch(policy->gate, NULL);
+	hoody_ksm_orphan(registry, container->id);
 	registry->containers--;
 	registry->changes++;
 	kfree_rcu(policy, rcu);

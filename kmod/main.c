@@ -11,6 +11,7 @@
 #include <net/netns/generic.h>
 
 #include "gate.h"
+#include "ksm.h"
 
 static unsigned int hoody_net_id __read_mostly;
 
@@ -65,9 +66,12 @@ static int __init hoody_init(void)
 {
 	int err;
 
-	err = register_pernet_device(&hoody_net_ops);
+	err = hoody_ksm_init();
 	if (err)
 		return err;
+	err = register_pernet_device(&hoody_net_ops);
+	if (err)
+		goto err_ksm;
 	err = hoody_realip_init();
 	if (err)
 		goto err_pernet;
@@ -80,6 +84,8 @@ err_realip:
 	hoody_realip_exit();
 err_pernet:
 	unregister_pernet_device(&hoody_net_ops);
+err_ksm:
+	hoody_ksm_exit();
 	return err;
 }
 
@@ -89,6 +95,7 @@ static void __exit hoody_exit(void)
 	hoody_realip_exit();
 	unregister_pernet_device(&hoody_net_ops);
 	hoody_gate_exit();
+	hoody_ksm_exit();
 	/* Objects whose freeing was left to RCU, and callers still returning. */
 	rcu_barrier();
 }

@@ -48,7 +48,7 @@ int hoody_message_validate(struct genl_info *info)
 					    "attribute must be in host byte order");
 			return -EINVAL;
 		}
-		if (type == HOODY_A_ADDR4 || type == HOODY_A_ADDR6)
+		if (type == HOODY_A_ADDR4 || type == HOODY_A_ADDR6 || type == HOODY_A_KSM_NAME)
 			continue;
 		if (seen & BIT_ULL(type)) {
 			NL_SET_ERR_MSG_ATTR(info->extack, attr, "attribute stands twice");

@@ -12,6 +12,7 @@
 #include <net/sock.h>
 
 #include "gate.h"
+#include "ksm.h"
 #include "message.h"
 
 static const struct nla_policy set_policy[HOODY_A_MAX + 1] = {
@@ -457,6 +458,9 @@ static const struct genl_split_ops hoody_ops[] = {
 	OP_DO(HOODY_CMD_PROFILE_GET, hoody_netlink_profile_get, hoody_profile_name_policy),
 	OP_DUMP(HOODY_CMD_PROFILE_GET, hoody_netlink_profile_dump, none_policy),
 	OP_DUMP(HOODY_CMD_GATE_GET, hoody_netlink_gate_dump, get_policy),
+	OP_DO(HOODY_CMD_KSM_SET, hoody_netlink_ksm_set, hoody_ksm_policy),
+	OP_DO(HOODY_CMD_KSM_GET, hoody_netlink_ksm_get, get_policy),
+	OP_DUMP(HOODY_CMD_KSM_GET, hoody_netlink_ksm_dump, none_policy),
 };
 
 static const struct genl_multicast_group hoody_groups[] = {

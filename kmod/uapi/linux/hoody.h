@@ -114,6 +114,45 @@
  * has it), COMM, ARCH, SYSCALL, ARGS (six u64), ACTION (enum hoody_action, or-ed
  * with the errno in the upper half) and COUNT (events left out since the last).
  *
+ * ---- Memory merging --------------------------------------------------------
+ *
+ * The kernel (KSM) merges identical anonymous pages of processes that ask for
+ * it. Here the host asks, for the processes of a container: those below its
+ * cgroup, by a walk over all processes that begins at once and is repeated every
+ * HOODY_KSM_PERIOD seconds, so that processes that come in from outside are
+ * found. What a marked process forks, executes or maps later is marked by the
+ * kernel itself. Marking merges nothing yet: that is the work of ksmd, whose
+ * pace is set in /sys/kernel/mm/ksm.
+ *
+ * Left alone: shared, device, hugetlb and DAX mappings (the kernel's rule);
+ * memory locked by mlock(2) (within a period, where it is locked later);
+ * processes of a name that was given, also where they merge of their own
+ * accord; and processes that, once marked, took themselves out by
+ * prctl(PR_SET_MEMORY_MERGE, 0), as are areas that madvise(MADV_UNMERGEABLE) was
+ * called for after the marking. Before it, the kernel keeps no trace of such a
+ * call.
+ *
+ * Merging is one pool for the whole host, and who shares a page can find out by
+ * the time that a write takes. Therefore containers of one domain only are
+ * marked at a time: another one is refused (-EBUSY) until the last of the former
+ * domain has nothing merged any more.
+ *
+ * HOODY_CMD_KSM_SET
+ *	ID and KSM_MODE required; the container has to be registered with a
+ *	cgroup that is not the root (-EINVAL). HOODY_KSM_ON marks: KSM_DOMAIN
+ *	(absent: its project), KSM_NAME (up to HOODY_KSM_NAMES_MAX) the names of
+ *	processes to leave out, as in /proc/PID/comm, in place of those that were
+ *	given before. HOODY_KSM_OFF undoes: each process gets copies of its own,
+ *	in the background and as far as the container's cgroups and the host have
+ *	room; what has to wait is tried again every period. A container that is
+ *	deleted or gets another cgroup is undone in the same way.
+ *
+ * HOODY_CMD_KSM_GET
+ *	With ID: one container, -ENOENT where nothing is marked or being undone.
+ *	As a dump: all of the namespace. ID, KSM_DOMAIN, KSM_STATE (enum
+ *	hoody_ksm_state), KSM_NAME, and KSM_COUNTS: an array of u64 in the order
+ *	of enum hoody_ksm_count, as of the last complete walk.
+ *
  * ---- HOODY_SO_REALIP -----------------------------------------------------
  *
  *	struct hoody_realip arg = { ... };
@@ -180,6 +219,8 @@ enum hoody_cmd {
 	HOODY_CMD_PROFILE_DEL,
 	HOODY_CMD_PROFILE_GET,
 	HOODY_CMD_GATE_GET,
+	HOODY_CMD_KSM_SET,
+	HOODY_CMD_KSM_GET,
 
 	__HOODY_CMD_MAX,
 };
@@ -215,6 +256,11 @@ enum hoody_attr {
 	HOODY_A_ACTION,			/* u32: enum hoody_action | errno << 16 */
 	HOODY_A_COUNT,			/* u64 */
 	HOODY_A_USERS,			/* u32 */
+	HOODY_A_KSM_MODE,		/* u32: enum hoody_ksm_mode */
+	HOODY_A_KSM_DOMAIN,		/* binary, HOODY_ID_LEN, not all zero */
+	HOODY_A_KSM_NAME,		/* string, 1 to 15 characters; repeatable */
+	HOODY_A_KSM_STATE,		/* u32: enum hoody_ksm_state */
+	HOODY_A_KSM_COUNTS,		/* binary, u64 each: enum hoody_ksm_count */
 
 	__HOODY_A_MAX,
 };
@@ -397,5 +443,46 @@ struct hoody_table {
 	struct hoody_table_action action[HOODY_TABLE_ACTIONS];
 	__u8	decision[HOODY_ARCHS][HOODY_TABLE_CALLS];
 };
+
+/* Seconds between walks that find what was not marked by the kernel itself. */
+#define HOODY_KSM_PERIOD	10
+/* Names of processes that one container may have left out. */
+#define HOODY_KSM_NAMES_MAX	16
+
+enum hoody_ksm_mode {
+	HOODY_KSM_OFF,
+	HOODY_KSM_ON,
+	__HOODY_KSM_MODE_MAX,
+};
+#define HOODY_KSM_MODE_MAX (__HOODY_KSM_MODE_MAX - 1)
+
+enum hoody_ksm_state {
+	HOODY_KSM_UNSPEC,
+	HOODY_KSM_MARKING,		/* a walk is under way or due */
+	HOODY_KSM_MARKED,		/* the last walk found nothing to do */
+	HOODY_KSM_UNMARKING,		/* being undone */
+	HOODY_KSM_STOPPED_CGROUP,	/* undone in part: a cgroup's memory.max is in the way */
+	HOODY_KSM_STOPPED_HOST,		/* undone in part: the host is short of memory */
+	HOODY_KSM_STOPPED_KERNEL,	/* the kernel had no memory for its own tables */
+};
+
+/* As of the last walk, but for the first four, which grow. */
+enum hoody_ksm_count {
+	HOODY_KSM_WALKS,		/* complete ones */
+	HOODY_KSM_PROCESSES_MARKED,	/* that a walk had to mark */
+	HOODY_KSM_PROCESSES_UNMARKED,
+	HOODY_KSM_AREAS_MARKED,		/* memory areas of these */
+	HOODY_KSM_PROCESSES,		/* below the cgroup */
+	HOODY_KSM_NAMED,		/* left out by name */
+	HOODY_KSM_LEFT,			/* that took themselves out */
+	HOODY_KSM_BUSY,			/* whose memory could not be locked in time */
+	HOODY_KSM_PAGES,		/* merged pages, zero pages apart */
+	HOODY_KSM_ZERO_PAGES,
+	HOODY_KSM_ITEMS,		/* that ksmd keeps for them, HOODY_KSM_ITEM_BYTES each */
+	HOODY_KSM_WALK_NS,		/* what the whole walk took, for all containers */
+	__HOODY_KSM_COUNT_MAX,
+};
+/* What the kernel itself counts for an item (ksm_rmap_item) on 64-bit machines. */
+#define HOODY_KSM_ITEM_BYTES	64
 
 #endif /* _UAPI_LINUX_HOODY_H */
