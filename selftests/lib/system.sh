@@ -110,6 +110,11 @@ system_bridge() {
 container() {
 	local name=$1 id=$2 topology=$3 number=$4 server=$5 folder=/var/lib/lxc/$1 root link
 	root=$folder/rootfs
+	# lxc-start is content with a container of this name that runs already.
+	if lxc-info -sHn "$name" 2>/dev/null | grep -q RUNNING; then
+		echo "a container $name of another test still runs" >&2
+		return 1
+	fi
 	mkdir -p "$root"
 	tap_cleanup rm -rf --one-file-system "$folder"
 	mount -t tmpfs -o size=64m tmpfs "$root"

@@ -35,11 +35,17 @@ tap_not_ok() { # NAME [DETAIL]: failed
 	[ -z "${2:-}" ] || tap_note "$2"
 }
 
-# tap_run NAME CMD...: passes when CMD succeeds; its output is shown otherwise.
+# tap_run NAME CMD...: passes when CMD succeeds; its output is shown otherwise. CMD
+# runs in this shell, so that what it hands to tap_cleanup is done in the end.
 tap_run() {
-	local name=$1 output
+	local name=$1 status=0
 	shift
-	if output=$("$@" 2>&1); then tap_ok "$name"; else tap_not_ok "$name" "\$ $* -> $?"$'\n'"$output"; fi
+	"$@" >"$WORK/tap_run" 2>&1 || status=$?
+	if [ $status = 0 ]; then
+		tap_ok "$name"
+	else
+		tap_not_ok "$name" "\$ $* -> $status"$'\n'"$(<"$WORK/tap_run")"
+	fi
 }
 
 # tap_refused NAME CMD...: passes when CMD fails (and is not ended by a signal).

@@ -18,6 +18,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -220,6 +221,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "load: HOST SERVER4 SERVER6 CLIENT... are needed\n");
 		return 2;
 	}
+	/* OpenSSL writes without MSG_NOSIGNAL; a lost connection is one failed request. */
+	signal(SIGPIPE, SIG_IGN);
 	host = argv[optind];
 	server4 = argv[optind + 1];
 	server6 = argv[optind + 2];
