@@ -25,6 +25,7 @@ static const struct api_route *const tables[] = {
 	api_profiles_routes,
 	api_logs_routes,
 	api_metrics_routes,
+	api_posture_routes,
 };
 
 static char *error_text(const char *code, const char *field, const char *message)

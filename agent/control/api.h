@@ -59,6 +59,7 @@ extern const struct api_route api_syscalls_routes[];
 extern const struct api_route api_profiles_routes[];
 extern const struct api_route api_logs_routes[];
 extern const struct api_route api_metrics_routes[];
+extern const struct api_route api_posture_routes[];
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);
 void api_stop(struct api *api);

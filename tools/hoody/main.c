@@ -21,6 +21,7 @@ const struct cli_command *const cli_tables[] = {
 	containers_commands,
 	permissions_commands,
 	syscalls_commands,
+	posture_commands,
 	logs_commands,
 	ca_commands,
 	version_commands,
