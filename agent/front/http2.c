@@ -25,7 +25,7 @@
  */
 #define OUTBOUND_MAX	(8 * FRONT_HTTP2_STREAMS_MAX)
 
-/* ---- streams and records ---- */
+/* ---- streams ---- */
 
 void front_http2_stream_free(struct front_http2_stream *stream)
 {
@@ -46,23 +46,6 @@ void front_http2_stream_free(struct front_http2_stream *stream)
 	list_del(&stream->node);
 	list_del(&stream->waiting);
 	slab_free(&thread->http2_streams, stream);
-}
-
-int front_http2_record_add(struct buf_pool *pool, struct buf *buf, struct http_text name,
-			   struct http_text value)
-{
-	struct front_http2_record record = {.name_len = name.len, .value_len = value.len};
-	int err = buf_reserve(pool, buf, sizeof(record) + name.len + value.len);
-
-	if (err)
-		return err;
-	memcpy(buf_tail(buf), &record, sizeof(record));
-	buf->end += sizeof(record);
-	memcpy(buf_tail(buf), name.data, name.len);
-	buf->end += name.len;
-	memcpy(buf_tail(buf), value.data, value.len);
-	buf->end += value.len;
-	return 0;
 }
 
 /* ---- begin and end ---- */
@@ -160,7 +143,7 @@ static void closed(struct front_connection *connection)
 	while (!list_empty(&http2->streams))
 		front_http2_stream_free(list_first_entry(&http2->streams,
 							 struct front_http2_stream, node));
-	buf_clear(&connection->thread->buffers, &http2->head);
+	front_block_clear(connection->thread, &http2->head);
 	connection->http2 = NULL;
 	http2->dead = true;
 	/* nghttp2 may be on the stack. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/2 towards clients (RFC 9113), by nghttp2: what its files share. http2.c
- * has the connection, http2_request.c and http2_decode.c read, http2_response.c
- * writes, http2_abuse.c says when it is enough, http2_websocket.c is RFC 8441.
+ * has the connection, http2_request.c reads, http2_response.c writes, http2_abuse.c
+ * says when it is enough.
  *
  * Memory of one connection is bounded: requests by the connection's window
  * (returned only as containers take bytes), responses by a buffer a stream,
@@ -14,7 +14,10 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "front/block.h"
+#include "front/bucket.h"
 #include "front/exchange.h"
+#include "front/websocket.h"
 
 /* At once; RFC 9113 5.1.2 asks for 100 or more. */
 #define FRONT_HTTP2_STREAMS_MAX	128
@@ -23,14 +26,6 @@
 #define FRONT_HTTP2_WINDOW		(2 * 1024 * 1024)
 /* RFC 9113 4.1. */
 #define FRONT_HTTP2_FRAME_HEAD	9
-/* base64 of a SHA-1 sum, and its NUL. */
-#define FRONT_HTTP2_ACCEPT_LEN	29
-
-/* Events that leak away with time; see http2_abuse.c. */
-struct front_http2_bucket {
-	uint32_t	level;
-	uint64_t	since;	/* loop time of the last leak */
-};
 
 struct front_http2_stream {
 	struct exchange		*exchange;	/* NULL: over, or never was */
@@ -38,7 +33,7 @@ struct front_http2_stream {
 	struct list		node, waiting;
 	struct loop_timer	timer;
 	struct buf		out;		/* body that waits for the client's window */
-	struct buf		trailers;	/* records, as in front_http2.head */
+	struct buf		trailers;	/* records, as in struct front_block */
 	struct buf		early;		/* came before the app agreed to a tunnel */
 	size_t			unconsumed;	/* given to the container, not taken yet */
 	int32_t			id;
@@ -48,7 +43,7 @@ struct front_http2_stream {
 	bool			ended;		/* nothing follows @out but @trailers */
 	bool			deferred;	/* nghttp2 asked for data in vain */
 	bool			closed;		/* towards the client; its last bytes are on their way */
-	char			accept[FRONT_HTTP2_ACCEPT_LEN];
+	char			accept[FRONT_WEBSOCKET_ACCEPT_LEN];
 };
 
 struct front_http2 {
@@ -56,11 +51,8 @@ struct front_http2 {
 	struct list		streams;
 	struct list		waiting;	/* those whose container waits for room */
 	struct front_http2_stream *fed;		/* has bytes that were not flushed upstream */
-	struct buf		head;		/* the header block that is being read */
-	size_t			head_bytes;	/* its size by RFC 9113 6.5.2 */
-	unsigned int		head_fields;
+	struct front_block	head;		/* the header block that is being read */
 	int32_t			head_stream;	/* whose block it is; 0: none */
-	bool			head_malformed;
 	bool			begun;		/* the client's preface is complete */
 	bool			draining;
 	bool			busy, dead;	/* inside nghttp2; to be freed after it */
@@ -68,12 +60,7 @@ struct front_http2 {
 	uint32_t		requests;
 	size_t			buffered;	/* of all streams' @out */
 	size_t			pending;	/* of the connection's @out, after the last run */
-	struct front_http2_bucket resets, controls;
-};
-
-/* A field in a struct buf: this, the name's bytes, the value's. */
-struct front_http2_record {
-	uint32_t	name_len, value_len;
+	struct front_bucket resets, controls;
 };
 
 extern const struct exchange_front front_http2_exchange;
@@ -83,17 +70,6 @@ extern const struct exchange_front front_http2_exchange;
 void front_http2_stream_free(struct front_http2_stream *stream);
 /* GOAWAY in two steps; streams that were begun go on. */
 void front_http2_shutdown(struct front_connection *connection);
-int front_http2_record_add(struct buf_pool *pool, struct buf *buf, struct http_text name,
-			   struct http_text value);
-
-/*
- * http2_decode.c: the gathered block as a request (@ended: no body follows) or
- * as trailers. 0, or -EBADMSG, -E2BIG (fields), -EFBIG (bytes), -ENOSYS (method).
- * The head points into the block. @protocol: of an extended CONNECT, or empty.
- */
-int front_http2_decode_request(struct front_connection *connection, struct http_head *head,
-			       bool ended, struct http_text *protocol);
-int front_http2_decode_trailers(struct front_connection *connection, struct http_head *head);
 
 /* http2_request.c: callbacks of nghttp2. */
 void front_http2_request_callbacks(nghttp2_session_callbacks *callbacks);
@@ -121,14 +97,5 @@ bool front_http2_count_control(struct front_connection *connection);
 /* The code for GOAWAY after an error of nghttp2's; counts it. */
 uint32_t front_http2_fault(struct front_connection *connection, ssize_t err);
 void front_http2_limits(nghttp2_option *option);
-
-/* http2_websocket.c: what to add to a request. */
-struct front_http2_websocket {
-	char	key[25];
-};
-int front_http2_websocket_begin(struct front_http2_stream *stream, struct http_head *head,
-				struct front_http2_websocket *scratch);
-/* Whether the app's 101 is the one to our key; marks fields for dropping. */
-bool front_http2_websocket_agreed(const struct front_http2_stream *stream, struct http_head *head);
 
 #endif /* HOODY_FRONT_HTTP2_H */

@@ -8,7 +8,7 @@
  *	frames that do nothing		PING, SETTINGS, PRIORITY_UPDATE, empty DATA
  *					(nghttp2 skips PRIORITY and unknown ones)
  *	CONTINUATION			by nghttp2, per header block
- *	header lists			by size, see http2_request.c; the table that
+ *	header lists			by size, see block.c; the table that
  *					multiplies them has 4 KiB
  *	acknowledgements not read	by nghttp2
  */
@@ -31,22 +31,12 @@
 /* RFC 7541 4.2: the size that needs no words; of either direction. */
 #define TABLE_BYTES		4096
 
-static bool take(struct front_http2_bucket *bucket, uint64_t now, uint32_t burst, uint32_t pace)
-{
-	uint64_t leaked = (now - bucket->since) * pace / 1000;
-
-	if (leaked) {
-		bucket->level = leaked < bucket->level ? bucket->level - leaked : 0;
-		bucket->since = now;
-	}
-	return ++bucket->level <= burst;
-}
-
 bool front_http2_count_reset(struct front_connection *connection)
 {
 	struct front_http2 *http2 = connection->http2;
 
-	if (take(&http2->resets, connection->thread->loop.now, RESETS_BURST, RESETS_PER_SECOND))
+	if (front_bucket_take(&http2->resets, connection->thread->loop.now, RESETS_BURST,
+			      RESETS_PER_SECOND))
 		return true;
 	front_count(connection->thread, http2_reset_floods);
 	http2->fault = NGHTTP2_ENHANCE_YOUR_CALM;
@@ -57,8 +47,8 @@ bool front_http2_count_control(struct front_connection *connection)
 {
 	struct front_http2 *http2 = connection->http2;
 
-	if (take(&http2->controls, connection->thread->loop.now, CONTROLS_BURST,
-		 CONTROLS_PER_SECOND))
+	if (front_bucket_take(&http2->controls, connection->thread->loop.now, CONTROLS_BURST,
+			      CONTROLS_PER_SECOND))
 		return true;
 	front_count(connection->thread, http2_control_floods);
 	http2->fault = NGHTTP2_ENHANCE_YOUR_CALM;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading HTTP/2: header blocks, which are gathered in one bounded buffer and
- * decoded by http2_decode.c when they are complete, bodies, other frames.
+ * decoded by block.c when they are complete, bodies, other frames.
  *
  * Body bytes go to the container at once. A client can send no more than its
  * window, and that is given back only as the container takes them.
@@ -11,10 +11,6 @@
 
 #include "front/http2.h"
 
-/* RFC 9113 6.5.2: what a field counts beyond its bytes. */
-#define FIELD_OVERHEAD	32
-/* Header lists this much over the limit come from no client that read SETTINGS. */
-#define BOMB_FACTOR	4
 static struct front_http2_stream *stream_of(nghttp2_session *session, int32_t id)
 {
 	return nghttp2_session_get_stream_user_data(session, id);
@@ -28,10 +24,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	struct front_http2 *http2 = connection->http2;
 	struct front_http2_stream *stream;
 
-	buf_clear(&connection->thread->buffers, &http2->head);
-	http2->head_bytes = 0;
-	http2->head_fields = 0;
-	http2->head_malformed = false;
+	front_block_clear(connection->thread, &http2->head);
 	http2->head_stream = frame->hd.stream_id;
 	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
@@ -52,22 +45,15 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 		     void *user_data)
 {
 	struct front_connection *connection = user_data;
-	struct front_http2 *http2 = connection->http2;
-	size_t most = front_settings(connection->thread)->head_bytes_max;
+	int err = front_block_add(connection->thread, &connection->http2->head,
+				  (struct http_text){(const char *)name, name_len},
+				  (struct http_text){(const char *)value, value_len});
 
-	http2->head_bytes += name_len + value_len + FIELD_OVERHEAD;
-	if (http2->head_bytes > BOMB_FACTOR * most) {
-		front_count(connection->thread, http2_header_bombs);
-		http2->fault = NGHTTP2_ENHANCE_YOUR_CALM;
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	}
-	/* Too large: its size goes on being counted, its bytes are not kept. */
-	if (http2->head_bytes > most)
-		return 0;
-	return front_http2_record_add(&connection->thread->buffers, &http2->head,
-				      (struct http_text){(const char *)name, name_len},
-				      (struct http_text){(const char *)value, value_len}) ?
-		       NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+	if (err != -EFBIG)
+		return err ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+	front_count(connection->thread, http2_header_bombs);
+	connection->http2->fault = NGHTTP2_ENHANCE_YOUR_CALM;
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 /* Not left out, as nghttp2 documents it: the whole request is malformed. */
@@ -77,7 +63,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 {
 	struct front_connection *connection = user_data;
 
-	connection->http2->head_malformed = true;
+	connection->http2->head.malformed = true;
 	return 0;
 }
 
@@ -85,34 +71,9 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 
 static void refuse(struct front_http2_stream *stream, int err)
 {
-	struct front_thread *thread = stream->connection->thread;
+	const struct front_block_fault *fault = front_block_fault(stream->connection->thread, err);
 
-	if (err == -E2BIG || err == -EFBIG)
-		front_count(thread, refused_too_large);
-	else
-		front_count(thread, refused_malformed);
-	switch (err) {
-	case -E2BIG:
-		front_http2_refuse(stream, 431, "too_many_fields",
-				   "the request has too many header fields");
-		break;
-	case -EFBIG:
-		front_http2_refuse(stream, 431, "head_too_large",
-				   "the header section is too large");
-		break;
-	case -ENOSYS:
-		front_http2_refuse(stream, 501, "unknown_method",
-				   "this request method is not known here");
-		break;
-	case -EPROTONOSUPPORT:
-		front_http2_refuse(stream, 501, "unknown_protocol",
-				   "CONNECT is offered for the protocol websocket alone");
-		break;
-	default:
-		front_http2_refuse(stream, 400, "malformed_request",
-				   "the request is not valid HTTP");
-		break;
-	}
+	front_http2_refuse(stream, fault->status, fault->code, fault->message);
 }
 
 /* ---- to the exchange ---- */
@@ -156,22 +117,17 @@ void front_http2_request_consume(struct front_http2_stream *stream)
 
 /* Makes the gathered block a request in @head; 0, or why not. */
 static int decode(struct front_http2_stream *stream, struct http_head *head, bool ended,
-		  struct front_http2_websocket *websocket)
+		  struct front_websocket *websocket)
 {
+	struct front_connection *connection = stream->connection;
 	struct http_text protocol = {0};
-	int err = front_http2_decode_request(stream->connection, head, ended, &protocol);
+	int err = front_block_request(connection->thread, &connection->http2->head, head, ended,
+				      &protocol);
 
 	if (err || !protocol.len)
 		return err;
-	/* Where the tunnel begins must be plain: no body before, none left out. */
-	if (ended || head->has_length)
-		return -EBADMSG;
-	if (!http_text_equal(protocol, HTTP_TEXT("websocket")))
-		return -EPROTONOSUPPORT;
-	/* The client's own fields are counted by now. */
-	head->fields_max += FRONT_FIELDS_ADDED;
-	err = front_http2_websocket_begin(stream, head, websocket);
-	head->fields_max -= FRONT_FIELDS_ADDED;
+	err = front_websocket_begin(head, protocol, ended, stream->accept, websocket);
+	stream->websocket = !err;
 	return err;
 }
 
@@ -181,7 +137,7 @@ static int take_request(struct front_connection *connection, struct front_http2_
 	struct http_head *head = &connection->thread->request_head;
 	uint32_t most = front_settings(connection->thread)->requests_per_connection_max;
 	struct front_http2 *http2 = connection->http2;
-	struct front_http2_websocket websocket;
+	struct front_websocket websocket;
 	int err;
 
 	/* The clock of an idle connection starts anew after this. */
@@ -222,7 +178,7 @@ static void end_request(struct front_http2_stream *stream, struct http_head *tra
 static void take_trailers(struct front_connection *connection, struct front_http2_stream *stream)
 {
 	struct http_head *head = &connection->thread->request_head;
-	int err = front_http2_decode_trailers(connection, head);
+	int err = front_block_trailers(connection->thread, &connection->http2->head, head);
 
 	/* A tunnel has none (RFC 9113 8.5). */
 	if (!err && !stream->websocket) {
@@ -295,7 +251,7 @@ static int take_headers(nghttp2_session *session, struct front_connection *conne
 	else if (stream)
 		take_trailers(connection, stream);
 	if (!connection->closed)
-		buf_clear(&connection->thread->buffers, &connection->http2->head);
+		front_block_clear(connection->thread, &connection->http2->head);
 	return err;
 }
 

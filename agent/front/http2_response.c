@@ -243,7 +243,7 @@ static void on_head(struct exchange *exchange, struct http_head *head)
 	/* Refused before exchange_begin() could say so. */
 	stream->exchange = exchange;
 	if (exchange->tunnel) {
-		if (!front_http2_websocket_agreed(stream, head)) {
+		if (!front_websocket_agreed(stream->accept, head)) {
 			refuse_websocket(stream);
 			return;
 		}
@@ -288,9 +288,8 @@ static void keep_trailers(struct front_http2_stream *stream, const struct http_h
 
 	for (i = 0; i < trailers->fields_count; i++) {
 		if (!trailers->fields[i].drop)
-			front_http2_record_add(buffers, &stream->trailers,
-					       trailers->fields[i].name,
-					       trailers->fields[i].value);
+			front_record_add(buffers, &stream->trailers, trailers->fields[i].name,
+					 trailers->fields[i].value);
 	}
 }
 
@@ -376,21 +375,18 @@ static void submit_trailers(nghttp2_session *session, struct front_http2_stream 
 {
 	struct buf_pool *buffers = &stream->connection->thread->buffers;
 	const char *at = buf_head(&stream->trailers), *end = buf_tail(&stream->trailers);
-	struct front_http2_record record;
+	struct http_text name, value;
 	struct buf memory = {0};
 	nghttp2_nv *items;
 	size_t count = 0;
 
 	/* A record is no smaller than half an item. */
-	if (buf_reserve(buffers, &memory, (end - at) / sizeof(record) * sizeof(nghttp2_nv)))
+	if (buf_reserve(buffers, &memory, (end - at) / sizeof(struct front_record) * sizeof(nghttp2_nv)))
 		return;
 	items = (nghttp2_nv *)buf_head(&memory);
 	while (at < end) {
-		memcpy(&record, at, sizeof(record));
-		at += sizeof(record);
-		items[count++] = pair((struct http_text){at, record.name_len},
-				      (struct http_text){at + record.name_len, record.value_len});
-		at += record.name_len + record.value_len;
+		front_record_next(&at, &name, &value);
+		items[count++] = pair(name, value);
 	}
 	nghttp2_submit_trailer(session, stream->id, items, count);
 	buf_clear(buffers, &memory);
