@@ -10,7 +10,7 @@ PREFIX		?= /usr
 DESTDIR		?=
 
 CC		?= gcc
-PKGS		:= openssl libllhttp libnghttp2 yyjson sqlite3 libnl-3.0 libnl-genl-3.0 libnl-route-3.0 \
+PKGS		:= openssl libllhttp libnghttp2 libnghttp3 libngtcp2 libngtcp2_crypto_ossl yyjson sqlite3 libnl-3.0 libnl-genl-3.0 libnl-route-3.0 \
 		   libseccomp libcap-ng inih libsystemd libcurl libmnl libbpf
 CPPFLAGS	+= -D_GNU_SOURCE -DHOODY_VERSION='"$(VERSION)"' -Iagent -Ikmod/uapi -Iselftests/lib
 CFLAGS		?= -O2 -g

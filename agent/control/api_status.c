@@ -111,6 +111,7 @@ static void add_listeners(const struct control *control, yyjson_mut_doc *documen
 		address_listen_format(&set->listeners[i].address, text);
 		yyjson_mut_obj_add_strcpy(document, object, "address", text);
 		yyjson_mut_obj_add_bool(document, object, "tls", set->listeners[i].tls);
+		yyjson_mut_obj_add_bool(document, object, "quic", set->listeners[i].quic);
 	}
 }
 

@@ -6,6 +6,7 @@
  */
 #include "control/config.h"
 #include "control/config_keys.h"
+#include "lib/ipc.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -165,6 +166,9 @@ static void check_whole(struct reader *reader)
 		fail(reader, 0, "[agent] node: is missing; it is this host's label in every URL, for example node-us");
 	if (!settings->base_domain[0])
 		fail(reader, 0, "[agent] base_domain: is missing; it is what every URL ends in, for example containers.example.com");
+	if (config_follow_tls(config))
+		fail(reader, 0, "[listen] quic: there are %d addresses already; list those for QUIC, or none",
+		     CONFIG_LISTENERS_MAX);
 	for (unsigned int i = 0; i < config->listeners_count; i++)
 		tls |= config->listeners[i].tls;
 	if (config->listeners_count == 0)
@@ -176,9 +180,9 @@ static void check_whole(struct reader *reader)
 	/* Host name in front of node and base: two ids, service, instance, dots. */
 	if (strlen(settings->node) + strlen(settings->base_domain) > 253 - 64 - 2)
 		fail(reader, 0, "[agent] base_domain: node and base domain are too long for a host name (RFC 1035: 253)");
-	if (settings->threads * config->listeners_count > 128) {
-		fail(reader, 0, "[agent] threads: %u threads times %u listen addresses are more than 128 sockets; use fewer of one",
-		     settings->threads, config->listeners_count);
+	if (settings->threads * config->listeners_count > IPC_FDS_MAX) {
+		fail(reader, 0, "[agent] threads: %u threads times %u listen addresses are more than %d sockets; use fewer of one",
+		     settings->threads, config->listeners_count, IPC_FDS_MAX);
 	}
 	if (settings->upstream_idle_per_key_max > settings->upstream_idle_max)
 		fail(reader, 0, "[limits] upstream_idle_per_key_max: is larger than upstream_idle_max");
@@ -258,7 +262,7 @@ bool config_needs_new_sockets(const struct config *a, const struct config *b)
 	for (unsigned int i = 0; i < a->listeners_count; i++) {
 		const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
 
-		if (x->tls != y->tls || x->address.port != y->address.port ||
+		if (x->tls != y->tls || x->quic != y->quic || x->address.port != y->address.port ||
 		    !address_equal(&x->address.address, &y->address.address))
 			return true;
 	}

@@ -25,12 +25,14 @@
 
 struct config_listener {
 	struct address_listen	address;
-	bool			tls;
+	bool			tls;		/* always where @quic is set */
+	bool			quic;		/* HTTP/3, on UDP */
 };
 
 struct config {
 	struct config_listener	listeners[CONFIG_LISTENERS_MAX];
 	unsigned int		listeners_count;
+	bool			quic_follows;	/* QUIC on the addresses of TLS */
 	char			state_directory[PATH_MAX];
 	char			control_socket[108];	/* sizeof(sun_path), unix(7) */
 	char			certificate[PATH_MAX];

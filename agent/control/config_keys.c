@@ -293,8 +293,8 @@ static int set_host(const struct config_key *key, struct config *config, const c
 	return -EINVAL;
 }
 
-static int add_listener(struct config *config, const char *text, bool tls, char *fault,
-			size_t fault_size)
+static int add_listener(struct config *config, const char *text, struct config_listener kind,
+			char *fault, size_t fault_size)
 {
 	struct config_listener *listener = &config->listeners[config->listeners_count];
 
@@ -302,16 +302,16 @@ static int add_listener(struct config *config, const char *text, bool tls, char 
 		snprintf(fault, fault_size, "more than %d listen addresses", CONFIG_LISTENERS_MAX);
 		return -EINVAL;
 	}
-	if (address_listen_parse(text, tls ? 443 : 80, &listener->address)) {
+	*listener = kind;
+	if (address_listen_parse(text, kind.tls ? 443 : 80, &listener->address)) {
 		snprintf(fault, fault_size,
 			 "'%s' is no address; 0.0.0.0:443, [::]:443 and 192.0.2.1 are understood", text);
 		return -EINVAL;
 	}
-	listener->tls = tls;
 	for (unsigned int i = 0; i < config->listeners_count; i++) {
 		struct config_listener *other = &config->listeners[i];
 
-		if (other->address.port == listener->address.port &&
+		if (other->quic == listener->quic && other->address.port == listener->address.port &&
 		    address_equal(&other->address.address, &listener->address.address)) {
 			snprintf(fault, fault_size, "'%s' is listed twice", text);
 			return -EINVAL;
@@ -321,12 +321,12 @@ static int add_listener(struct config *config, const char *text, bool tls, char 
 	return 0;
 }
 
-static void remove_listeners(struct config *config, bool tls)
+static void remove_listeners(struct config *config, struct config_listener kind)
 {
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < config->listeners_count; i++) {
-		if (config->listeners[i].tls != tls)
+		if (config->listeners[i].tls != kind.tls || config->listeners[i].quic != kind.quic)
 			config->listeners[kept++] = config->listeners[i];
 	}
 	config->listeners_count = kept;
@@ -336,12 +336,15 @@ static void remove_listeners(struct config *config, bool tls)
 static int set_listen(const struct config_key *key, struct config *config, const char *value,
 		      bool first, char *fault, size_t fault_size)
 {
-	bool tls = !strcmp(key->name, "tls");
+	struct config_listener kind = { .quic = !strcmp(key->name, "quic") };
 	char copy[1024], *next = copy, *text;
 
+	kind.tls = kind.quic || !strcmp(key->name, "tls");
 	if (first)
-		remove_listeners(config, tls);
-	if (!strcmp(value, "none") || !value[0])
+		remove_listeners(config, kind);
+	if (kind.quic)
+		config->quic_follows = !strcmp(value, "tls");
+	if (!strcmp(value, "none") || !value[0] || (kind.quic && config->quic_follows))
 		return 0;
 	if (strlen(value) >= sizeof(copy)) {
 		snprintf(fault, fault_size, "the list is too long; repeat the key instead");
@@ -351,8 +354,23 @@ static int set_listen(const struct config_key *key, struct config *config, const
 	while ((text = strsep(&next, ","))) {
 		text += strspn(text, " \t");
 		text[strcspn(text, " \t")] = '\0';
-		if (add_listener(config, text, tls, fault, fault_size))
+		if (add_listener(config, text, kind, fault, fault_size))
 			return -EINVAL;
+	}
+	return 0;
+}
+
+int config_follow_tls(struct config *config)
+{
+	unsigned int count = config->listeners_count;
+
+	for (unsigned int i = 0; config->quic_follows && i < count; i++) {
+		if (!config->listeners[i].tls || config->listeners[i].quic)
+			continue;
+		if (config->listeners_count == CONFIG_LISTENERS_MAX)
+			return -ENOSPC;
+		config->listeners[config->listeners_count] = config->listeners[i];
+		config->listeners[config->listeners_count++].quic = true;
 	}
 	return 0;
 }
@@ -374,6 +392,7 @@ const struct config_key config_keys[] = {
 	{ "agent", "log_level", set_level, "info", FIELD(log_level), 0, 0, false },
 
 	{ "listen", "tls", set_listen, "0.0.0.0:443, [::]:443", FIELD(listeners), 0, 0, true },
+	{ "listen", "quic", set_listen, "tls", FIELD(listeners), 0, 0, true },
 	{ "listen", "plain", set_listen, "none", FIELD(listeners), 0, 0, true },
 
 	{ "tls", "certificate", set_path, NULL, FIELD(certificate), 0, 0, false },

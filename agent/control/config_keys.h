@@ -35,4 +35,7 @@ const char *config_key_section_of(const char *name);
 
 void config_keys_set_defaults(struct config *config);
 
+/* Where QUIC follows TLS: adds its listeners. 0, or -ENOSPC where there is no room. */
+int config_follow_tls(struct config *config);
+
 #endif /* HOODY_CONTROL_CONFIG_KEYS_H */

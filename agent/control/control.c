@@ -253,7 +253,7 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 		if (certificate < 0)
 			return -1;
 	}
-	set = listen_open(control->config, fault, sizeof(fault));
+	set = listen_open(control->config, NULL, fault, sizeof(fault));
 	if (!set) {
 		log_error("%s", fault);
 		return -1;

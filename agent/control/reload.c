@@ -110,7 +110,7 @@ void control_reload(struct control *control)
 		goto err_close;
 	}
 	if (config_needs_new_sockets(control->config, config)) {
-		set = listen_open(config, fault, sizeof(fault));
+		set = listen_open(config, set, fault, sizeof(fault));
 		if (!set) {
 			log_error("reload: %s", fault);
 			goto err_close;

@@ -24,6 +24,7 @@ static void add_counters(struct ipc_stats *sum, const struct ipc_stats *stats)
 static void forget_gauges(struct ipc_stats *stats)
 {
 	stats->connections_open = 0;
+	stats->quic_connections_open = 0;
 	stats->requests_open = 0;
 	stats->upgrades_open = 0;
 	stats->upstream_idle = 0;
@@ -70,7 +71,8 @@ void supervise_worker_ready(struct supervisor *supervisor, struct worker *worker
 	worker->state = SUPERVISE_SERVING;
 	worker->kill_at = 0;
 	log_info("worker serves: pid=%d threads=%u sockets=%u", (int)worker->pid, worker->threads,
-		 supervisor->set->fds_count);
+		 supervisor->set->sockets);
+	listen_steer(supervisor->set, worker - supervisor->workers);
 	if (worker == supervisor->next) {
 		struct worker *old = supervisor->current;
 

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#define WORKERS_MAX		4	/* one serves, one starts, two may still drain */
+#define WORKERS_MAX		LISTEN_SLOTS	/* one serves, one starts, two may still drain */
 #define STATS_WAITERS_MAX	64	/* as many as the API has connections */
 #define BACKOFF_FIRST_MS	100
 #define BACKOFF_MAX_MS		10000

@@ -209,11 +209,13 @@ static void feed_audit(struct supervisor *supervisor, struct worker *worker)
 /* All that a worker needs before it can be ready, in the order of lib/ipc.h. */
 static void feed(struct supervisor *supervisor, struct worker *worker)
 {
-	const struct listen_set *set = supervisor->set;
-	int ret;
+	struct ipc_listeners message;
+	int fds[IPC_FDS_MAX], ret;
+	unsigned int count;
 
-	ret = worker_link_send(&worker->link, IPC_LISTENERS, 0, &set->message,
-			       sizeof(set->message), set->fds, set->fds_count, 0);
+	count = listen_message(supervisor->set, worker - supervisor->workers, &message, fds);
+	ret = worker_link_send(&worker->link, IPC_LISTENERS, 0, &message, sizeof(message), fds,
+			       count, 0);
 	if (ret) {
 		supervise_worker_kill(worker, strerror(-ret));
 		return;

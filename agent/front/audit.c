@@ -48,7 +48,7 @@ static void put_client(struct audit_record *record, const struct front_connectio
 	else
 		memcpy(record->client, &client->address.v6, sizeof(client->address.v6));
 	put_text(record->protocol, sizeof(record->protocol), protocol, strlen(protocol));
-	if (connection->ssl)
+	if (connection->ssl || connection->quic)
 		record->flags |= AUDIT_TLS;
 }
 

@@ -329,19 +329,15 @@ static bool same_blob(const struct auth_blob *a, const struct auth_blob *b)
 	return a->size == b->size && !memcmp(a, b, a->size);
 }
 
-bool authorize_still_allowed(const struct exchange *exchange, const struct image *old)
+/* Whether @after lets in, from where its client now is, who was let in before. */
+static bool ask_again(const struct exchange *exchange, const struct auth_blob *after)
 {
 	struct front_thread *thread = exchange->connection->thread;
-	const struct auth_blob *before, *after;
 	const struct authorize_memo *memo = exchange->memo;
 	struct auth_request request = { .client = exchange->connection->client.address };
 	struct auth_decision decision;
 	struct auth_context context;
 
-	before = blob_of(old, image_container_find(old, exchange->container));
-	after = blob_of(thread->image, image_container_find(thread->image, exchange->container));
-	if (!after || same_blob(before, after))
-		return true;
 	/* It came while all was open, so nobody knows who it is. */
 	if (!memo)
 		return false;
@@ -356,6 +352,27 @@ bool authorize_still_allowed(const struct exchange *exchange, const struct image
 	/* What would have to be checked anew has to come anew. */
 	auth_job_free(decision.job);
 	return decision.verdict == AUTH_ALLOW;
+}
+
+bool authorize_still_allowed(const struct exchange *exchange, const struct image *old)
+{
+	struct front_thread *thread = exchange->connection->thread;
+	const struct auth_blob *before, *after;
+
+	before = blob_of(old, image_container_find(old, exchange->container));
+	after = blob_of(thread->image, image_container_find(thread->image, exchange->container));
+	if (!after || same_blob(before, after))
+		return true;
+	return ask_again(exchange, after);
+}
+
+bool authorize_client_allowed(const struct exchange *exchange)
+{
+	struct front_thread *thread = exchange->connection->thread;
+	const struct auth_blob *blob =
+		blob_of(thread->image, image_container_find(thread->image, exchange->container));
+
+	return !blob || ask_again(exchange, blob);
 }
 
 /* ---- of a thread ---- */

@@ -102,5 +102,7 @@ void authorize_abandon(struct exchange *exchange);
  * whether @exchange may go on.
  */
 bool authorize_still_allowed(const struct exchange *exchange, const struct image *old);
+/* The same for a client whose address has changed. */
+bool authorize_client_allowed(const struct exchange *exchange);
 
 #endif /* HOODY_FRONT_AUTHORIZE_H */

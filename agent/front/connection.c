@@ -5,6 +5,7 @@
  *	accepted -> (TLS) handshake -> protocol -> closed, freed at the turn's end
  */
 #include "front/connection.h"
+#include "front/http3.h"
 
 #include <errno.h>
 #include <openssl/ssl.h>
@@ -44,6 +45,10 @@ static void bury(struct loop_task *task)
 	/* Not earlier: OpenSSL may have been on the stack when it was closed. */
 	if (connection->ssl)
 		front_tls_detach(connection);
+	if (connection->quic) {
+		front_http3_free(connection);
+		quic_connection_free(connection->quic);
+	}
 	slab_free(&connection->thread->connections, connection);
 }
 
@@ -56,7 +61,10 @@ void front_connection_close(struct front_connection *connection)
 	connection->closed = true;
 	if (connection->protocol)
 		connection->protocol->closed(connection);
-	close(connection->source.fd);
+	if (connection->quic)
+		quic_connection_closed(connection->quic);
+	else
+		close(connection->source.fd);
 	connection->source.fd = -1;
 	loop_timer_stop(&connection->timer);
 	buf_clear(&thread->buffers, &connection->in);
@@ -77,6 +85,10 @@ void front_connection_reset(struct front_connection *connection)
 
 	if (connection->closed)
 		return;
+	if (connection->quic) {
+		quic_connection_fail(connection->quic, NGHTTP3_H3_INTERNAL_ERROR);
+		return;
+	}
 	setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	front_connection_close(connection);
 }
@@ -151,10 +163,12 @@ static void timer_expired(struct loop_timer *timer, enum loop_timer_class class)
 }
 
 /* An IPv4 client of an IPv6 socket is an IPv4 client. */
-static void set_client(struct front_connection *connection, const struct sockaddr_storage *peer)
+void front_connection_set_client(struct front_connection *connection,
+				 const struct sockaddr_storage *peer)
 {
 	struct up_client *client = &connection->client;
 
+	memset(client, 0, sizeof(*client));
 	if (peer->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
 
@@ -176,28 +190,46 @@ static void set_client(struct front_connection *connection, const struct sockadd
 	address_format(&client->address, connection->client_text);
 }
 
-void front_connection_open(struct front_thread *thread, int fd,
-			   const struct sockaddr_storage *peer, bool tls)
+struct front_connection *front_connection_create(struct front_thread *thread,
+						 const struct sockaddr_storage *peer)
 {
 	struct front_connection *connection = slab_alloc(&thread->connections);
 
 	if (!connection)
-		goto err_close;
-	connection->source.fd = fd;
+		return NULL;
+	connection->source.fd = -1;
 	connection->source.ready = source_ready;
 	connection->thread = thread;
 	connection->writable = true;
 	loop_task_setup(&connection->task, task_run);
 	loop_timer_setup(&connection->timer, timer_expired);
-	set_client(connection, peer);
+	front_connection_set_client(connection, peer);
+	return connection;
+}
+
+void front_connection_begin(struct front_connection *connection)
+{
+	struct front_thread *thread = connection->thread;
+
+	list_add_tail(&connection->node, &thread->open);
+	thread->open_count++;
+	front_count(thread, connections_open);
+}
+
+void front_connection_open(struct front_thread *thread, int fd,
+			   const struct sockaddr_storage *peer, bool tls)
+{
+	struct front_connection *connection = front_connection_create(thread, peer);
+
+	if (!connection)
+		goto err_close;
+	connection->source.fd = fd;
 	if (tls && (!thread->tls || front_tls_attach(thread->tls, connection)))
 		goto err_free;
 	if (loop_add(&thread->loop, &connection->source,
 		     EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto err_detach;
-	list_add_tail(&connection->node, &thread->open);
-	thread->open_count++;
-	front_count(thread, connections_open);
+	front_connection_begin(connection);
 	if (tls)
 		loop_timer_start(&thread->loop, &connection->timer, LOOP_TIMER_HANDSHAKE);
 	else

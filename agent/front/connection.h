@@ -19,6 +19,7 @@ struct front_connection {
 	struct front_thread	*thread;
 	struct ssl_st		*ssl;		/* NULL: plain */
 	struct front_tls	*tls;		/* what it began with */
+	struct quic_connection	*quic;		/* NULL: TCP. It has no socket then. */
 	const struct front_protocol *protocol;	/* NULL until the handshake is over */
 	struct buf		in, out;
 	bool			socket_readable;	/* the socket, as far as we know */
@@ -29,6 +30,7 @@ struct front_connection {
 	union {
 		struct front_http1_state http1;
 		struct front_http2	*http2;	/* NULL: closed */
+		struct front_http3	*http3;
 	};
 	bool			shut;		/* lingering: our side is over */
 	uint32_t		lingered;	/* bytes thrown away since */
@@ -37,6 +39,15 @@ struct front_connection {
 /* Takes accepted @fd; closes it where that fails. */
 void front_connection_open(struct front_thread *thread, int fd,
 			   const struct sockaddr_storage *peer, bool tls);
+/*
+ * For QUIC, whose connections share sockets: one with its client, and counted
+ * once front_connection_begin() is called; before, slab_free() is enough.
+ */
+struct front_connection *front_connection_create(struct front_thread *thread,
+						 const struct sockaddr_storage *peer);
+void front_connection_begin(struct front_connection *connection);
+void front_connection_set_client(struct front_connection *connection,
+				 const struct sockaddr_storage *peer);
 /* Closes now, whatever waits; frees at the turn's end. */
 void front_connection_close(struct front_connection *connection);
 /* front/linger.c: writes what waits, then closes as soon as the client has read it. */

@@ -144,6 +144,26 @@ static void on_interim(struct up_request *request, struct http_head *head)
 	exchange->front->interim(exchange, head);
 }
 
+/*
+ * What this host offers beside is for us to say: the app's own would send clients
+ * past it. A client that has come by TLS is told of HTTP/3.
+ */
+static void set_alternative(const struct exchange *exchange, struct http_head *head)
+{
+	const struct front_connection *connection = exchange->connection;
+	const char *alternative = connection->thread->alternative;
+	unsigned int i;
+
+	for (i = 0; i < head->fields_count; i++) {
+		if (http_text_equal(head->fields[i].name, HTTP_TEXT("Alt-Svc")))
+			head->fields[i].drop = true;
+	}
+	/* Only a hint: without room the response goes without it. */
+	if (connection->ssl && alternative[0] && head->status >= 200)
+		http_head_add(head, HTTP_TEXT("Alt-Svc"),
+			      (struct http_text){alternative, strlen(alternative)});
+}
+
 static void on_head(struct up_request *request, struct http_head *head)
 {
 	struct exchange *exchange = of_upstream(request);
@@ -158,6 +178,7 @@ static void on_head(struct up_request *request, struct http_head *head)
 		front_count(thread, upgrades_open);
 	}
 	exchange_fields_response(head);
+	set_alternative(exchange, head);
 	exchange->front->head(exchange, head);
 }
 

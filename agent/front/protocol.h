@@ -26,7 +26,8 @@ struct front_protocol {
 	void		(*closed)(struct front_connection *connection);
 };
 
-extern const struct front_protocol front_http1, front_http2;
+/* front_http3 is chosen by QUIC, not by ALPN among others. */
+extern const struct front_protocol front_http1, front_http2, front_http3;
 
 enum front_http1_phase {
 	FRONT_HTTP1_HEAD,	/* between requests, or inside a head */

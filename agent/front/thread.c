@@ -14,6 +14,7 @@
 #include "front/connection.h"
 #include "front/exchange.h"
 #include "front/http2.h"
+#include "front/quic.h"
 
 /* For a client to notice that we are done; it may be in the middle of an upload. */
 #define LINGER_TIMEOUT	5000
@@ -215,24 +216,40 @@ static int setup_loop(struct front_thread *thread)
 	return loop_add(&thread->loop, &thread->wake, EPOLLIN | EPOLLET);
 }
 
-static int setup_listeners(struct front_thread *thread, const int *fds, const uint32_t *flags,
-			   unsigned int count)
+static int setup_listener(struct front_thread *thread, int fd, bool tls)
 {
-	unsigned int i;
+	struct front_listener *listener = &thread->listeners[thread->listeners_count];
 	int err;
 
-	for (i = 0; i < count; i++) {
-		struct front_listener *listener = &thread->listeners[i];
+	listener->source.fd = fd;
+	listener->thread = thread;
+	listener->tls = tls;
+	err = front_listener_start(listener);
+	if (!err)
+		thread->listeners_count++;
+	return err;
+}
 
-		listener->source.fd = fds[i];
-		listener->thread = thread;
-		listener->tls = flags[i] & IPC_LISTENER_TLS;
-		thread->listeners_count = i + 1;
-		err = front_listener_start(listener);
-		if (err)
-			return err;
+static int setup_listeners(struct front_thread *thread, const struct ipc_listeners *listeners,
+			   const int *fds, unsigned int index)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < listeners->addresses; i++) {
+		int fd = fds[i * listeners->threads + index];
+
+		if (!(listeners->flags[i] & IPC_LISTENER_QUIC)) {
+			err = setup_listener(thread, fd, listeners->flags[i] & IPC_LISTENER_TLS);
+			continue;
+		}
+		if (!thread->quic)
+			err = quic_create(thread, listeners->slot * listeners->threads + index,
+					  listeners->quic_secret);
+		if (!err)
+			err = quic_listen(thread, fd);
 	}
-	return 0;
+	return err;
 }
 
 static void setup_upstream(struct front_thread *thread)
@@ -250,8 +267,9 @@ static void setup_upstream(struct front_thread *thread)
 }
 
 struct front_thread *front_thread_create(struct front_board *board, struct image *image,
-					 struct front_tls *tls, const int *fds,
-					 const uint32_t *flags, unsigned int count)
+					 struct front_tls *tls,
+					 const struct ipc_listeners *listeners, const int *fds,
+					 unsigned int index)
 {
 	struct front_thread *thread = calloc(1, sizeof(*thread));
 	int err = -ENOMEM;
@@ -276,7 +294,7 @@ struct front_thread *front_thread_create(struct front_board *board, struct image
 	if (!err)
 		err = make_scratch(thread);
 	if (!err)
-		err = setup_listeners(thread, fds, flags, count);
+		err = setup_listeners(thread, listeners, fds, index);
 	if (err)
 		goto err_free;
 	setup_upstream(thread);
@@ -287,7 +305,10 @@ struct front_thread *front_thread_create(struct front_board *board, struct image
 	return thread;
 
 err_free:
-	thread->listeners_count = 0;	/* the descriptors stay the caller's */
+	/* The descriptors stay the caller's. */
+	thread->listeners_count = 0;
+	if (thread->quic)
+		thread->quic->listeners_count = 0;
 	thread->pthread = 0;
 	front_thread_destroy(thread);
 err:
@@ -300,6 +321,7 @@ void front_thread_destroy(struct front_thread *thread)
 	if (thread->pthread)
 		pthread_join(thread->pthread, NULL);
 	front_listener_close(thread);
+	quic_destroy(thread);
 	authorize_clear(thread);
 	if (thread->wake.fd >= 0)
 		close(thread->wake.fd);

@@ -52,6 +52,7 @@ struct front_board {
 };
 
 struct front_thread;
+struct quic;
 
 struct front_listener {
 	struct loop_source	source;
@@ -68,6 +69,8 @@ struct front_thread {
 	struct authorize	authorize;
 	struct front_tls	*tls;		/* NULL: no certificate */
 	struct audit_ring	*audit;		/* NULL: no audit */
+	struct quic		*quic;		/* NULL: no UDP socket */
+	char			alternative[40];	/* Alt-Svc that names it (RFC 7838), or empty */
 	struct slab		connections, exchanges, http2_streams;
 	size_t			http2_buffered;	/* of all streams' output */
 	struct list		open;		/* connections */
@@ -102,12 +105,14 @@ static inline const struct image_settings *front_settings(const struct front_thr
 }
 
 /*
- * front_thread_create(): a thread that listens on @fds (its own from then on)
- * once the board says started. NULL with errno set.
+ * front_thread_create(): thread number @index, which listens on its part of
+ * @fds (its own from then on; in the order of @listeners) once the board says
+ * started. NULL with errno set.
  */
 struct front_thread *front_thread_create(struct front_board *board, struct image *image,
-					 struct front_tls *tls, const int *fds,
-					 const uint32_t *flags, unsigned int count);
+					 struct front_tls *tls,
+					 const struct ipc_listeners *listeners, const int *fds,
+					 unsigned int index);
 /* Joins an ended thread and frees it. */
 void front_thread_destroy(struct front_thread *thread);
 

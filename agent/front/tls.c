@@ -86,24 +86,35 @@ static BIO_METHOD *bio_method(void)
 
 /* ---- the context ---- */
 
+static int select_one(const char *alpn, const unsigned char **out, unsigned char *out_len,
+		      const unsigned char *in, unsigned int in_len)
+{
+	size_t len = strlen(alpn);
+	unsigned int at;
+
+	for (at = 0; at < in_len; at += in[at] + 1) {
+		if (in[at] == len && at + len < in_len && !memcmp(in + at + 1, alpn, len)) {
+			*out = in + at + 1;
+			*out_len = len;
+			return SSL_TLSEXT_ERR_OK;
+		}
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 /* Our preference among what the client offers; nothing in common ends it (RFC 7301 3.2). */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 		       const unsigned char *in, unsigned int in_len, void *argument)
 {
 	const struct front_protocol *protocol;
-	unsigned int i, at;
+	unsigned int i;
 
+	/* QUIC carries HTTP/3 alone, and nothing else does. */
+	if (SSL_get_app_data(ssl))
+		return select_one(front_http3.alpn, out, out_len, in, in_len);
 	for (i = 0; (protocol = front_protocol_at(i)); i++) {
-		size_t len = strlen(protocol->alpn);
-
-		for (at = 0; at < in_len; at += in[at] + 1) {
-			if (in[at] == len && at + len < in_len &&
-			    !memcmp(in + at + 1, protocol->alpn, len)) {
-				*out = in + at + 1;
-				*out_len = len;
-				return SSL_TLSEXT_ERR_OK;
-			}
-		}
+		if (select_one(protocol->alpn, out, out_len, in, in_len) == SSL_TLSEXT_ERR_OK)
+			return SSL_TLSEXT_ERR_OK;
 	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -252,6 +263,19 @@ int front_tls_attach(struct front_tls *tls, struct front_connection *connection)
 	connection->ssl = ssl;
 	connection->tls = front_tls_get(tls);
 	return 0;
+}
+
+SSL *front_tls_quic(struct front_tls *tls, void *app_data)
+{
+	SSL *ssl = SSL_new(tls->context);
+
+	if (!ssl || !SSL_set_app_data(ssl, app_data) ||
+	    !SSL_set_min_proto_version(ssl, TLS1_3_VERSION)) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	SSL_set_accept_state(ssl);
+	return ssl;
 }
 
 /* What a failed call means: -EAGAIN, 0 for the end, -ECONNRESET. */

@@ -33,6 +33,8 @@ struct front_tls *front_tls_create(const char *pem, size_t len,
 struct front_tls *front_tls_get(struct front_tls *tls);
 void front_tls_put(struct front_tls *tls);
 
+/* For one connection of QUIC, whose handshake ngtcp2 drives: @app_data is for it. */
+struct ssl_st *front_tls_quic(struct front_tls *tls, void *app_data);
 /* For one connection. 0 or -ENOMEM. */
 int front_tls_attach(struct front_tls *tls, struct front_connection *connection);
 /* 1 finished, 0 not yet, -EPROTO failed. */

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "front/quic.h"
 #include "front/sandbox.h"
 #include "front/thread.h"
 #include "lib/log.h"
@@ -69,6 +70,7 @@ static int take_listeners(struct worker *worker, const void *payload, size_t len
 	if (worker->listener_count || worker->ready || length != sizeof(*listeners) ||
 	    !listeners->threads || !listeners->addresses ||
 	    listeners->addresses > FRONT_LISTENERS_MAX ||
+	    (uint64_t)(listeners->slot + 1) * listeners->threads > QUIC_CID_SOCKETS ||
 	    count != (size_t)listeners->threads * listeners->addresses)
 		return -EINVAL;
 	worker->listeners = *listeners;
@@ -224,14 +226,9 @@ static int needs_certificate(const struct worker *worker)
 /* Thread @index gets its socket of every address. */
 static int start_thread(struct worker *worker, unsigned int index)
 {
-	int fds[FRONT_LISTENERS_MAX];
-	unsigned int i;
-
-	for (i = 0; i < worker->listeners.addresses; i++)
-		fds[i] = worker->listener_fds[i * worker->listeners.threads + index];
 	worker->threads[index] = front_thread_create(&worker->board, worker->image, worker->tls,
-						     fds, worker->listeners.flags,
-						     worker->listeners.addresses);
+						     &worker->listeners, worker->listener_fds,
+						     index);
 	if (!worker->threads[index])
 		return -errno;
 	/* It waits for board->started, which is set under a lock. */
@@ -259,7 +256,9 @@ static int start(struct worker *worker)
 	worker->threads = calloc(worker->listeners.threads, sizeof(struct front_thread *));
 	if (!worker->threads)
 		return -ENOMEM;
-	err = sandbox_enter();
+	err = quic_prepare();
+	if (!err)
+		err = sandbox_enter();
 	/* One for up to four threads: a check is rare, and remembered. */
 	if (!err) {
 		worker->board.helper = auth_helper_create((worker->listeners.threads + 3) / 4,

@@ -30,7 +30,7 @@
 #include <sys/types.h>
 
 #define IPC_WORKER_FD		3
-#define IPC_FDS_MAX		128	/* below the kernel's SCM_MAX_FD, 253 */
+#define IPC_FDS_MAX		252	/* below the kernel's SCM_MAX_FD, 253 */
 
 enum ipc_type {
 	IPC_LISTENERS = 1,	/* struct ipc_listeners, then that many fds */
@@ -46,6 +46,7 @@ enum ipc_type {
 
 enum ipc_listener_flags {
 	IPC_LISTENER_TLS	= 1 << 0,	/* otherwise plain HTTP */
+	IPC_LISTENER_QUIC	= 1 << 1,	/* UDP: HTTP/3 */
 };
 
 struct ipc_message {
@@ -56,12 +57,17 @@ struct ipc_message {
 
 /*
  * @count sockets follow as fds: for each address one per thread, all threads of
- * the first address first. Each is non-blocking, listening, SO_REUSEPORT.
+ * the first address first. Each is non-blocking, listening, SO_REUSEPORT. A UDP
+ * socket is number @slot * @threads + thread of its address, which is what
+ * connection ids name (lib/quic_cid.h).
  */
 struct ipc_listeners {
 	uint32_t	threads;
 	uint32_t	addresses;
 	uint32_t	flags[16];		/* per address: enum ipc_listener_flags */
+	uint32_t	slot;
+	uint32_t	reserved;
+	uint8_t		quic_secret[32];	/* for tokens and stateless resets */
 };
 
 /* One ring for each thread. */
@@ -134,7 +140,23 @@ struct ipc_ack {
 	X(http2_reset_floods)		/* connections ended: rapid reset */ \
 	X(http2_control_floods)		/* the same: PING, SETTINGS, empty DATA, ... */ \
 	X(http2_continuation_floods)	/* the same: CONTINUATION */ \
-	X(http2_header_bombs)		/* the same: a header list far above its limit */
+	X(http2_header_bombs)		/* the same: a header list far above its limit */ \
+	X(quic_connections)		/* begun */ \
+	X(quic_connections_open)	/* gauge; connections_open has them too */ \
+	X(quic_packets_unknown)		/* datagrams that belong to nothing, or are no QUIC */ \
+	X(quic_version_negotiations)	/* offers of other versions sent */ \
+	X(quic_retries)			/* clients asked to prove their address */ \
+	X(quic_tokens_refused)		/* a wrong answer to that */ \
+	X(quic_resets)			/* stateless resets sent */ \
+	X(quic_refused_limit)		/* over connections_max, or draining */ \
+	X(quic_refused_client)		/* too many connections of one client address */ \
+	X(quic_errors)			/* connections ended for a fault of the client */ \
+	X(quic_migrations)		/* clients that came with another address */ \
+	X(http3_streams)		/* requests over HTTP/3 */ \
+	X(http3_resets)			/* by clients */ \
+	X(http3_protocol_errors)	/* a stream or the connection ended for one */ \
+	X(http3_reset_floods)		/* connections ended: rapid reset */ \
+	X(http3_header_bombs)		/* the same: a header list far above its limit */
 
 struct ipc_stats {
 #define X(name) uint64_t name;

@@ -165,6 +165,8 @@ static int next_timer(const struct loop *loop)
 		if (timer->deadline < first)
 			first = timer->deadline;
 	}
+	if (loop->alarm && loop->alarm < first)
+		first = loop->alarm;
 	if (!list_empty(&loop->tasks))
 		return 0;
 	if (first == UINT64_MAX)
@@ -190,6 +192,8 @@ void loop_run(struct loop *loop)
 				source->ready(source, events[i].events);
 		}
 		run_timers(loop);
+		if (loop->alarm && loop->alarm <= loop->now)
+			loop->alarmed(loop);
 		for (i = 0; i < LOOP_TASK_ROUNDS; i++)
 			run_tasks(&loop->tasks);
 		run_tasks(&loop->dead);

@@ -62,6 +62,9 @@ struct loop {
 	struct list	dead;		/* tasks that free what they stand in */
 	struct list	timers[LOOP_TIMER_CLASSES];
 	uint32_t	durations[LOOP_TIMER_CLASSES];	/* 0: never */
+	/* For one who keeps deadlines of any length; asked for anew after each call. */
+	uint64_t	alarm;		/* milliseconds, CLOCK_MONOTONIC; 0: none */
+	void		(*alarmed)(struct loop *loop);
 };
 
 /* 0 or a negative errno. */

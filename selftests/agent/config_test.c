@@ -52,9 +52,14 @@ static void test_defaults(void)
 		exit(1);
 	}
 	address_listen_format(&config->listeners[1].address, text);
-	tap_ok(config->listeners_count == 2 && config->listeners[0].tls &&
+	tap_ok(config->listeners_count == 4 && config->listeners[0].tls &&
 	       config->listeners[0].address.port == 443 && !strcmp(text, "[::]:443"),
 	       "config_listens_on_443_of_both_families");
+	tap_ok(config->listeners[2].quic && config->listeners[3].quic &&
+	       config->listeners[2].address.port == 443 &&
+	       address_equal(&config->listeners[3].address.address,
+			     &config->listeners[1].address.address),
+	       "config_quic_listens_where_tls_does");
 	tap_ok(!strcmp(config->state_directory, "/var/lib/hoody") &&
 	       !strcmp(config->control_socket, "/run/hoody/control.sock") &&
 	       !strcmp(config->worker_user, "hoody") && config->real_ip && !config->cgroup[0] &&
@@ -92,7 +97,7 @@ static void test_values(void)
 	}
 	tap_ok(port_of(config, "terminal") == 7681 && port_of(config, "mine") == 4000 &&
 	       port_of(config, "display") == 0 && port_of(config, "sqlite") == 5, "config_services");
-	tap_ok(config->listeners_count == 4 && config->listeners[0].address.port == 443 &&
+	tap_ok(config->listeners_count == 7 && config->listeners[0].address.port == 443 &&
 	       config->listeners[1].address.port == 8443 &&
 	       config->listeners[2].address.port == 1 && !config->listeners[3].tls &&
 	       config->listeners[3].address.port == 80, "config_listeners_repeat_and_have_ports");
@@ -157,7 +162,7 @@ static const struct {
 	  "upstream_idle_per_key_max", "larger than" },
 	{ "buffer_below_head", "[limits]\nbuffer_bytes = 4096\n", 0, "buffer_bytes", "smaller than" },
 	{ "sockets", "[agent]\nthreads = 64\n[listen]\ntls = 127.0.0.1:1,127.0.0.1:2,127.0.0.1:3\n", 0,
-	  "threads", "more than 128 sockets" },
+	  "threads", "more than 252 sockets" },
 };
 
 static void test_mistakes(void)
@@ -233,7 +238,7 @@ static void test_reload_rules(void)
 int main(void)
 {
 	snprintf(path, sizeof(path), "/tmp/hoody-config-test.%d", (int)getpid());
-	tap_plan(20 + (int)(sizeof(mistakes) / sizeof(mistakes[0])));
+	tap_plan(21 + (int)(sizeof(mistakes) / sizeof(mistakes[0])));
 	test_defaults();
 	test_values();
 	test_mistakes();

@@ -202,7 +202,8 @@ api_is "status_shape" 200 '.data | .version and .protocol == 1 and .node == "nod
 	.worker.restarts == 0 and .worker.image_sequence >= 1 and (.worker.counters | length > 30)' GET /api/v1/status
 api_is "status_says_that_the_module_is_missing" 200 '.data.real_ip | .state == "unavailable" and (.reason | test("modprobe hoody"))' GET /api/v1/status
 tap_run "log_says_how_to_get_the_module" logged 'real IP is unavailable.*modprobe hoody'
-api_is "status_listeners" 200 '.data.listeners == [{"address":"127.0.0.1:8443","tls":true},{"address":"127.0.0.1:8080","tls":false}]' GET /api/v1/status
+api_is "status_listeners" 200 '.data.listeners == [{"address":"127.0.0.1:8443","tls":true,"quic":false},{"address":"127.0.0.1:8080","tls":false,"quic":false},
+	{"address":"127.0.0.1:8443","tls":true,"quic":true}]' GET /api/v1/status
 
 # --- one container's life --------------------------------------------------------
 api_is "list_is_empty" 200 '.data == [] and .next_cursor == null' GET /api/v1/containers

@@ -5,11 +5,11 @@
  * aaaa...a with id bbbb...b, and, in every image, a tombstone cccc...c and a
  * stopped one dddd...d, on node "node-t" of "containers.test".
  *
- *	worker_driver [-l ADDR:PORT]... [-L ADDR:PORT]... [-c PEM] [-a ADDRESS]...
- *		      [-p SERVICE=PORT]... [-o SETTING=NUMBER]... [-t THREADS] [-r]
+ *	worker_driver [-l ADDR:PORT]... [-L ADDR:PORT]... [-Q ADDR:PORT]... [-c PEM]
+ *		      [-a ADDRESS]... [-p SERVICE=PORT]... [-o SETTING=NUMBER]... [-t THREADS] [-r]
  *
- * -L listens for TLS, -r wants the clients' own addresses. Prints "ready PID", then obeys lines on standard input and
- * answers each with lines that end in "ok ..." or "failed ERRNO": start, stop,
+ * -L listens for TLS, -Q for QUIC, -r wants the clients' own addresses. Prints
+ * "ready PID", then obeys lines on standard input and answers each with lines that end in "ok ..." or "failed ERRNO": start, stop,
  * delete, address ADDRESS, reload PEM, stats, drain MS. End of input ends it.
  */
 #include <arpa/inet.h>
@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control/listen.h"
 #include "front/worker.h"
 #include "lib/address.h"
 #include "lib/image.h"
@@ -34,9 +35,8 @@
 #define SERVICES_MAX	8
 
 struct driver {
-	struct ipc_listeners	listeners;
-	int			fds[IPC_FDS_MAX];
-	const char		*listen[16], *pem;
+	struct config		config;	/* of which only listeners and threads are used */
+	const char		*pem;
 	struct image_settings	settings;
 	struct image_service	services[SERVICES_MAX];
 	unsigned int		services_count;
@@ -138,22 +138,15 @@ static void add_service(struct driver *driver, const char *text)
 	service->port = strtoul(equals + 1, NULL, 10);
 }
 
-static int make_listener(const char *text)
+static void add_listener(struct driver *driver, const char *text, bool tls, bool quic)
 {
-	struct sockaddr_storage storage;
-	struct address_listen listen_address;
-	int one = 1, fd;
-	socklen_t len;
+	struct config_listener *listener = &driver->config.listeners[driver->config.listeners_count];
 
-	if (address_listen_parse(text, 443, &listen_address))
+	if (driver->config.listeners_count++ == CONFIG_LISTENERS_MAX ||
+	    address_listen_parse(text, 443, &listener->address))
 		die(text, EINVAL);
-	len = address_sockaddr(&listen_address.address, listen_address.port, &storage);
-	fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
-	    bind(fd, (struct sockaddr *)&storage, len) || listen(fd, 1024))
-		die(text, errno);
-	return fd;
+	listener->tls = tls;
+	listener->quic = quic;
 }
 
 /* A stopped or deleted one, all of whose id bytes are @byte. */
@@ -235,8 +228,11 @@ static int send_fd(struct driver *driver, uint32_t type, int fd)
 static void start_worker(struct driver *driver)
 {
 	struct ipc_ack ack;
-	unsigned int i, j, count = 0;
-	int pair[2], err;
+	struct ipc_listeners listeners;
+	int pair[2], fds[IPC_FDS_MAX], err;
+	struct listen_set *set;
+	unsigned int count;
+	char fault[512];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		die("socketpair", errno);
@@ -250,15 +246,15 @@ static void start_worker(struct driver *driver)
 	}
 	close(pair[1]);
 	driver->sock = pair[0];
-	driver->listeners.threads = driver->settings.threads;
-	for (i = 0; i < driver->listeners.addresses; i++) {
-		for (j = 0; j < driver->settings.threads; j++)
-			driver->fds[count++] = make_listener(driver->listen[i]);
+	driver->config.settings.threads = driver->settings.threads;
+	set = listen_open(&driver->config, NULL, fault, sizeof(fault));
+	if (!set) {
+		fprintf(stderr, "worker_driver: %s\n", fault);
+		exit(EXIT_FAILURE);
 	}
-	err = ipc_send(driver->sock, IPC_LISTENERS, 0, &driver->listeners,
-		       sizeof(driver->listeners), driver->fds, count);
-	while (count)
-		close(driver->fds[--count]);
+	count = listen_message(set, 0, &listeners, fds);
+	err = ipc_send(driver->sock, IPC_LISTENERS, 0, &listeners, sizeof(listeners), fds, count);
+	listen_close(set);
 	if (!err && driver->pem)
 		err = send_fd(driver, IPC_CERTIFICATE, load(driver->pem));
 	if (!err)
@@ -358,17 +354,20 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	defaults(&driver);
-	while ((option = getopt(argc, argv, "l:L:c:a:p:o:t:r")) != -1) {
+	while ((option = getopt(argc, argv, "l:L:Q:c:a:p:o:t:r")) != -1) {
 		switch (option) {
 		case 'r':
 			driver.settings.real_ip_mode = IMAGE_REAL_IP_ON;
 			driver.container.flags |= IMAGE_REAL_IP;
 			break;
+		case 'Q':
+			add_listener(&driver, optarg, true, true);
+			break;
 		case 'L':
-			driver.listeners.flags[driver.listeners.addresses] = IPC_LISTENER_TLS;
-			/* fall through */
+			add_listener(&driver, optarg, true, false);
+			break;
 		case 'l':
-			driver.listen[driver.listeners.addresses++] = optarg;
+			add_listener(&driver, optarg, false, false);
 			break;
 		case 'c':
 			driver.pem = optarg;

@@ -1,0 +1,127 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# HTTP/3 in front of a worker without control: curl, and a client that does what
+# it is told (http3_peer.py, by aioquic). The app behind is proxy_app.py, which
+# records every byte that it gets. What needs control (other workers, permissions)
+# is http3_control.sh.
+# shellcheck source=../lib/tap.sh
+. "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/worker.sh
+. "$(dirname "$0")/../lib/worker.sh"
+HERE=$(cd "$(dirname "$0")" && pwd)
+
+export TLS=18443 RECORD=$WORK/record PREFIX DOMAIN
+export HOST=$PREFIX-http-19000.$DOMAIN
+
+cases=(announced methods five_hundred request_fields trailers early_response app_dies cancel
+	deaf_app slow_client
+	websocket websocket_app_first websocket_early websocket_refused
+	key_update version_negotiation wrong_protocol stateless_reset migration
+	malformed_frames malformed_heads bodies large_heads)
+# Each counts: case and counter.
+counted=(header_bomb:http3_header_bombs rapid_reset:http3_reset_floods)
+
+case_run() { PYTHONDONTWRITEBYTECODE=1 timeout 120 python3 "$HERE/http3_client.py" "$@"; }
+
+get() { # PATH [OPTION...]: curl to the app
+	local path=$1
+	shift
+	curl -sS --http3-only --max-time 120 --cacert "$WORK/pem.crt" --resolve "$HOST:$TLS:127.0.0.1" "$@" "https://$HOST:$TLS$path"
+}
+
+test_peers() {
+	tap_is http3_curl_version "$(get /count -o /dev/null -w '%{http_version} %{http_code}')" '3 200'
+	tap_like http3_is_announced_over_http2 "$(get /count --http2 -i)" "alt-svc: h3=\":$TLS\"; ma=86400"
+	# (aioquic takes neither a length without a body nor an interim response.)
+	tap_like http3_head_has_the_length "$(get /upload -I)" 'content-length: [67]'
+	tap_is http3_length_of_not_modified "$(get /not_modified -i | grep -ciE '^HTTP/3 304|content-length: 77')" 2
+	tap_like http3_interim_passes "$(get /hints -i | tr -d '\r' | tr '\n' ' ')" 'HTTP/3 103.*link: </style.css>.*HTTP/3 200.*hinted'
+	tap_like http3_continue_passes "$(get /continue -i -H 'Expect: 100-continue' -d hello | tr -d '\r' | tr '\n' ' ')" 'HTTP/3 100.*HTTP/3 200.*5 '
+	tap_is http3_curl_parallel "$(get '/count?[1-200]' -Z --parallel-max 50 -o /dev/null -w '%{http_code}\n' | sort | uniq -c | tr -d ' ')" 200200
+}
+
+# Half a gigabyte each way in bounded memory.
+test_big() {
+	local size=536870912 peak
+	tap_is http3_big_download "$(get "/big?$size" | wc -c)" "$size"
+	tap_is http3_big_upload "$(head -c $size /dev/zero | get /sink -T - -X POST)" "$size"
+	peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$WORKER/status")
+	tap_run "http3_memory_bounded ($peak kB)" test "$peak" -lt 100000
+}
+
+test_counted() {
+	local name counter before
+	for name in "${counted[@]}"; do
+		counter=${name#*:} name=${name%:*}
+		before=$(counter "$counter")
+		tap_run "http3_$name" case_run "$name"
+		tap_is "http3_${name}_counted" "$(($(counter "$counter") - before))" 1
+	done
+}
+
+test_retry() {
+	tap_run http3_retry_under_load case_run retry
+	tap_run http3_retry_counted test "$(counter quic_retries)" -ge 1
+	tap_is http3_wrong_token_counted "$(counter quic_tokens_refused)" 1
+}
+
+test_revocation() {
+	local pid before
+	before=$(counter exchanges_cut)
+	rm -f "$WORK/open"
+	case_run cut >"$WORK/open" 2>&1 &
+	pid=$!
+	tap_wait 30 grep -q open "$WORK/open"
+	driver stop >/dev/null
+	tap_is http3_stop_cuts_at_once "$(($(counter exchanges_cut) - before))" 2
+	wait $pid
+	tap_is http3_stop_leaves_the_connection "$? $(cat "$WORK/open")" '0 open'
+	driver start >/dev/null
+}
+
+test_drain() {
+	local pid line
+	rm -f "$WORK/open"
+	case_run drain >"$WORK/open" 2>&1 &
+	pid=$!
+	tap_wait 30 grep -q open "$WORK/open"
+	printf 'drain 60000\n' >&8
+	: >"$RECORD.drained"
+	wait $pid
+	tap_is http3_drain_finishes "$? $(cat "$WORK/open")" '0 open'
+	read -r -t 30 -u 9 _
+	read -r -t 30 -u 9 line
+	tap_is http3_drain_ends "$line" 'ok 0'
+	driver_stop
+}
+
+test_threads() {
+	driver_start -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1 -t 4
+	for _ in 1 2 3 4 5 6; do
+		case_run migration || return
+	done
+	# A packet at another thread would be answered with a reset.
+	tap_is http3_ids_lead_to_their_thread "$(counter quic_resets) $(counter quic_migrations)" '0 18'
+	driver_stop
+}
+
+tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 3 + 3 + 2 + 1 + 2 + 1))
+certificate "$WORK/pem" || tap_bail 'openssl made no certificate'
+: >"$RECORD"
+serve 19000 python3 "$HERE/proxy_app.py" 19000 "$RECORD"
+driver_start -L 127.0.0.1:$TLS -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1
+test_peers
+for name in "${cases[@]}"; do
+	tap_run "http3_$name" case_run "$name"
+done
+test_counted
+test_big
+test_retry
+test_revocation
+tap_wait 20 eval '[ "$(counter requests_open)" = 0 ]'
+tap_is http3_nothing_left_open "$(counter requests_open)" 0
+test_drain
+test_threads
+[ "$tap_failed" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
+tap_done
