@@ -238,9 +238,9 @@ static bool walk_conclude(u64 ns)
 
 		for (unsigned int i = 0; i < __HOODY_KSM_COUNT_MAX; i++)
 			mark->count[i] = mark->walk[i] +
-					 (i <= HOODY_KSM_AREAS_MARKED ? mark->count[i] : 0);
+					 (i < HOODY_KSM_PROCESSES ? mark->count[i] : 0);
 		mark->count[HOODY_KSM_WALKS]++;
-		mark->count[HOODY_KSM_WALK_NS] = ns;
+		mark->count[HOODY_KSM_WALK_NS] += ns;
 		mark->stopped = mark->walk_stopped;
 		mark->settled = !old && !mark->changes;
 		/* What waits for memory or a lock waits for the next period. */

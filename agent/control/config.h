@@ -44,6 +44,7 @@ struct config {
 	bool			real_ip;
 	uint32_t		tombstone_days;		/* 0: kept until there are too many */
 	uint32_t		drain_timeout;		/* milliseconds */
+	uint32_t		ksm_cpu_percent;	/* of one processor, for ksmd */
 	enum log_level		log_level;
 	bool			audit_database, audit_journal;
 	char			audit_file[PATH_MAX];	/* empty: none */

@@ -26,6 +26,7 @@ struct audit;
 struct metrics;
 struct tokens;
 struct aliases;
+struct ksm;
 struct publisher;
 struct syscalls;
 
@@ -41,6 +42,7 @@ struct control {
 	struct cgroup_mount	cgroups;
 	sd_event_source		*kernel_events;
 	uint64_t		agent_cgroup;	/* 0: not registered */
+	struct ksm		*ksm;
 	struct publisher	*publisher;
 	struct supervisor	*supervisor;
 	struct api		*api;

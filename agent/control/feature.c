@@ -9,6 +9,7 @@ static const struct feature *const features[] = {
 	&syscalls_feature,
 	&audit_feature,
 	&metrics_feature,
+	&ksm_feature,
 	NULL,
 };
 

@@ -25,6 +25,7 @@ static const char *const attribute_names[HOODY_A_MAX + 1] = {
 	[HOODY_A_ADDR6] = "ADDR6",	 [HOODY_A_CGROUP] = "CGROUP",
 	[HOODY_A_FLAGS] = "FLAGS",	 [HOODY_A_PROFILE] = "PROFILE",
 	[HOODY_A_TABLE] = "TABLE",	 [HOODY_A_GATE_MODE] = "GATE_MODE",
+	[HOODY_A_KSM_DOMAIN] = "KSM_DOMAIN", [HOODY_A_KSM_NAME] = "KSM_NAME",
 };
 
 static const char *attribute_at(const struct nlmsghdr *sent, uint32_t offset)

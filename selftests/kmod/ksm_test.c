@@ -123,7 +123,8 @@ static void test_merge(void)
 	       "pages_are_counted: %lu pages, %lu items",
 	       (unsigned long)status.count[HOODY_KSM_PAGES],
 	       (unsigned long)status.count[HOODY_KSM_ITEMS]);
-	tap_note("walk: %lu us, %lu areas of %lu processes marked",
+	tap_note("%lu walks in %lu us, %lu areas of %lu processes marked",
+		 (unsigned long)status.count[HOODY_KSM_WALKS],
 		 (unsigned long)status.count[HOODY_KSM_WALK_NS] / 1000,
 		 (unsigned long)status.count[HOODY_KSM_AREAS_MARKED],
 		 (unsigned long)status.count[HOODY_KSM_PROCESSES_MARKED]);

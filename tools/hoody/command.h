@@ -89,6 +89,7 @@ struct cli {
 /* The tables, one file each. */
 extern const struct cli_command containers_commands[];
 extern const struct cli_command permissions_commands[];
+extern const struct cli_command ksm_commands[];
 extern const struct cli_command status_commands[];
 extern const struct cli_command syscalls_commands[];
 extern const struct cli_command logs_commands[];

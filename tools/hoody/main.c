@@ -22,6 +22,7 @@ const struct cli_command *const cli_tables[] = {
 	permissions_commands,
 	syscalls_commands,
 	posture_commands,
+	ksm_commands,
 	logs_commands,
 	ca_commands,
 	version_commands,

@@ -466,12 +466,13 @@ enum hoody_ksm_state {
 	HOODY_KSM_STOPPED_KERNEL,	/* the kernel had no memory for its own tables */
 };
 
-/* As of the last walk, but for the first four, which grow. */
+/* As of the last walk, but for the first five, which grow. */
 enum hoody_ksm_count {
 	HOODY_KSM_WALKS,		/* complete ones */
 	HOODY_KSM_PROCESSES_MARKED,	/* that a walk had to mark */
 	HOODY_KSM_PROCESSES_UNMARKED,
 	HOODY_KSM_AREAS_MARKED,		/* memory areas of these */
+	HOODY_KSM_WALK_NS,		/* time of the walks, which are for all containers */
 	HOODY_KSM_PROCESSES,		/* below the cgroup */
 	HOODY_KSM_NAMED,		/* left out by name */
 	HOODY_KSM_LEFT,			/* that took themselves out */
@@ -479,7 +480,6 @@ enum hoody_ksm_count {
 	HOODY_KSM_PAGES,		/* merged pages, zero pages apart */
 	HOODY_KSM_ZERO_PAGES,
 	HOODY_KSM_ITEMS,		/* that ksmd keeps for them, HOODY_KSM_ITEM_BYTES each */
-	HOODY_KSM_WALK_NS,		/* what the whole walk took, for all containers */
 	__HOODY_KSM_COUNT_MAX,
 };
 /* What the kernel itself counts for an item (ksm_rmap_item) on 64-bit machines. */

@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Memory merging from end to end: LXC containers that run the same Node, what
+# they have of it, who is refused, what a restart of container and agent changes,
+# and that in the end all memory and the host's own settings are back.
+. "$(dirname "$0")/../lib/tap.sh"
+. "$TOP/selftests/lib/system.sh"
+
+ONE=890abcdef12345678901cde1 TWO=890abcdef12345678901cde2 OTHER=890abcdef12345678901cde3
+SYS=/sys/kernel/mm/ksm
+tap_plan 34
+
+api() { curl -s --max-time 60 --unix-socket "$SOCKET" -X "$1" "http://agent/api/v1$2" ${3:+-H 'Content-Type: application/json' -d "$3"}; }
+of() { hoody ksm show -c "$1" --json | jq -r "$2"; } # ID FILTER
+state_is() { [ "$(of "$1" .state)" = "$2" ]; }
+saved() { [ "$(of "$1" .bytes.net)" -gt $((4 << 20)) ]; }
+host_settings() { (cd $SYS && grep -H . run pages_to_scan sleep_millisecs use_zero_pages smart_scan advisor_mode 2>/dev/null); }
+merged() { # NAME: KiB that the kernel shows as merged, of all its processes
+	local pid total=0
+	for pid in $(cat "/sys/fs/cgroup/lxc.payload.$1/cgroup.procs"); do
+		total=$((total + $(awk '/^KSM:/ { n += $2 } END { print n + 0 }' "/proc/$pid/smaps")))
+	done
+	echo $total
+}
+nothing_merged() { [ "$(merged one)" = 0 ] && [ "$(merged two)" = 0 ]; }
+marked() { grep -q 'VmFlags:.* mg' "/proc/$1/smaps"; } # PID
+
+# Node, and the same 16 MiB of data in each: of Node itself little is the same twice,
+# because its heap is full of addresses, which differ.
+SERVER='exec node -e "const all = Buffer.alloc(16 << 20); for (let i = 0; i < all.length; i += 4096) all.writeUInt32LE(i + 1, i); require(\"http\").createServer((q, r) => r.end(all.length + \"\n\")).listen(8080)"'
+
+system_module
+system_config 'ksm_cpu_percent = 100'
+system_agent
+before=$(host_settings)
+container one "$ONE" routed 2 "$SERVER" || tap_bail "no container"
+container two "$TWO" routed 3 "$SERVER" || tap_bail "no container"
+for name in one two; do container_ready $name; done
+# One of another project; what it runs does not matter.
+mkdir /sys/fs/cgroup/other
+tap_cleanup rmdir /sys/fs/cgroup/other
+hoody containers register --id "$OTHER" --project 67e89abc123def4567890abd --cgroup /other --address 10.80.0.4 >/dev/null
+hoody containers start "$OTHER" >/dev/null
+
+tap_is before_it_is_off "$(of "$ONE" '"\(.mode) \(.state) \(.bytes.net)"')" 'off off 0'
+tap_like before_none_takes_part "$(hoody ksm show)" 'none takes part'
+tap_is before_settings_are_untouched "$(host_settings)" "$before"
+tap_like refused_mode "$(api PUT "/containers/$ONE/ksm" '{"mode":"maybe"}')" '"invalid_value".*"mode"'
+tap_like refused_field "$(api PUT "/containers/$ONE/ksm" '{"mode":"on","x":1}')" '"unknown_field".*"x"'
+tap_like refused_name "$(api PUT "/containers/$ONE/ksm" '{"mode":"on","exclude":["sixteen-letters-"]}')" '"exclude"'
+tap_like refused_without_mode "$(api PUT "/containers/$ONE/ksm" '{"exclude":[]}')" '"mode"'
+tap_like refused_container "$(api GET "/containers/ffffffffffffffffffffffff/ksm")" '"not_found"'
+
+tap_run one_is_switched_on hoody ksm set -c "$ONE" on
+tap_run two_is_switched_on hoody ksm set -c "$TWO" on
+tap_run one_is_marked tap_wait 30 state_is "$ONE" on
+tap_run two_is_marked tap_wait 30 state_is "$TWO" on
+tap_refused other_project_is_refused hoody ksm set -c "$OTHER" on
+tap_like refusal_says_why "$(hoody ksm set -c "$OTHER" on 2>&1)" "$PROJECT.*never shared between projects"
+tap_run one_saves_memory tap_wait 90 saved "$ONE"
+tap_run two_saves_memory tap_wait 90 saved "$TWO"
+tap_run kernel_shows_it test "$(merged one)" -gt 4096
+tap_is other_is_off "$(of "$OTHER" .state)" off
+tap_like table_has_a_bar "$(hoody ksm show)" "$ONE +on .*#"
+tap_note "$(hoody ksm show)"
+
+# From outside into the cgroup: no child of a marked process.
+lxc-attach -n one -- sleep 1000 &
+tap_cleanup "kill $!"
+newcomer() { pid=$(pgrep -x sleep) && marked "$pid"; }
+tap_run newcomer_is_marked tap_wait 30 newcomer
+tap_run exclude_is_accepted hoody ksm set -c "$ONE" --exclude sleep on
+excluded() { [ "$(of "$ONE" .processes.excluded)" = 1 ] && ! newcomer; }
+tap_run excluded_is_undone tap_wait 30 excluded
+
+kill -9 "$AGENT"
+tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null"
+tap_run killed_agent_leaves_memory_merged test "$(merged two)" -gt 0
+system_agent
+tap_run agent_starts_again tap_wait 30 state_is "$ONE" on
+tap_is wish_is_remembered "$(of "$ONE" '"\(.mode) \(.exclude[0])"')" 'on sleep'
+hoody containers stop "$TWO" >/dev/null
+tap_run stopped_container_says_so tap_wait 30 state_is "$TWO" stopped
+hoody containers start "$TWO" >/dev/null
+tap_run started_container_is_marked_again tap_wait 30 state_is "$TWO" on
+
+tap_run one_is_switched_off hoody ksm set -c "$ONE" off
+tap_run two_is_switched_off hoody ksm set -c "$TWO" off
+tap_run one_is_undone tap_wait 60 state_is "$ONE" off
+tap_run all_memory_is_back tap_wait 60 nothing_merged
+tap_run other_project_is_accepted hoody ksm set -c "$OTHER" on
+hoody containers delete "$OTHER" >/dev/null
+settings_back() { [ "$(host_settings)" = "$before" ]; }
+tap_run host_settings_are_back tap_wait 60 settings_back
+tap_refused no_note_of_them_is_left test -e "$WORK/ksm-host-settings"
+tap_done
