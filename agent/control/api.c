@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Dispatch and answers of the control API, see api.h. */
-#include "control/api.h"
+#include "control/api_internal.h"
 #include "audit/audit.h"
 #include "lib/log.h"
 
@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct api {
 	struct control		*control;
-	struct http_server	*server;
+	struct http_server	*server, *remote;
 };
 
 static const struct api_route *const tables[] = {
@@ -27,6 +29,7 @@ static const struct api_route *const tables[] = {
 	api_logs_routes,
 	api_metrics_routes,
 	api_posture_routes,
+	api_tokens_routes,
 };
 
 static char *error_text(const char *code, const char *field, const char *message)
@@ -63,7 +66,10 @@ static void record(const struct api_call *call, int status)
 	snprintf(entry.record.method, sizeof(entry.record.method), "%s", request->method);
 	snprintf(entry.record.outcome, sizeof(entry.record.outcome), "%s",
 		 status < 300 ? "done" : status < 500 ? "refused" : "failed");
-	snprintf(entry.actor, sizeof(entry.actor), "root");
+	snprintf(entry.actor, sizeof(entry.actor), "%s", call->actor);
+	snprintf(entry.realm, sizeof(entry.realm), "%s", call->owner[0] ? call->owner : call->realm);
+	entry.record.client_family = call->client.family;
+	memcpy(entry.record.client, &call->client.v4, call->client.family == AF_INET ? 4 : 16);
 	if (audit_record_path(request->path, strlen(request->path), IMAGE_AUDIT_DROP,
 			     entry.record.path))
 		entry.record.flags |= AUDIT_PATH_CUT;
@@ -346,22 +352,47 @@ static void refuse_route(struct api_call *call)
 	    allow);
 }
 
-static void handle(void *context, struct http_request *request)
+void api_reply_unauthorized(struct api_call *call, const char *message)
 {
-	struct api *api = context;
+	char *text = error_text("unauthorized", NULL, message);
+
+	api_reply_text(call, 401, text, "application/json",
+		       "WWW-Authenticate: Bearer realm=\"hoody\"\r\n");
+}
+
+static struct api_call *call_create(struct api *api, struct http_request *request)
+{
 	struct api_call *call = calloc(1, sizeof(*call));
 
 	if (!call) {
 		http_reply(request, 503, NULL, NULL);
-		return;
+		return NULL;
 	}
 	call->control = api->control;
 	call->request = request;
+	return call;
+}
+
+static void note_owner(struct api_call *call)
+{
+	const struct container *container = model_find(call->control->model, call->id);
+
+	if (container)
+		memcpy(call->owner, container->realm, sizeof(call->owner));
+}
+
+static void dispatch(struct api_call *call)
+{
+	const struct http_request *request = call->request;
+
 	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
 		for (const struct api_route *route = tables[t]; route->method; route++) {
 			if (strcmp(route->method, request->method) ||
 			    match(route->pattern, request->path, call) != 1)
 				continue;
+			note_owner(call);
+			if (api_remote_scope(call, route))
+				return;
 			if (parse_query(call, route->query) || parse_body(call, route->body))
 				return;
 			route->handle(call);
@@ -369,6 +400,25 @@ static void handle(void *context, struct http_request *request)
 		}
 	}
 	refuse_route(call);
+}
+
+/* From the control socket: whoever may open it may do all. */
+static void handle(void *context, struct http_request *request)
+{
+	struct api_call *call = call_create(context, request);
+
+	if (!call)
+		return;
+	snprintf(call->actor, sizeof(call->actor), "root");
+	dispatch(call);
+}
+
+static void handle_remote(void *context, struct http_request *request)
+{
+	struct api_call *call = call_create(context, request);
+
+	if (call && !api_remote_admit(call))
+		dispatch(call);
 }
 
 static char *protocol_error(int status, const char *message)
@@ -400,16 +450,42 @@ struct api *api_create(struct control *control, char *fault, size_t fault_size)
 	api->control = control;
 	api->server = http_server_create(control->event, control->config->control_socket, handle,
 					 protocol_error, api, fault, fault_size);
-	if (!api->server) {
-		free(api);
-		return NULL;
+	if (!api->server)
+		goto err_free;
+	/* Places of its own: no client can take root's. */
+	api->remote = http_server_create_bare(control->event, handle_remote, protocol_error, api);
+	if (!api->remote) {
+		snprintf(fault, fault_size, "out of memory");
+		goto err_destroy;
 	}
 	return api;
+
+err_destroy:
+	http_server_destroy(api->server);
+err_free:
+	free(api);
+	return NULL;
+}
+
+void api_adopt(struct api *api, int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(domain);
+
+	/* A worker's word is no proof of what it has sent. */
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM) {
+		log_warning("control API refuses a descriptor that is no stream");
+		close(fd);
+		return;
+	}
+	http_server_adopt(api->remote, fd);
 }
 
 void api_stop(struct api *api)
 {
 	http_server_stop(api->server);
+	http_server_stop(api->remote);
 }
 
 void api_destroy(struct api *api)
@@ -417,5 +493,6 @@ void api_destroy(struct api *api)
 	if (!api)
 		return;
 	http_server_destroy(api->server);
+	http_server_destroy(api->remote);
 	free(api);
 }

@@ -26,6 +26,10 @@ struct api_call {
 	struct control		*control;
 	struct http_request	*request;
 	uint8_t			id[ID_LEN];	/* of {id} in the path */
+	char			realm[MODEL_REALM_MAX];	/* what it may see; empty: all */
+	char			owner[MODEL_REALM_MAX];	/* the realm of the container {id} */
+	char			actor[80];	/* for the audit trail: "root", "token:..." */
+	struct address		client;		/* over HTTPS; family 0: the control socket */
 	char			name[API_NAME_MAX + 1];	/* of {name}, decoded */
 	yyjson_doc		*document;	/* of the body, an object; NULL: none */
 	yyjson_val		*body;
@@ -61,8 +65,11 @@ extern const struct api_route api_profiles_routes[];
 extern const struct api_route api_logs_routes[];
 extern const struct api_route api_metrics_routes[];
 extern const struct api_route api_posture_routes[];
+extern const struct api_route api_tokens_routes[];
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);
+/* A stream that a worker has opened for a client; takes @fd over. */
+void api_adopt(struct api *api, int fd);
 void api_stop(struct api *api);
 void api_destroy(struct api *api);
 

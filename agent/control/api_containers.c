@@ -222,16 +222,32 @@ static void list(struct api_call *call)
 	end = model_containers_count(model);
 	if (end > start + limit)
 		end = start + limit;
-	for (size_t i = start; i < end; i++)
-		yyjson_mut_arr_append(data, container_to_json(call->control,
-							      model_container_at(model, i),
-							      document));
+	for (size_t i = start; i < end; i++) {
+		const struct container *container = model_container_at(model, i);
+
+		if (!call->realm[0] || !strcmp(container->realm, call->realm))
+			yyjson_mut_arr_append(data, container_to_json(call->control, container,
+								      document));
+	}
 	if (end > start && end < model_containers_count(model)) {
 		id_format(model_container_at(model, end - 1)->id, cursor);
 		api_reply_page(call, document, data, cursor);
 	} else {
 		api_reply_page(call, document, data, NULL);
 	}
+}
+
+/*
+ * Where on the host a container is, by address, cgroup and interface, is for the
+ * host to say: a token of a realm could name what is another's.
+ */
+static bool refuse_realm(struct api_call *call)
+{
+	if (!call->realm[0])
+		return false;
+	api_reply_error(call, 403, "host_only", NULL,
+			"containers are registered by the host, not with a token of a realm");
+	return true;
 }
 
 static void create(struct api_call *call)
@@ -241,8 +257,14 @@ static void create(struct api_call *call)
 	const struct container *known;
 	struct container_fault fault = { 0 };
 
+	if (refuse_realm(call))
+		return;
 	if (container_ids_from_json(call->body, fresh.id, fresh.project, &fault)) {
 		reply_fault(call, &fault);
+		return;
+	}
+	if (!memcmp(fresh.id, IMAGE_CONTROL_ID, ID_LEN)) {
+		api_reply_error(call, 422, "invalid_value", "id", "is kept for the control API");
 		return;
 	}
 	if (model_find_tombstone(model, fresh.id)) {
@@ -277,7 +299,8 @@ static void update(struct api_call *call)
 
 	if (!container)
 		return;
-	copy = changed_copy(call, container, CHANGEABLE);
+	copy = changed_copy(call, container,
+			    call->realm[0] ? CONTAINER_NAME | CONTAINER_PORTS : CHANGEABLE);
 	if (copy)
 		submit(call, copy, 200);
 }
@@ -302,7 +325,7 @@ static void start(struct api_call *call)
 
 	if (!container)
 		return;
-	copy = changed_copy(call, container,
+	copy = changed_copy(call, container, call->realm[0] ? 0 :
 			    CONTAINER_CGROUP | CONTAINER_NETDEV | CONTAINER_ADDRESSES);
 	if (!copy)
 		return;

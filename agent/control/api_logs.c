@@ -75,6 +75,8 @@ static int parse_filter(struct api_call *call, struct audit_filter *filter)
 	const char *since = api_query(call, "since"), *until = api_query(call, "until");
 
 	memset(filter, 0, sizeof(*filter));
+	filter->has_realm = call->realm[0] != '\0';
+	memcpy(filter->realm, call->realm, sizeof(filter->realm));
 	if (parse_ids(call, filter))
 		return -1;
 	if (service && strlen(service) >= sizeof(filter->service))

@@ -62,6 +62,13 @@ static void on_audit_detach(void *context, void *feed)
 	audit_detach(control->audit, feed);
 }
 
+static void on_api(void *context, int fd)
+{
+	struct control *control = context;
+
+	api_adopt(control->api, fd);
+}
+
 static void on_serving(void *context)
 {
 	struct control *control = context;
@@ -241,7 +248,7 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 {
 	const struct supervise_callbacks callbacks = {
 		.progress = on_progress, .serving = on_serving, .drained = on_drained,
-		.audit_attach = on_audit_attach, .audit_detach = on_audit_detach,
+		.audit_attach = on_audit_attach, .audit_detach = on_audit_detach, .api = on_api,
 		.context = control,
 	};
 	struct listen_set *set;

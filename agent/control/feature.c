@@ -7,6 +7,7 @@
 /* In the order in which they are set up and called; what ends goes the other way. */
 static const struct feature *const features[] = {
 	&syscalls_feature,
+	&tokens_feature,
 	&audit_feature,
 	&metrics_feature,
 	&ksm_feature,

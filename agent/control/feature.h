@@ -38,7 +38,7 @@ struct feature {
 
 extern const struct feature syscalls_feature;
 /* The list; see feature.c. */
-extern const struct feature audit_feature, metrics_feature;
+extern const struct feature audit_feature, metrics_feature, tokens_feature;
 extern const struct feature ksm_feature;
 
 /* Every hook may be NULL. features_set_up() stops at the first that fails. */

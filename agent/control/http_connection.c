@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One connection of the control API, see http_server.h. */
 #include "control/http_internal.h"
+#include "auth/secret.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -63,6 +64,8 @@ static const char *reason_phrase(int status)
 		return "Created";
 	case 400:
 		return "Bad Request";
+	case 401:
+		return "Unauthorized";
 	case 403:
 		return "Forbidden";
 	case 404:
@@ -159,6 +162,12 @@ static void hand_out(struct http_connection *connection)
 	request->method = llhttp_method_name(llhttp_get_method(&connection->parser));
 	request->path = connection->url.data;
 	request->content_type = connection->content_type.data;
+	request->authorization = connection->authorization.data;
+	request->client = connection->client.data;
+	request->host = connection->host.data;
+	connection->authorization.data = NULL;
+	connection->client.data = NULL;
+	connection->host.data = NULL;
 	request->body = connection->body.data;
 	request->body_len = connection->body.len;
 	connection->url.data = NULL;
@@ -213,6 +222,9 @@ void http_reply_as(struct http_request *request, int status, char *body, const c
 	free(body);
 	free(request->path);
 	free(request->content_type);
+	secret_free(request->authorization);
+	free(request->client);
+	free(request->host);
 	free(request->body);
 	free(exchange);
 }

@@ -33,6 +33,7 @@ struct http_connection {
 	size_t			in_len;
 	/* The request that is being read: */
 	struct http_text	url, field, value, content_type, body;
+	struct http_text	authorization, client, host;
 	size_t			head_len;
 	bool			begun, field_done, expects_continue;
 	int			refused;	/* the status that a callback decided on */

@@ -89,6 +89,16 @@ static int on_header_value(llhttp_t *parser, const char *data, size_t len)
 	return append_head(connection, &connection->value, data, len);
 }
 
+/* A field that decides something has one value. */
+static int take_once(struct http_connection *connection, struct http_text *text)
+{
+	if (text->data)
+		return refuse(connection, 400);
+	if (http_text_append(text, connection->value.data, connection->value.len))
+		return refuse(connection, 503);
+	return 0;
+}
+
 static int on_header_value_complete(llhttp_t *parser)
 {
 	struct http_connection *connection = parser->data;
@@ -101,6 +111,12 @@ static int on_header_value_complete(llhttp_t *parser)
 		connection->content_type.len = 0;
 		if (http_text_append(&connection->content_type, value, connection->value.len))
 			return refuse(connection, 503);
+	} else if (!strcasecmp(name, "authorization")) {
+		return take_once(connection, &connection->authorization);
+	} else if (!strcasecmp(name, "x-forwarded-for")) {
+		return take_once(connection, &connection->client);
+	} else if (!strcasecmp(name, "host")) {
+		return take_once(connection, &connection->host);
 	} else if (!strcasecmp(name, "expect")) {
 		if (strcasecmp(value, "100-continue"))
 			return refuse(connection, 417);
@@ -159,6 +175,11 @@ void http_parse_reset(struct http_connection *connection)
 	http_text_clear(&connection->field);
 	http_text_clear(&connection->value);
 	http_text_clear(&connection->content_type);
+	if (connection->authorization.data)
+		explicit_bzero(connection->authorization.data, connection->authorization.len);
+	http_text_clear(&connection->authorization);
+	http_text_clear(&connection->client);
+	http_text_clear(&connection->host);
 	http_text_clear(&connection->body);
 	connection->head_len = 0;
 	connection->begun = false;

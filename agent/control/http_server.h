@@ -27,6 +27,9 @@ struct http_request {
 	char		*path;		/* as sent, without the query */
 	char		*query;		/* behind '?'; NULL: none */
 	char		*content_type;	/* NULL: none */
+	char		*authorization;	/* NULL: none; wiped with the request */
+	char		*client;	/* X-Forwarded-For; NULL: none */
+	char		*host;		/* NULL: none */
 	char		*body;		/* NUL behind it */
 	size_t		body_len;
 };

@@ -7,6 +7,7 @@
  * that registering it needs no image at all.
  */
 #include "control/publish.h"
+#include "control/tokens.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -97,6 +98,12 @@ static int add_all(const struct control *control, struct image_builder *builder)
 		ret = image_builder_add_container(builder, &entry, container->ports,
 						  container->ports_count);
 	}
+	memset(&entry, 0, sizeof(entry));
+	entry.flags = IMAGE_RUNNING | IMAGE_CONTROL;
+	memcpy(entry.id, IMAGE_CONTROL_ID, ID_LEN);
+	/* Without a token there is nobody whom the API would answer. */
+	if (!ret && tokens_count(control->tokens))
+		ret = image_builder_add_container(builder, &entry, NULL, 0);
 	memset(&entry, 0, sizeof(entry));
 	entry.flags = IMAGE_DELETED;
 	for (size_t i = 0; i < model_tombstones_count(model) && !ret; i++) {

@@ -45,6 +45,8 @@ struct supervise_callbacks {
 	 */
 	int	(*audit_attach)(void *context, struct ipc_audit *message, int fds[2], void **feed);
 	void	(*audit_detach)(void *context, void *feed);
+	/* A stream by a worker's own word, for the API; takes @fd over. */
+	void	(*api)(void *context, int fd);
 	void	*context;
 };
 

@@ -139,6 +139,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 				supervise_worker_kill(worker, "it was ready twice");
 		} else if (event == WORKER_LINK_ACK) {
 			on_ack(worker, &answer);
+		} else if (event == WORKER_LINK_API) {
+			supervisor->callbacks.api(supervisor->callbacks.context, answer.fd);
 		} else if (event == WORKER_LINK_STATS) {
 			worker->stats = answer.stats;
 			supervise_answer_stats(supervisor, worker, answer.sequence);

@@ -79,6 +79,10 @@ enum worker_link_event worker_link_receive(struct worker_link *link,
 	*fault = "a malformed message";
 	if (length < 0)
 		return WORKER_LINK_BROKEN;
+	if (message.type == IPC_API && length == 0 && fds_count == 1) {
+		answer->fd = fds[0];
+		return WORKER_LINK_API;
+	}
 	drop_fds(fds, fds_count);
 	*fault = "descriptors that nobody asked for";
 	if (fds_count)

@@ -29,6 +29,7 @@ enum worker_link_event {
 	WORKER_LINK_READY,
 	WORKER_LINK_ACK,
 	WORKER_LINK_STATS,
+	WORKER_LINK_API,		/* @answer's fd is the caller's */
 	WORKER_LINK_ENDED,		/* end of file */
 	WORKER_LINK_BROKEN,		/* what came does not fit; @fault says how */
 };
@@ -39,6 +40,7 @@ struct worker_link_answer {
 	uint64_t		sequence;
 	int32_t			status;		/* of an ACK */
 	struct ipc_stats	stats;		/* of STATS */
+	int			fd;		/* of API */
 };
 
 /*

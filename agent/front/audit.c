@@ -83,9 +83,11 @@ void front_audit_route(struct front_audit *audit, const struct route *route)
 
 	if (!audit->begun)
 		return;
-	memcpy(record->container, route->container->id, AUDIT_ID_LEN);
-	memcpy(record->project, route->container->project, AUDIT_ID_LEN);
-	record->port = route->port;
+	if (!(route->container->flags & IMAGE_CONTROL)) {
+		memcpy(record->container, route->container->id, AUDIT_ID_LEN);
+		memcpy(record->project, route->container->project, AUDIT_ID_LEN);
+		record->port = route->port;
+	}
 	record->instance = route->host.instance;
 	put_text(record->service, sizeof(record->service), route->host.service,
 		 route->host.service_len);

@@ -419,6 +419,12 @@ static bool go_on(struct exchange *exchange, struct http_head *head,
 	memcpy(exchange->container, route.container->id, IMAGE_ID_LEN);
 	exchange->port = route.port;
 	front_audit_route(&exchange->audit, &route);
+	/* Its clients send tokens. */
+	if ((route.container->flags & IMAGE_CONTROL) && !head->tls) {
+		front_count(thread, refused_forbidden);
+		refuse(exchange, 403, "tls_needed", "the control API is answered over HTTPS only");
+		return false;
+	}
 	upgrade = exchange_fields_upgrade(head);
 	exchange->upstream.upgrade = upgrade.len > 0;
 	if (!check_permission(exchange, head, &route, upgrade.len > 0, settled))

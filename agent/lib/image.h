@@ -31,6 +31,7 @@ enum image_container_flags {
 	IMAGE_REAL_IP		= 1 << 2,	/* the module has it, with real IP on */
 	IMAGE_HAS_V4		= 1 << 3,
 	IMAGE_HAS_V6		= 1 << 4,
+	IMAGE_CONTROL		= 1 << 5,	/* no container: the control API itself */
 };
 
 enum image_real_ip_mode {
@@ -93,6 +94,10 @@ struct image_container {
 	uint32_t	permissions;		/* the number of a blob; 0: open to all */
 	uint32_t	reserved;
 };
+
+/* The id of the entry with IMAGE_CONTROL, where there is one; no container has it. */
+#define IMAGE_CONTROL_ID \
+	((const uint8_t[IMAGE_ID_LEN]){ 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 })
 
 /* Bytes that are another part's affair, aligned to 8. */
 struct image_blob {

@@ -13,6 +13,8 @@
  *	  | <-------------- IPC_ACK ------ |   done in every thread; for an image
  *	  |                                |   also: what it revokes has been cut
  *
+ * IPC_API comes at any time and is not answered.
+ *
  * Every message of control but IPC_LISTENERS is answered with IPC_ACK (or
  * IPC_STATS_REPLY), in order and with its sequence number; a status below 0 is
  * a negative errno and means that the worker goes on with what it had. Control
@@ -41,6 +43,7 @@ enum ipc_type {
 	IPC_READY,		/* worker: serving */
 	IPC_ACK,		/* worker: struct ipc_ack */
 	IPC_STATS_REPLY,	/* worker: struct ipc_stats */
+	IPC_API,		/* worker: fd: a stream that speaks HTTP, for control's API */
 	IPC_AUDIT,		/* struct ipc_audit; fds: lib/audit_ring.h's memfd, an eventfd */
 };
 

@@ -146,6 +146,11 @@ static bool take_suffix(const char **at, const char *part, char after)
 	return true;
 }
 
+bool route_host_name(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1])
+{
+	return len && !is_ip_literal(host, len) && normalize(host, len, name) >= 0;
+}
+
 enum route_host_result route_host_parse(const char *host, size_t len, const char *node,
 					const char *base_domain, struct route_host *route)
 {

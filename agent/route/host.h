@@ -11,6 +11,7 @@
 #ifndef HOODY_ROUTE_HOST_H
 #define HOODY_ROUTE_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,11 @@ struct route_host {
  */
 enum route_host_result route_host_parse(const char *host, size_t len, const char *node,
 					const char *base_domain, struct route_host *route);
+
+/*
+ * route_host_name(): @host in lower case, without its port and a trailing dot.
+ * False where it is no host name.
+ */
+bool route_host_name(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1]);
 
 #endif /* HOODY_ROUTE_HOST_H */

@@ -6,11 +6,30 @@
 
 #include <string.h>
 
+/* "api.<base>", "<realm>.api.<base>": the control API, where the image offers it. */
+static bool is_api(const struct image *image, const char *name, struct route *route)
+{
+	const char *base = image_header(image)->settings.base_domain;
+	size_t len = strlen(name), tail = strlen(base) + 5, label;
+
+	if (len + 1 < tail || strcmp(name + len - strlen(base), base))
+		return false;
+	label = len + 1 - tail;
+	if (strncmp(name + label, "api.", 4) ||
+	    (label && (name[label - 1] != '.' || label == 1 || memchr(name, '.', label - 1))))
+		return false;
+	route->container = image_container_find(image, IMAGE_CONTROL_ID);
+	route->port = 1;
+	route->host = (struct route_host){ .service = "api", .service_len = 3, .instance = 1 };
+	return route->container != NULL;
+}
+
 enum route_result route_find(const struct image *image, const char *host, size_t len,
 			     struct route *route)
 {
 	const struct image_settings *settings = &image_header(image)->settings;
 	const struct image_container *container;
+	char name[ROUTE_NAME_MAX + 1];
 
 	switch (route_host_parse(host, len, settings->node, settings->base_domain, &route->host)) {
 	case ROUTE_HOST_OK:
@@ -18,10 +37,13 @@ enum route_result route_find(const struct image *image, const char *host, size_t
 	case ROUTE_HOST_MALFORMED:
 		return ROUTE_MALFORMED;
 	case ROUTE_HOST_FOREIGN:
-		return ROUTE_NO_HOST;
+		return route_host_name(host, len, name) && is_api(image, name, route) ?
+			       ROUTE_FOUND : ROUTE_NO_HOST;
 	}
 	container = image_container_find(image, route->host.container);
 	if (!container || memcmp(container->project, route->host.project, IMAGE_ID_LEN))
+		return ROUTE_UNAVAILABLE;
+	if (container->flags & IMAGE_CONTROL)
 		return ROUTE_UNAVAILABLE;
 	if (container->flags & IMAGE_DELETED)
 		return ROUTE_DELETED;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/ipc.h"
 #include "lib/log.h"
 
 /* Milliseconds between two log lines of a thread; the counter has every case. */
@@ -96,6 +97,23 @@ static int try_real(struct up_context *context, int fd, const struct image_conta
 	return -EACCES;
 }
 
+/* A stream whose other end control has been given. */
+static int connect_control(struct up_context *context)
+{
+	int pair[2], err;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	err = ipc_send(IPC_WORKER_FD, IPC_API, 0, NULL, 0, &pair[1], 1);
+	close(pair[1]);
+	if (err) {
+		close(pair[0]);
+		return err;
+	}
+	up_count(context, upstream_connects);
+	return pair[0];
+}
+
 int up_connect(struct up_context *context, const struct image_container *container,
 	       const struct up_client *client, uint16_t port, bool *real_ip)
 {
@@ -105,6 +123,8 @@ int up_connect(struct up_context *context, const struct image_container *contain
 	int fd, err = 1;
 
 	*real_ip = false;
+	if (container->flags & IMAGE_CONTROL)
+		return connect_control(context);
 	if (container->flags & wanted)
 		family = client->address.family;
 	fd = open_socket(family);

@@ -24,6 +24,7 @@ const struct cli_command *const cli_tables[] = {
 	posture_commands,
 	ksm_commands,
 	logs_commands,
+	tokens_commands,
 	ca_commands,
 	version_commands,
 	help_commands,
