@@ -328,6 +328,7 @@ void front_http3_refuse(struct front_http3_stream *stream, unsigned int status, 
 	struct front_thread *thread = stream->connection->thread;
 	struct front_refusal refusal;
 
+	front_audit_refused(stream->connection, status, code);
 	front_refusal_setup(&refusal, status, code, message, false);
 	if (status < 500)
 		front_count(thread, responses_4xx);
