@@ -87,6 +87,9 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 	work->generation = header->generation;
 	work->slot = header->slot;
 	work->flags = header->flags;
+	work->project[0] = header->project[0];
+	work->project[1] = header->project[1];
+	work->project[2] = header->project[2];
 	work->quota[0] = header->quota[0];
 	work->quota[1] = header->quota[1];
 	work->quota[2] = header->quota[2];

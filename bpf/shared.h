@@ -27,11 +27,11 @@
 
 #include <linux/types.h>
 
-#define FW_LAYOUT		1
+#define FW_LAYOUT		2
 
 #define FW_LINE_WORDS		16
 #define FW_LINE_SIZE		64
-#define FW_HEADER_LINES		4
+#define FW_HEADER_LINES		5
 #define FW_ADDRESSES_MAX	8	/* of one family, as in the registry */
 
 /* A rule's number has 14 bits in a port table. */
@@ -48,6 +48,9 @@
 
 /* Containers of one host; slot 0 counts what belongs to none. */
 #define FW_SLOTS_MAX		4096
+
+/* Addresses of registered containers: two families of all slots. */
+#define FW_MEMBERS_MAX		(FW_SLOTS_MAX * 2 * FW_ADDRESSES_MAX)
 
 enum fw_direction {
 	FW_EGRESS,	/* from the container: the host end's ingress hook */
@@ -79,6 +82,10 @@ enum fw_flags {
 	 */
 	FW_EXIT_BLOCK		= 1 << 3,
 	FW_EXIT_RELAY		= 1 << 4,
+	/* What only the default would drop passes, and is told (FW_TOLD_LEARNED). */
+	FW_LEARN		= 1 << 5,
+	/* May reach the other containers of its project without a rule. */
+	FW_GATEWAY		= 1 << 6,
 };
 
 /* The sockets that packets are steered to: indices of the map fw_relay. */
@@ -122,12 +129,16 @@ struct fw_header {
 	__u32	rules;
 	__u32	counters;		/* word of the first counter */
 	__u8	steer_mac[6];		/* of the host's device that takes IP in; 0: none */
-	__u8	pad[14];
+	__u8	pad[2];
+	__u32	project[3];		/* its id */
 	/* line 1 */
 	struct fw_section sections[FW_DIRECTIONS][FW_FAMILIES];
 	__u32	address4[FW_ADDRESSES_MAX];	/* host order */
 	/* lines 2 and 3: as on the wire */
 	__u8	address6[FW_ADDRESSES_MAX][16];
+	/* line 4: not for the programs */
+	__u8	owner[12];		/* the container's id, for the agent that takes over */
+	__u8	pad4[52];
 };
 
 /* 8 words, at a multiple of 8. */
@@ -152,7 +163,7 @@ struct fw_counter {
 
 /*
  * Why a packet was dropped. The numbers are told to users and stay: new ones go
- * to the end. Texts: agent/firewall/reason.c.
+ * to the end. Texts: agent/firewall/text.c.
  */
 enum fw_reason {
 	FW_PASSED,
@@ -184,6 +195,8 @@ enum fw_reason {
 	FW_DROP_EXIT_BLOCKED,		/* the container's exit is "block" */
 	FW_DROP_EXIT_DOWN,		/* the relay of its exit is not there */
 	FW_DROP_EXIT_PROTOCOL,		/* its exit carries only TCP and UDP, unfragmented */
+	FW_DROP_CONTAINER,		/* between containers, and no rule allows it */
+	FW_TOLD_LEARNED,		/* passed: the default would have dropped it */
 	FW_REASONS,
 };
 #define FW_REASONS_MAX		32
@@ -218,6 +231,17 @@ struct fw_flow_key {
 	__u8	remote[16];
 	__be16	remote_port;
 	__u16	pad;
+};
+
+/* Whose an address is, where it is a registered container's. As in a flow's key. */
+struct fw_member_key {
+	__u32	family;			/* enum fw_family */
+	__u8	address[16];
+};
+
+struct fw_member {
+	__u32	project[3];
+	__u32	flags;			/* FW_GATEWAY */
 };
 
 enum fw_flow_bits {

@@ -29,6 +29,12 @@ struct config_listener {
 	bool			quic;		/* HTTP/3, on UDP */
 };
 
+enum config_firewall {
+	CONFIG_FIREWALL_AUTO,	/* where the kernel can; rules that it cannot hold refuse a start */
+	CONFIG_FIREWALL_ON,	/* or a container with an interface does not start */
+	CONFIG_FIREWALL_OFF,
+};
+
 struct config {
 	struct config_listener	listeners[CONFIG_LISTENERS_MAX];
 	unsigned int		listeners_count;
@@ -42,6 +48,10 @@ struct config {
 	char			jwks_directory[PATH_MAX];
 	char			worker_user[CONFIG_USER_MAX];
 	bool			real_ip;
+	enum config_firewall	firewall;
+	char			firewall_pins[128];	/* a directory of a bpf file system */
+	uint32_t		firewall_flows;		/* of the whole host */
+	uint32_t		firewall_containers;	/* that share them */
 	uint32_t		tombstone_days;		/* 0: kept until there are too many */
 	uint32_t		drain_timeout;		/* milliseconds */
 	uint32_t		ksm_cpu_percent;	/* of one processor, for ksmd */

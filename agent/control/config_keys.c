@@ -137,6 +137,23 @@ static int set_cgroup(const struct config_key *key, struct config *config, const
 	return set_path(key, config, value, first, fault, fault_size);
 }
 
+static int set_firewall(const struct config_key *key, struct config *config, const char *value,
+			bool first, char *fault, size_t fault_size)
+{
+	static const char *const words[] = {
+		[CONFIG_FIREWALL_AUTO] = "auto", [CONFIG_FIREWALL_ON] = "on", [CONFIG_FIREWALL_OFF] = "off",
+	};
+
+	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!strcmp(value, words[i])) {
+			config->firewall = i;
+			return 0;
+		}
+	}
+	snprintf(fault, fault_size, "'%s' is none of auto, on and off", value);
+	return -EINVAL;
+}
+
 static int set_actions(const struct config_key *key, struct config *config, const char *value,
 		       bool first, char *fault, size_t fault_size)
 {
@@ -411,6 +428,10 @@ const struct config_key config_keys[] = {
 	{ "audit", "keep_days", set_count, "90", FIELD(audit_keep_days), 0, 36500, false },
 
 	{ "metrics", "listen", set_metrics, "none", FIELD(metrics), 0, 0, false },
+	{ "firewall", "enabled", set_firewall, "auto", FIELD(firewall), 0, 0, false },
+	{ "firewall", "pins", set_path, "/sys/fs/bpf/hoody", FIELD(firewall_pins), 0, 0, false },
+	{ "firewall", "flows", set_count, "4194304", FIELD(firewall_flows), 65536, 67108864, false },
+	{ "firewall", "containers", set_count, "1024", FIELD(firewall_containers), 1, 4095, false },
 
 	{ "limits", "connections_max", set_count, "16384", NUMBER(connections_max), 16, 1048576, false },
 	{ "limits", "upstream_idle_max", set_count, "4096", NUMBER(upstream_idle_max), 0, 65536, false },

@@ -309,7 +309,7 @@ static void join_cgroup(struct control *control)
 	char joined[PATH_MAX];
 	int ret;
 
-	if (!control->config->real_ip)
+	if (!control->config->real_ip && control->config->firewall == CONFIG_FIREWALL_OFF)
 		return;
 	ret = cgroup_join_agent(&control->cgroups, path, &control->agent_cgroup, joined);
 	if (ret) {
@@ -317,6 +317,8 @@ static void join_cgroup(struct control *control)
 		log_error("the agent's cgroup cannot be used: path=%s error=\"%s\"",
 			  path ? path : "auto", strerror(-ret));
 	} else {
+		for (const char *at = joined; (at = strchr(at, '/')); at++)
+			control->agent_cgroup_level++;
 		log_info("agent's cgroup: path=%s id=%llu", joined,
 			 (unsigned long long)control->agent_cgroup);
 	}

@@ -29,6 +29,7 @@ struct aliases;
 struct ksm;
 struct publisher;
 struct syscalls;
+struct firewall;
 
 struct control {
 	const char		*config_path;
@@ -43,6 +44,7 @@ struct control {
 	sd_event_source		*kernel_events;
 	uint64_t		agent_cgroup;	/* 0: not registered */
 	struct ksm		*ksm;
+	uint32_t		agent_cgroup_level;	/* depth below the root */
 	struct publisher	*publisher;
 	struct supervisor	*supervisor;
 	struct api		*api;
@@ -50,6 +52,7 @@ struct control {
 	struct metrics		*metrics;
 	struct tokens		*tokens;
 	struct aliases		*aliases;
+	struct firewall		*firewall;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */
 	char			refusal[512];	/* why a feature refused a change */
 	size_t			kernel_failed;	/* containers in MODEL_KERNEL_FAILED */

@@ -40,6 +40,7 @@ extern const struct feature syscalls_feature;
 /* The list; see feature.c. */
 extern const struct feature audit_feature, metrics_feature, tokens_feature;
 extern const struct feature ksm_feature;
+extern const struct feature firewall_feature;
 
 /* Every hook may be NULL. features_set_up() stops at the first that fails. */
 int features_set_up(struct control *control, char *fault, size_t fault_size);

@@ -135,7 +135,8 @@ pid_t spawn_worker(const struct spawn_identity *identity, int *sock)
 int spawn_restrict_control(void)
 {
 	static const int needed[] = {
-		CAP_NET_ADMIN,		/* netlink */
+		CAP_NET_ADMIN,		/* netlink, programs on interfaces */
+		CAP_BPF, CAP_PERFMON,	/* the firewall's programs and maps */
 		CAP_NET_BIND_SERVICE,	/* ports below 1024, at a reload too */
 		CAP_SETUID, CAP_SETGID, CAP_SETPCAP, /* to take them from a worker */
 		CAP_KILL,		/* a worker that does not answer */

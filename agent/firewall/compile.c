@@ -120,6 +120,8 @@ static void write_header(const struct fw_policy *policy, struct fw_header *heade
 	header->generation = policy->generation;
 	header->slot = policy->slot;
 	header->flags = policy->flags;
+	memcpy(header->project, policy->project, sizeof(header->project));
+	memcpy(header->owner, policy->owner, sizeof(header->owner));
 	header->addresses4 = policy->addresses4_count;
 	header->addresses6 = policy->addresses6_count;
 	header->rules = policy->rules_count;

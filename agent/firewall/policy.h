@@ -49,6 +49,7 @@ struct fw_policy {
 	uint64_t		generation;
 	uint32_t		slot;
 	uint32_t		flags;		/* enum fw_flags */
+	uint8_t			owner[12], project[12];	/* the ids of container and project */
 	uint8_t			mac[6];
 	uint8_t			steer_mac[6];	/* for FW_EXIT_RELAY */
 	uint32_t		quota[FW_FLOW_CLASSES];

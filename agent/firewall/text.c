@@ -150,6 +150,8 @@ static const struct {
 	[FW_DROP_EXIT_DOWN] = { "exit_down", "the relay of the container's exit is not running" },
 	[FW_DROP_EXIT_PROTOCOL] = { "exit_protocol",
 				    "the container's exit carries neither this protocol nor fragments" },
+	[FW_DROP_CONTAINER] = { "container", "no rule opens the way between these containers" },
+	[FW_TOLD_LEARNED] = { "learned", "passed while learning: no rule allows it" },
 };
 
 const char *fw_reason_name(uint32_t reason)

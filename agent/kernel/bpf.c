@@ -19,7 +19,7 @@
 #endif
 
 static const char *const pinned[] = { "fw_policies", "fw_config", "fw_states", "fw_events",
-				      "fw_flows", "fw_fragments", "fw_relay" };
+				      "fw_flows", "fw_fragments", "fw_relay", "fw_members" };
 
 __attribute__((format(printf, 3, 4))) static int fail(char fault[KNL_BPF_FAULT_MAX], int error,
 						      const char *format, ...)
@@ -52,6 +52,9 @@ static int make_directories(struct knl_bpf *bpf, char fault[KNL_BPF_FAULT_MAX])
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return fail(fault, -errno, "%s: %s", path, strerror(errno));
 	snprintf(path, sizeof(path), "%s/v%d", bpf->pins, FW_LAYOUT);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return fail(fault, -errno, "%s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/v%d/images", bpf->pins, FW_LAYOUT);
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return fail(fault, -errno, "%s: %s", path, strerror(errno));
 	return 0;
@@ -113,6 +116,7 @@ static int load(struct knl_bpf *bpf, char fault[KNL_BPF_FAULT_MAX])
 	bpf->config = map_fd(bpf, "fw_config");
 	bpf->events = map_fd(bpf, "fw_events");
 	bpf->relay = map_fd(bpf, "fw_relay");
+	bpf->members = map_fd(bpf, "fw_members");
 	return 0;
 }
 

@@ -9,6 +9,7 @@
  * programs. Maps are pinned under the version of their layout.
  *
  *	PINS/v<layout>/<map>		PINS/links/<ifindex>-<egress|ingress>
+ *	PINS/v<layout>/images/<ifindex>	the policy in force there
  *
  * One thread at a time. Functions return 0 or a negative errno.
  */
@@ -79,6 +80,21 @@ int knl_bpf_withdraw(struct knl_bpf *bpf, uint32_t ifindex, struct knl_bpf_count
 
 /* The running counters; -ENOENT without a policy. */
 int knl_bpf_counters(struct knl_bpf *bpf, uint32_t ifindex, struct knl_bpf_counters *out);
+
+/* Every policy in force: taken over from an earlier process, or committed. */
+typedef void knl_bpf_image(void *context, uint32_t ifindex, const struct fw_header *header);
+int knl_bpf_images(struct knl_bpf *bpf, knl_bpf_image *each, void *context);
+
+/*
+ * Whose addresses are containers': without a rule only gateways of one project
+ * reach its others. knl_bpf_members_keep() forgets all that are not @wanted.
+ * -ENOSPC: there are FW_MEMBERS_MAX.
+ */
+typedef bool knl_bpf_wanted(void *context, const struct fw_member_key *key);
+int knl_bpf_member_set(struct knl_bpf *bpf, const struct fw_member_key *key,
+		       const struct fw_member *member);
+int knl_bpf_member_delete(struct knl_bpf *bpf, const struct fw_member_key *key);
+int knl_bpf_members_keep(struct knl_bpf *bpf, knl_bpf_wanted *wanted, void *context);
 
 int knl_bpf_state(struct knl_bpf *bpf, uint32_t slot, struct fw_state *state);
 

@@ -8,22 +8,57 @@
  */
 #include "kernel/bpf_internal.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define FRESH		"-new"	/* a bpf file system knows no dots in names */
+
+/*
+ * Images are pinned by the interface that they are in force on: to open one by
+ * its number takes CAP_SYS_ADMIN, which the agent does not have.
+ */
+static void image_path(const struct knl_bpf *bpf, uint32_t ifindex, const char *suffix,
+		       char path[KNL_BPF_PATH_MAX])
+{
+	snprintf(path, KNL_BPF_PATH_MAX, "%s/v%d/images/%u%s", bpf->pins, FW_LAYOUT, ifindex,
+		 suffix);
+}
+
 /* A descriptor of the image in force on the interface, or a negative errno. */
 static int open_image(const struct knl_bpf *bpf, uint32_t ifindex)
 {
-	uint32_t id;
+	char path[KNL_BPF_PATH_MAX];
 	int fd;
 
-	if (bpf_map_lookup_elem(bpf->policies, &ifindex, &id))
-		return -errno;
-	fd = bpf_map_get_fd_by_id(id);
+	image_path(bpf, ifindex, "", path);
+	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Beside the pin of the one in force, whose place it takes when it is. */
+static int pin_fresh(const struct knl_bpf *bpf, uint32_t ifindex, int fd)
+{
+	char path[KNL_BPF_PATH_MAX];
+
+	image_path(bpf, ifindex, FRESH, path);
+	if (unlink(path) && errno != ENOENT)
+		return -errno;
+	return bpf_obj_pin(fd, path) ? -errno : 0;
+}
+
+static void settle_fresh(const struct knl_bpf *bpf, uint32_t ifindex, bool in_force)
+{
+	char fresh[KNL_BPF_PATH_MAX], path[KNL_BPF_PATH_MAX];
+
+	image_path(bpf, ifindex, FRESH, fresh);
+	image_path(bpf, ifindex, "", path);
+	if (!in_force || rename(fresh, path))
+		unlink(fresh);
 }
 
 static int read_counters(int fd, struct knl_bpf_counters *out)
@@ -83,17 +118,17 @@ static int make_image(const struct fw_image *image)
 	return fd;
 }
 
-/* What was replaced counted until now: nobody uses it any more. */
-static int close_old(int fd, struct knl_bpf_counters *old)
+/*
+ * What was replaced counted until now: nobody uses it any more. The new one is in
+ * force whether or not the counters can be read.
+ */
+static void close_old(int fd, struct knl_bpf_counters *old)
 {
-	int ret = 0;
-
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	if (old)
-		ret = read_counters(fd, old);
+		return;
+	if (old && read_counters(fd, old))
+		*old = (struct knl_bpf_counters){ 0 };
 	close(fd);
-	return ret;
 }
 
 int knl_bpf_commit(struct knl_bpf *bpf, uint32_t ifindex, const struct fw_image *image,
@@ -113,27 +148,35 @@ int knl_bpf_commit(struct knl_bpf *bpf, uint32_t ifindex, const struct fw_image 
 	if (fd < 0)
 		return fd;
 	before = open_image(bpf, ifindex);
-	if (bpf_map_update_elem(bpf->policies, &ifindex, &fd, BPF_ANY))
+	ret = pin_fresh(bpf, ifindex, fd);
+	if (!ret && bpf_map_update_elem(bpf->policies, &ifindex, &fd, BPF_ANY))
 		ret = errno == E2BIG ? -ENOSPC : -errno;
+	settle_fresh(bpf, ifindex, !ret);
 	close(fd);
 	if (ret) {
 		if (before >= 0)
 			close(before);
 		return ret;
 	}
-	return close_old(before, old);
+	close_old(before, old);
+	return 0;
 }
 
 int knl_bpf_withdraw(struct knl_bpf *bpf, uint32_t ifindex, struct knl_bpf_counters *old)
 {
 	const int before = open_image(bpf, ifindex);
+	char path[KNL_BPF_PATH_MAX];
 	int ret = 0;
 
 	if (old)
 		*old = (struct knl_bpf_counters){ 0 };
 	if (bpf_map_delete_elem(bpf->policies, &ifindex) && errno != ENOENT)
 		ret = -errno;
-	return close_old(before, old) ?: ret;
+	image_path(bpf, ifindex, "", path);
+	if (!ret)
+		unlink(path);
+	close_old(before, old);
+	return ret;
 }
 
 int knl_bpf_counters(struct knl_bpf *bpf, uint32_t ifindex, struct knl_bpf_counters *out)
@@ -187,4 +230,78 @@ int knl_bpf_slot_clear(struct knl_bpf *bpf, uint32_t slot)
 	if (ret)
 		return ret;
 	return bpf_map_update_elem(bpf->states, &slot, &zero, BPF_ANY) ? -errno : 0;
+}
+
+static int read_header(int fd, struct fw_header *header)
+{
+	uint8_t line[FW_LINE_SIZE];
+	uint32_t i;
+
+	for (i = 0; i < FW_HEADER_LINES; i++) {
+		if (bpf_map_lookup_elem(fd, &i, line))
+			return -errno;
+		memcpy((uint8_t *)header + (size_t)i * FW_LINE_SIZE, line, sizeof(line));
+	}
+	return 0;
+}
+
+int knl_bpf_images(struct knl_bpf *bpf, knl_bpf_image *each, void *context)
+{
+	char path[KNL_BPF_PATH_MAX];
+	struct fw_header header;
+	struct dirent *entry;
+	DIR *directory;
+	int ret = 0;
+
+	snprintf(path, sizeof(path), "%s/v%d/images", bpf->pins, FW_LAYOUT);
+	directory = opendir(path);
+	if (!directory)
+		return -errno;
+	while (!ret && (entry = readdir(directory))) {
+		char *end;
+		const unsigned long ifindex = strtoul(entry->d_name, &end, 10);
+		int fd;
+
+		if (end == entry->d_name || *end || !ifindex || ifindex > INT32_MAX)
+			continue;
+		fd = open_image(bpf, (uint32_t)ifindex);
+		if (fd < 0) {
+			ret = fd;
+			break;
+		}
+		ret = read_header(fd, &header);
+		close(fd);
+		if (!ret)
+			each(context, (uint32_t)ifindex, &header);
+	}
+	closedir(directory);
+	return ret;
+}
+
+int knl_bpf_member_set(struct knl_bpf *bpf, const struct fw_member_key *key,
+		       const struct fw_member *member)
+{
+	if (!bpf_map_update_elem(bpf->members, key, member, BPF_ANY))
+		return 0;
+	return errno == E2BIG ? -ENOSPC : -errno;
+}
+
+int knl_bpf_member_delete(struct knl_bpf *bpf, const struct fw_member_key *key)
+{
+	return bpf_map_delete_elem(bpf->members, key) && errno != ENOENT ? -errno : 0;
+}
+
+int knl_bpf_members_keep(struct knl_bpf *bpf, knl_bpf_wanted *wanted, void *context)
+{
+	struct fw_member_key key, next;
+	bool more = !bpf_map_get_next_key(bpf->members, NULL, &next);
+
+	while (more) {
+		key = next;
+		/* Before it may be deleted: a look-up behind a missing key starts over. */
+		more = !bpf_map_get_next_key(bpf->members, &key, &next);
+		if (!wanted(context, &key) && knl_bpf_member_delete(bpf, &key))
+			return -errno;
+	}
+	return 0;
 }

@@ -41,17 +41,22 @@ static __always_inline __u64 fw_now(void)
 /*
  * How long a flow may be idle, ns. TCP: RFC 5382 wants 2 h 4 min at least for
  * an established connection; half-open and closing ones are short, because they
- * are what floods are made of. UDP: RFC 4787.
+ * are what floods are made of. Once both sides have ended, what may follow is an
+ * end that is sent again: between the agent and a container nothing is lost that
+ * would have to. UDP: RFC 4787.
  */
-static __always_inline __u64 fw_flow_patience(__u32 protocol, __u32 bits)
+static __always_inline __u64 fw_flow_patience(__u32 protocol, const struct fw_flow *flow)
 {
+	const __u32 bits = flow->bits;
 	const __u32 both = FW_SEEN_FIN_LOCAL | FW_SEEN_FIN_REMOTE;
 
 	switch (protocol) {
 	case IPPROTO_TCP:
 		if (bits & FW_SEEN_RST)
-			return 10 * FW_SECOND;
-		if ((bits & both) == both || !(bits & FW_SEEN_CONFIRM))
+			return flow->class == FW_FLOW_AGENT ? 2 * FW_SECOND : 10 * FW_SECOND;
+		if ((bits & both) == both)
+			return flow->class == FW_FLOW_AGENT ? 2 * FW_SECOND : 15 * FW_SECOND;
+		if (!(bits & FW_SEEN_CONFIRM))
 			return 60 * FW_SECOND;
 		return bits & both ? 1800 * FW_SECOND : 24 * 3600 * FW_SECOND;
 	case IPPROTO_UDP:
@@ -90,7 +95,7 @@ static long fw_sweep_one(void *map, const struct fw_flow_key *key, struct fw_flo
 	const __u64 seen = flow->seen;
 
 	if (key->slot == work->slot ||
-	    (work->now > seen && work->now - seen > fw_flow_patience(key->protocol, flow->bits))) {
+	    (work->now > seen && work->now - seen > fw_flow_patience(key->protocol, flow))) {
 		fw_flow_delete(key, flow->class);
 		work->deleted++;
 	}

@@ -9,7 +9,8 @@
  *	   and, if it is the agent's, only while the agent's socket is there
  *	4. what cannot open a flow (no SYN, echo reply, ...) is dropped
  *	5. the agent's own connections to the container pass
- *	6. the rules: deny, then allow, then the default of the direction
+ *	6. the rules: deny, then allow; between containers what their project's
+ *	   gateways may; then the default of the direction
  *
  * TCP sequence numbers are not followed: a flow is its addresses and ports.
  */
@@ -24,6 +25,7 @@
 struct fw_work {
 	struct fw_packet	packet;
 	struct fw_flow_key	key;
+	struct fw_member_key	member;
 	struct fw_question	question;
 	struct fw_answer	answer;
 	__u64			generation;
@@ -31,6 +33,7 @@ struct fw_work {
 	__u32			flags;
 	__u32			quota[FW_FLOW_CLASSES];
 	__u32			rules, counters;
+	__u32			project[3];
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
 	__u8			inner[48];	/* what an ICMP error quotes */
 };
@@ -88,6 +91,33 @@ static __always_inline __u32 fw_load_word(const __u8 *bytes)
 	return (__u32)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
 }
 
+/*
+ * What no rule speaks of. Containers do not reach each other, but for the gateways
+ * of a project, which reach the others of it; all else is the policy's default.
+ */
+static __always_inline int fw_default(struct fw_work *work, __u32 direction)
+{
+	const struct fw_flow_key *key = &work->key;
+	struct fw_member *member;
+	__u32 gateway;
+
+	work->member.family = key->family;
+	__builtin_memcpy(work->member.address, key->remote, 16);
+	member = bpf_map_lookup_elem(&fw_members, &work->member);
+	if (member) {
+		gateway = direction == FW_EGRESS ? work->flags : member->flags;
+		return gateway & FW_GATEWAY && member->project[0] == work->project[0] &&
+		       member->project[1] == work->project[1] &&
+		       member->project[2] == work->project[2] ? FW_PASSED : FW_DROP_CONTAINER;
+	}
+	if (work->flags & (direction == FW_EGRESS ? FW_EGRESS_OPEN : FW_INGRESS_OPEN))
+		return FW_PASSED;
+	if (!(work->flags & FW_LEARN))
+		return FW_DROP_DEFAULT;
+	fw_drop(&work->packet, work->slot, work->generation, FW_TOLD_LEARNED, FW_NO_RULE);
+	return FW_PASSED;
+}
+
 /* What the rules say about opening the flow of @work->key in @direction. */
 static __noinline int fw_ask(struct fw_view *view, struct fw_work *work, __u32 direction)
 {
@@ -111,8 +141,7 @@ static __noinline int fw_ask(struct fw_view *view, struct fw_work *work, __u32 d
 		return FW_DROP_RULE;
 	if (work->answer.action == FW_ALLOW)
 		return FW_PASSED;
-	return work->flags & (direction == FW_EGRESS ? FW_EGRESS_OPEN : FW_INGRESS_OPEN) ?
-		       FW_PASSED : FW_DROP_DEFAULT;
+	return fw_default(work, direction);
 }
 
 /*
@@ -209,7 +238,7 @@ static __noinline int fw_recheck(struct __sk_buff *skb, struct fw_view *view, st
 
 static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol)
 {
-	return fw_now() - flow->seen > fw_flow_patience(protocol, flow->bits);
+	return fw_now() - flow->seen > fw_flow_patience(protocol, flow);
 }
 
 /* An ICMP error: finds the flow of the packet that it quotes. */

@@ -48,6 +48,15 @@ struct {
 	__uint(max_entries, 1 << 20);
 } fw_events SEC(".maps");
 
+/* Every address of every registered container. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FW_MEMBERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fw_member_key);
+	__type(value, struct fw_member);
+} fw_members SEC(".maps");
+
 struct fw_view {
 	void *map;
 };
