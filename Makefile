@@ -60,7 +60,7 @@ $(O)/%.o: %.c Makefile
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(bpf_src) Makefile
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-		$(if $(WERROR),-Werror) -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+		$(if $(WERROR),-Werror) -I/usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
 
 $(O)/bpf/%.skel.h: $(O)/bpf/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf >$@

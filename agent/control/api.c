@@ -30,6 +30,7 @@ static const struct api_route *const tables[] = {
 	api_metrics_routes,
 	api_posture_routes,
 	api_tokens_routes,
+	api_firewall_routes,
 };
 
 static char *error_text(const char *code, const char *field, const char *message)

@@ -114,6 +114,8 @@ struct firewall_place {
 	uint32_t	slot;
 	uint64_t	generation;
 	uint32_t	quota[FW_FLOW_CLASSES];
+	uint32_t	exit_flags;	/* FW_EXIT_* */
+	uint8_t		steer_mac[6];
 };
 
 /* The host's own addresses, each a /32 or /128. */
@@ -165,6 +167,8 @@ struct firewall_entry {
 	uint64_t		generation;	/* of the image in force */
 	uint32_t		*image_ids;	/* the rules of the image in force */
 	uint32_t		image_count;
+	uint32_t		exit_flags;	/* FW_EXIT_*, see firewall_exit_set() */
+	uint8_t			steer_mac[6];
 	struct firewall_drop	*drops;		/* a ring of FIREWALL_DROPS_MAX, or NULL */
 	uint64_t		drops_total;
 	struct firewall_learned	*learned;
@@ -226,6 +230,15 @@ void firewall_members_forget(struct firewall *firewall, struct firewall_entry *e
  */
 int firewall_store(struct firewall *firewall, const struct container *container,
 		   struct firewall_rules *rules, struct container_fault *fault);
+
+/*
+ * firewall_exit_set(): where what the container opens leaves the host: FW_EXIT_* and
+ * the MAC address of struct fw_header; 0 and NULL: directly. Holds for the images
+ * made from now on, and is put in force at once where the container runs. 0, or
+ * -errno: what held before holds on. Before firewall_load() it is remembered.
+ */
+int firewall_exit_set(struct firewall *firewall, const uint8_t id[ID_LEN], uint32_t flags,
+		      const uint8_t *steer_mac);
 
 /* Packets and bytes that the rule has decided about until now, all of the entry's at once. */
 struct firewall_count {

@@ -217,6 +217,8 @@ int firewall_compile(const struct control *control, const struct firewall_host *
 	int ret;
 
 	memcpy(draft.policy.quota, place->quota, sizeof(place->quota));
+	memcpy(draft.policy.steer_mac, place->steer_mac, sizeof(place->steer_mac));
+	draft.policy.flags = place->exit_flags;
 	take_container(container, &draft.policy);
 	if (!rules || !rules->closed[FW_EGRESS])
 		draft.policy.flags |= FW_EGRESS_OPEN;

@@ -161,8 +161,10 @@ static int compile(struct firewall *firewall, const struct container *container,
 {
 	struct firewall_place place = {
 		.slot = slot, .generation = next_generation(entry, rules),
+		.exit_flags = entry->exit_flags,
 	};
 
+	memcpy(place.steer_mac, entry->steer_mac, sizeof(place.steer_mac));
 	set_quota(firewall, place.quota);
 	return firewall_compile(firewall->control, &firewall->host, container, rules, &place,
 				image, fault);
@@ -322,9 +324,9 @@ static bool needs_firewall(const struct firewall_rules *rules)
 int firewall_check(struct firewall *firewall, const struct container *container,
 		   const struct firewall_rules *rules, struct container_fault *fault)
 {
-	const bool needed = needs_firewall(rules);
 	const struct firewall_entry *entry = firewall_find(firewall, container->id);
-	const struct firewall_entry nothing = { 0 };
+	const bool needed = needs_firewall(rules) || (entry && entry->exit_flags);
+	const struct firewall_entry nothing = { .slot = 0 };
 	struct fw_image image = { 0 };
 	int ret;
 
@@ -349,6 +351,27 @@ int firewall_check(struct firewall *firewall, const struct container *container,
 		return -1;
 	fw_image_clear(&image);
 	return 0;
+}
+
+int firewall_exit_set(struct firewall *firewall, const uint8_t id[ID_LEN], uint32_t flags,
+		      const uint8_t *steer_mac)
+{
+	static const uint8_t none[6];
+	struct firewall_entry *entry = firewall_entry_get(firewall, id);
+	const struct container *container = model_find(firewall->control->model, id);
+
+	if (!entry)
+		return -ENOMEM;
+	if (!steer_mac)
+		steer_mac = none;
+	if (entry->exit_flags == flags && !memcmp(entry->steer_mac, steer_mac, sizeof(none)))
+		return 0;
+	entry->exit_flags = flags;
+	memcpy(entry->steer_mac, steer_mac, sizeof(none));
+	if (!container || !container->running || !firewall->bpf)
+		return 0;
+	firewall_apply(firewall, container);
+	return entry->state == FIREWALL_ENFORCED ? 0 : -EIO;
 }
 
 /* --- what an earlier process left --- */

@@ -135,7 +135,7 @@ static const char *refusal_text(int status)
 {
 	switch (status) {
 	case 413:
-		return "the body is larger than 1 MiB";
+		return "the body is larger than 4 MiB";
 	case 417:
 		return "only Expect: 100-continue is known";
 	case 431:

@@ -18,7 +18,7 @@
 
 #define HTTP_CONNECTIONS_MAX	64
 #define HTTP_HEAD_MAX		(16 * 1024)
-#define HTTP_BODY_MAX		(1024 * 1024)
+#define HTTP_BODY_MAX		(4 * 1024 * 1024)	/* 16,384 firewall rules */
 #define HTTP_REQUEST_MS		30000	/* from its first byte to its end; to write an answer */
 #define HTTP_IDLE_MS		60000
 

@@ -64,8 +64,7 @@ static int attach_tcx(struct knl_bpf *bpf, uint32_t ifindex, int direction)
 	if (!link)
 		return -errno;
 	ret = bpf_link__pin(link, path);
-	if (!ret)
-		bpf_link__disconnect(link);
+	/* Closes the descriptor: from here on the pin alone holds it. */
 	bpf_link__destroy(link);
 	return ret;
 }

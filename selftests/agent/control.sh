@@ -180,8 +180,8 @@ unset NOTIFY_SOCKET
 WORKER=$(worker_pid)
 tap_like "agent_tells_ready" "$(cat "$WORK/notified")" 'READY=1'
 tap_is "control_runs_as_root" "$(field $AGENT_PID Uid)" "0 0 0 0"
-tap_is "control_keeps_only_its_capabilities" "$(field $AGENT_PID CapEff) $(field $AGENT_PID CapPrm)" "00000000000015e4 00000000000015e4"
-tap_is "control_bounds_its_capabilities" "$(field $AGENT_PID CapBnd)" "00000000000015e4"
+tap_is "control_keeps_only_its_capabilities" "$(field $AGENT_PID CapEff) $(field $AGENT_PID CapPrm)" "000000c0000015e4 000000c0000015e4"
+tap_is "control_bounds_its_capabilities" "$(field $AGENT_PID CapBnd)" "000000c0000015e4"
 tap_is "control_no_new_privs" "$(field $AGENT_PID NoNewPrivs)" 1
 user=$(id -u hoody)
 tap_is "worker_has_its_own_user" "$(field "$WORKER" Uid)" "$user $user $user $user"
@@ -311,7 +311,7 @@ api_is "refuses_unknown_query" 422 '.error.field == "page"' GET '/api/v1/contain
 api_is "refuses_limit" 422 '.error.field == "limit"' GET '/api/v1/containers?limit=1001'
 api_is "refuses_cursor" 422 '.error.field == "cursor"' GET '/api/v1/containers?cursor=zz'
 tap_is "refuses_other_media_type" "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$SOCKET" -d 'a=b' http://agent/api/v1/containers)" 415
-head -c 1100000 /dev/zero | tr '\0' ' ' >"$WORK/large"
+head -c 4300000 /dev/zero | tr '\0' ' ' >"$WORK/large"
 tap_is "refuses_large_body" "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$SOCKET" -H 'Content-Type: application/json' -H 'Expect:' --data-binary @"$WORK/large" http://agent/api/v1/containers)" 413
 tap_is "refuses_large_head" "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$SOCKET" -H "X: $(printf 'x%.0s' {1..20000})" http://agent/api/v1/status)" 431
 tap_like "refuses_what_is_no_http" "$(printf 'HELLO\r\n\r\n' | timeout 10 socat -t 5 - "UNIX-CONNECT:$SOCKET")" '^HTTP/1.1 400 '

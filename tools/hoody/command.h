@@ -90,6 +90,8 @@ struct cli {
 extern const struct cli_command containers_commands[];
 extern const struct cli_command permissions_commands[];
 extern const struct cli_command ksm_commands[];
+extern const struct cli_command firewall_commands[];
+extern const struct cli_command firewall_why_commands[];
 extern const struct cli_command status_commands[];
 extern const struct cli_command syscalls_commands[];
 extern const struct cli_command logs_commands[];

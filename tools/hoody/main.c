@@ -20,6 +20,8 @@ const struct cli_command *const cli_tables[] = {
 	status_commands,
 	containers_commands,
 	permissions_commands,
+	firewall_commands,
+	firewall_why_commands,
 	syscalls_commands,
 	posture_commands,
 	ksm_commands,

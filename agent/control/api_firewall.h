@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the files of the firewall's API calls. */
+#ifndef HOODY_CONTROL_API_FIREWALL_H
+#define HOODY_CONTROL_API_FIREWALL_H
+
+#include "control/api.h"
+#include "control/firewall.h"
+
+/* The container of the path; NULL where the call has been answered with 404. */
+const struct container *api_firewall_container(struct api_call *call);
+
+/* api_firewall_explain.c */
+void api_firewall_explain(struct api_call *call);
+void api_firewall_drops(struct api_call *call);
+void api_firewall_learned(struct api_call *call);
+void api_firewall_forget(struct api_call *call);
+
+#endif /* HOODY_CONTROL_API_FIREWALL_H */
