@@ -5,7 +5,8 @@
  *	quic.c			sockets, what a thread has, begin and end
  *	quic_receive.c		datagrams in, and what belongs to no connection yet
  *	quic_send.c		datagrams out
- *	quic_connection.c	one connection with its ngtcp2
+ *	quic_create.c		one connection is made: ngtcp2, TLS, callbacks
+ *	quic_connection.c	its packets, its time, its end
  *	quic_table.c		connection ids, deadlines, counts by client
  *
  * A client's connection is a struct front_connection without a socket, so that
@@ -134,7 +135,7 @@ void quic_receive(struct quic_listener *listener);
 int quic_send(struct quic_listener *listener, const struct quic_path *path, uint8_t ecn,
 	      const char *bytes, size_t len, size_t segment);
 
-/* quic_connection.c */
+/* quic_create.c */
 struct quic_accept {
 	const ngtcp2_pkt_hd	*head;
 	const struct quic_path	*path;
@@ -143,6 +144,8 @@ struct quic_accept {
 	uint32_t		client_slot;
 };
 struct quic_connection *quic_connection_create(struct quic *quic, const struct quic_accept *accept);
+
+/* quic_connection.c */
 void quic_connection_read(struct quic_connection *connection, const struct quic_path *path,
 			  uint8_t ecn, const char *bytes, size_t len);
 /* Sends what is due and sets the deadline. */
