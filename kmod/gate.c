@@ -83,47 +83,32 @@ static const u8 arg_offsets[HOODY_ARCHS][6] = {
 	  offsetof(struct pt_regs, si), offsetof(struct pt_regs, di), offsetof(struct pt_regs, bp) },
 };
 
-static __always_inline u64 call_arg(const struct pt_regs *regs, unsigned int arch, unsigned int arg)
+unsigned int gate_arg_offset(unsigned int arch, unsigned int arg)
 {
-	u64 value = *(const unsigned long *)((const u8 *)regs + arg_offsets[arch][arg]);
-
-	return arch == HOODY_ARCH_IA32 ? (u32)value : value;
+	return arg_offsets[arch][arg];
 }
 
 void gate_call_args(const struct pt_regs *regs, unsigned int arch, u64 *args)
 {
-	for (unsigned int i = 0; i < 6; i++)
-		args[i] = call_arg(regs, arch, i);
-}
-
-static __always_inline bool cond_holds(const struct hoody_table_cond *cond, u64 arg)
-{
-	arg &= cond->mask;
-	switch (cond->op) {
-	case HOODY_OP_EQ: return arg == cond->value;
-	case HOODY_OP_NE: return arg != cond->value;
-	case HOODY_OP_LT: return arg < cond->value;
-	case HOODY_OP_LE: return arg <= cond->value;
-	case HOODY_OP_GT: return arg > cond->value;
-	default:	  return arg >= cond->value;
+	for (unsigned int i = 0; i < 6; i++) {
+		args[i] = *(const unsigned long *)((const u8 *)regs + arg_offsets[arch][i]);
+		if (arch == HOODY_ARCH_IA32)
+			args[i] = (u32)args[i];
 	}
 }
 
-static __always_inline u8 check_decide(const struct gate_table *table,
-				       const struct hoody_table_check *check, unsigned int arch,
-				       const struct pt_regs *regs)
+static __always_inline u8 check_decide(const struct gate_check *check, const struct pt_regs *regs)
 {
-	const struct hoody_table_rule *rule = &table->rules[check->rule];
-	const struct hoody_table_rule *end = rule + check->rules;
+	const struct gate_cond *cond = check->first, *end = check->end;
 
-	for (; rule < end; rule++) {
-		const struct hoody_table_cond *cond = &table->conds[rule->cond];
-		const struct hoody_table_cond *last = cond + rule->conds;
+	while (cond < end) {
+		u64 arg = *(const unsigned long *)((const u8 *)regs + cond->offset);
 
-		while (cond < last && cond_holds(cond, call_arg(regs, arch, cond->arg)))
-			cond++;
-		if (cond == last)
-			return rule->action;
+		if ((arg & cond->mask) - cond->low > cond->span)
+			cond += cond->rest;
+		else if (!cond->rest)
+			return cond->action;
+		cond++;
 	}
 	return check->otherwise;
 }
@@ -137,8 +122,7 @@ static __always_inline u8 table_decide(const struct gate_table *table, unsigned 
 
 	decision = nr < HOODY_TABLE_CALLS ? head->decision[arch][nr] : head->beyond[arch];
 	if (decision & HOODY_TABLE_CHECKED)
-		decision = check_decide(table, &table->checks[arch][decision & ~HOODY_TABLE_CHECKED],
-					arch, regs);
+		decision = check_decide(&table->checks[arch][decision & ~HOODY_TABLE_CHECKED], regs);
 	return decision;
 }
 
@@ -150,7 +134,7 @@ static bool verdict_refuses(u32 verdict)
 /* What @member's profile says; tells about it where that is not a plain yes. */
 static __always_inline u32 member_decide(struct gate_member *member, const struct pt_regs *regs)
 {
-	const struct gate_table *table = rcu_dereference(member->profile->table);
+	const struct gate_table *table = rcu_dereference_sched(member->profile->table);
 	unsigned int arch, nr = call_number(regs, &arch);
 	u8 action = table_decide(table, arch, nr, regs);
 	u32 verdict;
@@ -183,7 +167,8 @@ static __always_inline u32 task_decide(const struct pt_regs *regs)
 		for (; level <= last; level++) {
 			struct cgroup *above = cgroup->ancestors[level];
 
-			hlist_for_each_entry_rcu(member, member_bucket(above), node) {
+			hlist_for_each_entry_rcu(member, member_bucket(above), node,
+						 rcu_read_lock_sched_held()) {
 				if (member->cgroup != above)
 					continue;
 				verdict = member_decide(member, regs);
@@ -263,9 +248,10 @@ void gate_hook(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops
 	struct pt_regs *frame = &arch_ftrace_regs(fregs)->regs;
 	u32 verdict;
 
-	rcu_read_lock();
+	/* A read side of RCU like rcu_read_lock(), and in two instructions. */
+	preempt_disable_notrace();
 	verdict = task_decide((const struct pt_regs *)frame->di);
-	rcu_read_unlock();
+	preempt_enable_notrace();
 	if (likely(verdict == HOODY_ACTION_ALLOW))
 		return;
 	frame->si = verdict;

@@ -26,14 +26,33 @@ static inline unsigned int gate_call(unsigned int arch, unsigned int nr)
 	return arch * HOODY_TABLE_CALLS + nr;
 }
 
+/*
+ * struct gate_cond - a condition, ready to be tried. It holds where
+ *	((argument & mask) - low) <= span
+ * which is what every operator comes to. The conditions of a call stand in the
+ * order of its rules, those of one rule behind each other: with one that does not
+ * hold the rule is over, and with the last one that does the call is decided.
+ */
+struct gate_cond {
+	u64	mask, low, span;
+	u16	offset;			/* of the argument in struct pt_regs */
+	u8	rest;			/* conditions of its rule that come after it */
+	u8	action;			/* of its rule */
+};
+
+/* struct gate_check - the conditions of one call: from @first up to @end. */
+struct gate_check {
+	const struct gate_cond	*first, *end;
+	u8			otherwise;	/* the action where no rule holds */
+};
+
 /* struct gate_table - a checked profile. Never changed; freed after a grace period. */
 struct gate_table {
 	struct rcu_head			rcu;
 	DECLARE_BITMAP(restricted, GATE_CALLS);	/* what it does not freely allow */
-	const struct hoody_table_cond	*conds;
-	const struct hoody_table_check	*checks[HOODY_ARCHS];
-	const struct hoody_table_rule	*rules;
-	struct hoody_table		head;	/* and the parts behind it */
+	struct gate_check		*checks[HOODY_ARCHS];
+	void				*parts;	/* what @checks points into */
+	struct hoody_table		head;	/* and the parts behind it, as they came */
 };
 
 /* struct hoody_profile - a profile by name. References: its registry and its members. */
@@ -94,6 +113,8 @@ struct hoody_gate_event {
 extern struct mutex gate_lock;
 /* The six arguments of a call, as it will read them. */
 void gate_call_args(const struct pt_regs *regs, unsigned int arch, u64 *args);
+/* Where argument @arg, 0 to 5, lies in struct pt_regs. */
+unsigned int gate_arg_offset(unsigned int arch, unsigned int arg);
 struct gate_member *hoody_gate_create(struct hoody_registry *registry, const u8 *id,
 				      const char *name, u32 mode, u64 cgroup,
 				      struct netlink_ext_ack *extack);

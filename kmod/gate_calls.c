@@ -99,6 +99,7 @@ struct gate_function {
 
 static struct gate_function functions[GATE_CALLS + ARRAY_SIZE(x32_calls)];
 static u32 users_of[GATE_CALLS];	/* containers that want the call hooked */
+static DECLARE_BITMAP(wanted, GATE_CALLS);	/* those with users: all of them are hooked */
 static u32 hooked;			/* functions with .hooked, aliases once */
 static bool registered;
 
@@ -277,6 +278,31 @@ static void hooks_blame(const unsigned int *which, unsigned long *addrs, unsigne
 	NL_SET_ERR_MSG_FMT(extack, "ftrace refused %u functions (%d)", count, err);
 }
 
+static void users_add(const unsigned long *calls, u32 users)
+{
+	unsigned int call;
+
+	for_each_set_bit(call, calls, GATE_CALLS)
+		users_of[call] += users;
+	bitmap_or(wanted, wanted, calls, GATE_CALLS);
+}
+
+/* Are there calls that nobody wants any more? */
+static bool users_remove(const unsigned long *calls, u32 users)
+{
+	unsigned int call;
+	bool last = false;
+
+	for_each_set_bit(call, calls, GATE_CALLS) {
+		users_of[call] -= users;
+		if (!users_of[call]) {
+			__clear_bit(call, wanted);
+			last = true;
+		}
+	}
+	return last;
+}
+
 /*
  * gate_calls_get() - @users more containers want @calls hooked. On 0 they are,
  * and stay so until gate_calls_put(). Otherwise nothing changed, and @extack
@@ -284,13 +310,18 @@ static void hooks_blame(const unsigned int *which, unsigned long *addrs, unsigne
  */
 int gate_calls_get(const unsigned long *calls, u32 users, struct netlink_ext_ack *extack)
 {
-	unsigned int *which, function, call, count = 0, i;
+	unsigned int *which, function, count = 0, i;
 	unsigned long *addrs;
 	int err = -ENOMEM;
 
 	lockdep_assert_held(&gate_lock);
 	if (!users)
 		return 0;
+	/* What attaching comes to on a host with containers like this one. */
+	if (bitmap_subset(calls, wanted, GATE_CALLS)) {
+		users_add(calls, users);
+		return 0;
+	}
 	if (functions_unknown(calls)) {
 		err = functions_resolve(calls, extack);
 		if (err)
@@ -321,8 +352,7 @@ int gate_calls_get(const unsigned long *calls, u32 users, struct netlink_ext_ack
 	for (function = 0; function < GATE_FUNCTIONS; function++)
 		if (function_name(function) && function_wanted(function, calls))
 			functions[function].hooked = true;
-	for_each_set_bit(call, calls, GATE_CALLS)
-		users_of[call] += users;
+	users_add(calls, users);
 out:
 	kvfree(addrs);
 	kvfree(which);
@@ -332,14 +362,12 @@ out:
 /* gate_calls_put() - undoes gate_calls_get(). Where memory lacks, hooks stay. */
 void gate_calls_put(const unsigned long *calls, u32 users)
 {
-	unsigned int function, call, count = 0, i;
+	unsigned int function, count = 0, i;
 	unsigned long *addrs;
 
 	lockdep_assert_held(&gate_lock);
-	if (!users)
+	if (!users || !users_remove(calls, users))
 		return;
-	for_each_set_bit(call, calls, GATE_CALLS)
-		users_of[call] -= users;
 	addrs = kvcalloc(GATE_FUNCTIONS, sizeof(*addrs), GFP_KERNEL);
 	if (!addrs)
 		return;

@@ -17,17 +17,17 @@ struct gate_event {
 
 static struct gate_event ring[RING_SIZE];		/* ring_lock */
 static unsigned int ring_head, ring_tail;		/* ring_lock */
-static DEFINE_SPINLOCK(ring_lock);
+static DEFINE_RAW_SPINLOCK(ring_lock);	/* raw: taken with preemption off */
 
 static bool ring_take(struct gate_event *event)
 {
 	bool some;
 
-	spin_lock(&ring_lock);
+	raw_spin_lock(&ring_lock);
 	some = ring_tail != ring_head;
 	if (some)
 		*event = ring[ring_tail++ % RING_SIZE];
-	spin_unlock(&ring_lock);
+	raw_spin_unlock(&ring_lock);
 	return some;
 }
 
@@ -68,13 +68,13 @@ static void event_put(struct gate_member *member, const struct hoody_gate_event 
 {
 	bool room;
 
-	spin_lock(&ring_lock);
+	raw_spin_lock(&ring_lock);
 	room = ring_head - ring_tail < RING_SIZE;
 	if (room) {
 		ring[ring_head % RING_SIZE].registry = member->registry;
 		ring[ring_head++ % RING_SIZE].data = *data;
 	}
-	spin_unlock(&ring_lock);
+	raw_spin_unlock(&ring_lock);
 	if (room)
 		schedule_work(&ring_work);
 	else

@@ -87,13 +87,31 @@ static const char *decisions_fault(const struct hoody_table *head)
 	return NULL;
 }
 
-static const char *parts_fault(const struct gate_table *table)
+/* The parts of a table, in the order that they stand in behind its head. */
+struct table_parts {
+	const struct hoody_table_cond	*conds;
+	const struct hoody_table_check	*checks[HOODY_ARCHS];
+	const struct hoody_table_rule	*rules;
+};
+
+static struct table_parts table_parts(const struct hoody_table *head)
 {
-	const struct hoody_table *head = &table->head;
+	struct table_parts parts;
+
+	parts.conds = (const void *)(head + 1);
+	parts.checks[0] = (const void *)(parts.conds + head->conds);
+	parts.checks[1] = parts.checks[0] + head->checks[0];
+	parts.rules = (const void *)(parts.checks[1] + head->checks[1]);
+	return parts;
+}
+
+static const char *parts_fault(const struct hoody_table *head)
+{
+	const struct table_parts parts = table_parts(head);
 	unsigned int i;
 
 	for (i = 0; i < head->conds; i++) {
-		const struct hoody_table_cond *cond = &table->conds[i];
+		const struct hoody_table_cond *cond = &parts.conds[i];
 
 		if (cond->arg > 5 || cond->op > HOODY_OP_MAX)
 			return "table: condition on an unknown argument or operator";
@@ -101,7 +119,7 @@ static const char *parts_fault(const struct gate_table *table)
 			return "table: padding is not zero";
 	}
 	for (i = 0; i < head->checks[0] + head->checks[1]; i++) {
-		const struct hoody_table_check *check = &table->checks[0][i];
+		const struct hoody_table_check *check = &parts.checks[0][i];
 
 		if (!check->rules || check->rule + check->rules > head->rules ||
 		    !action_valid(head, check->otherwise))
@@ -110,13 +128,129 @@ static const char *parts_fault(const struct gate_table *table)
 			return "table: padding is not zero";
 	}
 	for (i = 0; i < head->rules; i++) {
-		const struct hoody_table_rule *rule = &table->rules[i];
+		const struct hoody_table_rule *rule = &parts.rules[i];
 
 		if (!rule->conds || rule->cond + rule->conds > head->conds ||
 		    !action_valid(head, rule->action))
 			return "table: rule with bad conditions or action";
 	}
 	return NULL;
+}
+
+/* What the call's register has to be, see struct gate_cond. */
+static void cond_prepare(struct gate_cond *out, const struct hoody_table_cond *cond,
+			 unsigned int arch)
+{
+	u64 value = cond->value;
+
+	out->offset = gate_arg_offset(arch, cond->arg);
+	out->mask = arch == HOODY_ARCH_IA32 ? (u32)cond->mask : cond->mask;
+	switch (cond->op) {
+	case HOODY_OP_EQ:
+		out->low = value;
+		out->span = 0;
+		return;
+	case HOODY_OP_NE:
+		out->low = value + 1;
+		out->span = U64_MAX - 1;
+		return;
+	case HOODY_OP_LT:
+		out->low = 0;
+		out->span = value - 1;
+		if (!value)
+			break;
+		return;
+	case HOODY_OP_LE:
+		out->low = 0;
+		out->span = value;
+		return;
+	case HOODY_OP_GT:
+		out->low = value + 1;
+		out->span = U64_MAX - out->low;
+		if (value == U64_MAX)
+			break;
+		return;
+	default:
+		out->low = value;
+		out->span = U64_MAX - value;
+		return;
+	}
+	/* Nothing is below the least, nor above the most. */
+	out->mask = 0;
+	out->low = 1;
+	out->span = 0;
+}
+
+/* Writes the conditions of @check to @out; returns the place behind them. */
+static struct gate_cond *check_prepare(struct gate_cond *out, const struct table_parts *parts,
+				       const struct hoody_table_check *check, unsigned int arch)
+{
+	for (unsigned int i = 0; i < check->rules; i++) {
+		const struct hoody_table_rule *rule = &parts->rules[check->rule + i];
+
+		for (unsigned int j = 0; j < rule->conds; j++, out++) {
+			cond_prepare(out, &parts->conds[rule->cond + j], arch);
+			out->rest = rule->conds - 1 - j;
+			out->action = rule->action;
+		}
+	}
+	return out;
+}
+
+static size_t check_conds(const struct table_parts *parts, const struct hoody_table_check *check)
+{
+	size_t conds = 0;
+
+	for (unsigned int i = 0; i < check->rules; i++)
+		conds += parts->rules[check->rule + i].conds;
+	return conds;
+}
+
+/* Lays out the conditions as they are tried, for a table without a fault. */
+static int table_prepare(struct gate_table *table, struct netlink_ext_ack *extack)
+{
+	const struct table_parts parts = table_parts(&table->head);
+	unsigned int checks = table->head.checks[0] + table->head.checks[1], i;
+	struct gate_check *check;
+	struct gate_cond *cond;
+	size_t conds = 0;
+
+	for (i = 0; i < checks; i++)
+		conds += check_conds(&parts, &parts.checks[0][i]);
+	/* Rules may share conditions, and checks rules: within reason. */
+	if (conds > 4 * HOODY_TABLE_CONDS) {
+		NL_SET_ERR_MSG(extack, "table: checks with too many conditions in all");
+		return -E2BIG;
+	}
+	if (!checks)
+		return 0;
+	table->parts = kvzalloc(conds * sizeof(*cond) + checks * sizeof(*check),
+				GFP_KERNEL_ACCOUNT);
+	if (!table->parts)
+		return -ENOMEM;
+	cond = table->parts;
+	check = (struct gate_check *)(cond + conds);
+	table->checks[0] = check;
+	table->checks[1] = check + table->head.checks[0];
+	for (i = 0; i < checks; i++, check++) {
+		check->first = cond;
+		cond = check_prepare(cond, &parts, &parts.checks[0][i],
+				     i >= table->head.checks[0]);
+		check->end = cond;
+		check->otherwise = parts.checks[0][i].otherwise;
+	}
+	return 0;
+}
+
+static void table_discard(struct gate_table *table)
+{
+	kvfree(table->parts);
+	kvfree(table);
+}
+
+static void table_free_rcu(struct rcu_head *rcu)
+{
+	table_discard(container_of(rcu, struct gate_table, rcu));
 }
 
 /* The table in @attr, checked and ready, or an ERR_PTR. */
@@ -126,6 +260,7 @@ static struct gate_table *table_create(const struct nlattr *attr, struct netlink
 	struct gate_table *table;
 	const char *fault;
 	unsigned int call;
+	int err;
 
 	if (size < sizeof(table->head)) {
 		NL_SET_ERR_MSG_ATTR(extack, attr, "table: shorter than its head");
@@ -137,17 +272,16 @@ static struct gate_table *table_create(const struct nlattr *attr, struct netlink
 	memcpy((u8 *)table + offsetof(struct gate_table, head), nla_data(attr), size);
 	fault = head_fault(&table->head, size) ?: actions_fault(&table->head) ?:
 		decisions_fault(&table->head);
-	if (!fault) {
-		table->conds = (void *)(&table->head + 1);
-		table->checks[0] = (void *)(table->conds + table->head.conds);
-		table->checks[1] = table->checks[0] + table->head.checks[0];
-		table->rules = (void *)(table->checks[1] + table->head.checks[1]);
-		fault = parts_fault(table);
-	}
+	fault = fault ?: parts_fault(&table->head);
 	if (fault) {
 		NL_SET_ERR_MSG_ATTR_FMT(extack, attr, "%s", fault);
 		kvfree(table);
 		return ERR_PTR(-EINVAL);
+	}
+	err = table_prepare(table, extack);
+	if (err) {
+		kvfree(table);
+		return ERR_PTR(err);
 	}
 	for (call = 0; call < GATE_CALLS; call++)
 		if (table->head.decision[call / HOODY_TABLE_CALLS][call % HOODY_TABLE_CALLS])
@@ -157,7 +291,7 @@ static struct gate_table *table_create(const struct nlattr *attr, struct netlink
 
 static void table_free(struct gate_table *table)
 {
-	kvfree_rcu(table, rcu);
+	call_rcu(&table->rcu, table_free_rcu);
 }
 
 struct hoody_profile *hoody_profile_find(struct hoody_registry *registry, const char *name)
@@ -238,7 +372,7 @@ int hoody_profile_set(struct hoody_registry *registry, const char *name, u64 gen
 	else
 		err = profile_add(registry, name, generation, table, extack);
 	if (err)
-		kvfree(table);
+		table_discard(table);
 	return err;
 }
 

@@ -20,22 +20,27 @@
 
 #define GATE_ROOT	"/sys/fs/cgroup/hoody-gate"
 
-/* Loads @json as @name; -errno of the compiler or of the kernel. */
-static inline int gate_profile(struct kmod_nl *nl, const char *name, uint64_t generation,
-			       const char *json)
+/* The table of @json, or NULL. */
+static inline struct hoody_table *gate_compile(const char *json)
 {
 	static struct profile_report report;
 	struct profile_options options = { .kernel_major = 6, .kernel_minor = 12 };
 	struct hoody_table *table;
+
+	errno = -profile_compile(json, strlen(json), &options, &table, &report);
+	if (errno)
+		printf("# profile: %s\n", report.error);
+	return table;
+}
+
+/* Loads @table as @name; -errno of the kernel. */
+static inline int gate_table_load(struct kmod_nl *nl, const char *name, uint64_t generation,
+				  const struct hoody_table *table)
+{
 	struct nlmsghdr *header;
 	char *buffer;
 	int err;
 
-	err = profile_compile(json, strlen(json), &options, &table, &report);
-	if (err) {
-		printf("# profile %s: %s\n", name, report.error);
-		return err;
-	}
 	buffer = malloc(table->size + 512);
 	header = kmod_nl_message(nl, buffer, HOODY_CMD_PROFILE_SET, 0);
 	mnl_attr_put_strz(header, HOODY_A_PROFILE, name);
@@ -43,6 +48,16 @@ static inline int gate_profile(struct kmod_nl *nl, const char *name, uint64_t ge
 	mnl_attr_put(header, HOODY_A_TABLE, table->size, table);
 	err = kmod_nl_talk(nl, header, NULL, NULL);
 	free(buffer);
+	return err;
+}
+
+/* Loads @json as @name; -errno of the compiler or of the kernel. */
+static inline int gate_profile(struct kmod_nl *nl, const char *name, uint64_t generation,
+			       const char *json)
+{
+	struct hoody_table *table = gate_compile(json);
+	int err = table ? gate_table_load(nl, name, generation, table) : -errno;
+
 	free(table);
 	return err;
 }
