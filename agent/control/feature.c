@@ -8,6 +8,7 @@
 static const struct feature *const features[] = {
 	&firewall_feature,
 	&syscalls_feature,
+	&aliases_feature,
 	&tokens_feature,
 	&audit_feature,
 	&metrics_feature,

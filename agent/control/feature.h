@@ -39,6 +39,7 @@ struct feature {
 extern const struct feature syscalls_feature;
 /* The list; see feature.c. */
 extern const struct feature audit_feature, metrics_feature, tokens_feature;
+extern const struct feature aliases_feature;
 extern const struct feature ksm_feature;
 extern const struct feature firewall_feature;
 

@@ -7,6 +7,7 @@
  * that registering it needs no image at all.
  */
 #include "control/publish.h"
+#include "control/aliases.h"
 #include "control/tokens.h"
 #include "lib/log.h"
 
@@ -98,6 +99,8 @@ static int add_all(const struct control *control, struct image_builder *builder)
 		ret = image_builder_add_container(builder, &entry, container->ports,
 						  container->ports_count);
 	}
+	if (!ret)
+		ret = aliases_publish(control, builder);
 	memset(&entry, 0, sizeof(entry));
 	entry.flags = IMAGE_RUNNING | IMAGE_CONTROL;
 	memcpy(entry.id, IMAGE_CONTROL_ID, ID_LEN);

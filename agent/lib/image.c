@@ -106,6 +106,25 @@ static bool blobs_ok(const struct image_header *header)
 	return true;
 }
 
+/* Strictly ascending: a search finds each, and none is there twice. */
+static bool aliases_ok(const struct image_header *header)
+{
+	const struct image_alias *aliases = at(header, header->aliases_offset);
+
+	if (header->aliases_count > IMAGE_ALIASES_MAX ||
+	    !range_ok(header, header->aliases_offset, header->aliases_count, sizeof(*aliases),
+		      _Alignof(struct image_alias)))
+		return false;
+	for (uint32_t i = 0; i < header->aliases_count; i++) {
+		if (!name_ok(aliases[i].name, sizeof(aliases[i].name)) ||
+		    !name_ok(aliases[i].service, sizeof(aliases[i].service)) ||
+		    !aliases[i].instance ||
+		    (i && strcmp(aliases[i - 1].name, aliases[i].name) >= 0))
+			return false;
+	}
+	return true;
+}
+
 static bool buckets_ok(const struct image_header *header)
 {
 	const uint32_t *buckets = at(header, header->buckets_offset);
@@ -153,7 +172,7 @@ static int check(const struct image_header *header, size_t size)
 		return EPROTO;
 	if (header->size != size || !settings_ok(&header->settings) ||
 	    !services_ok(header, header->services_offset, header->services_count) ||
-	    !blobs_ok(header) || !containers_ok(header))
+	    !blobs_ok(header) || !aliases_ok(header) || !containers_ok(header))
 		return EBADMSG;
 	return 0;
 }
@@ -223,6 +242,25 @@ const struct image_container *image_container_find(const struct image *image,
 						   const uint8_t id[IMAGE_ID_LEN])
 {
 	return find(image->header, id);
+}
+
+const struct image_alias *image_alias_find(const struct image *image, const char *name)
+{
+	const struct image_alias *aliases = at(image->header, image->header->aliases_offset);
+	uint32_t low = 0, high = image->header->aliases_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		int order = strcmp(name, aliases[middle].name);
+
+		if (!order)
+			return &aliases[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
 }
 
 const void *image_blob(const struct image *image, uint32_t number, size_t *size)

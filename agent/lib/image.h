@@ -95,6 +95,15 @@ struct image_container {
 	uint32_t	reserved;
 };
 
+/* A host name, whole and in lower case, that leads to a service of a container. */
+struct image_alias {
+	char		name[IMAGE_DOMAIN_MAX];
+	char		service[IMAGE_NAME_MAX];
+	uint8_t		container[IMAGE_ID_LEN];
+	uint16_t	instance;
+	uint16_t	reserved;
+};
+
 /* The id of the entry with IMAGE_CONTROL, where there is one; no container has it. */
 #define IMAGE_CONTROL_ID \
 	((const uint8_t[IMAGE_ID_LEN]){ 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 })
@@ -120,11 +129,13 @@ struct image_header {
 	uint32_t	blobs_offset;		/* struct image_blob[] */
 	uint32_t	blobs_count;
 	uint32_t	actions;		/* the blob with the table of actions; 0: none */
+	uint32_t	aliases_offset;		/* struct image_alias[], in ascending order */
+	uint32_t	aliases_count;
 	uint32_t	reserved;
 };
 
 #define IMAGE_MAGIC	"HOODYIMG"
-#define IMAGE_VERSION	3
+#define IMAGE_VERSION	4
 
 struct image;			/* an opened image; reference counted */
 struct image_builder;
@@ -144,6 +155,9 @@ const struct image_header *image_header(const struct image *image);
 /* The container with this id, or NULL. Constant time in the number of containers. */
 const struct image_container *image_container_find(const struct image *image,
 						   const uint8_t id[IMAGE_ID_LEN]);
+
+/* The alias @name, whole and in lower case, or NULL. Logarithmic in their number. */
+const struct image_alias *image_alias_find(const struct image *image, const char *name);
 
 /*
  * image_service_port(): the port that @service, instance @instance has in
@@ -178,6 +192,8 @@ int image_builder_add_container(struct image_builder *builder,
 /* Copies @size bytes, at least one; *@number is how containers refer to them. */
 int image_builder_add_blob(struct image_builder *builder, const void *data, size_t size,
 			   uint32_t *number);
+/* In any order; a name that is there twice makes image_builder_finish() fail (-EEXIST). */
+int image_builder_add_alias(struct image_builder *builder, const struct image_alias *alias);
 /* The blob with the table of actions. */
 void image_builder_set_actions(struct image_builder *builder, uint32_t number);
 int image_builder_finish(struct image_builder *builder);

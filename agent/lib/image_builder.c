@@ -27,6 +27,8 @@ struct image_builder {
 	size_t			blobs_count, blobs_room;
 	char			*blob_bytes;
 	size_t			blob_bytes_count, blob_bytes_room;
+	struct image_alias	*aliases;
+	size_t			aliases_count, aliases_room;
 };
 
 /* Makes room for @more elements; doubles, so that adding stays cheap. */
@@ -62,6 +64,7 @@ void image_builder_restart(struct image_builder *builder, const struct image_set
 	builder->services_count = 0;
 	builder->blobs_count = 0;
 	builder->blob_bytes_count = 0;
+	builder->aliases_count = 0;
 }
 
 struct image_builder *image_builder_create(const struct image_settings *settings,
@@ -150,6 +153,39 @@ int image_builder_add_blob(struct image_builder *builder, const void *data, size
 	return 0;
 }
 
+int image_builder_add_alias(struct image_builder *builder, const struct image_alias *alias)
+{
+	int ret;
+
+	if (!memchr(alias->name, '\0', sizeof(alias->name)) || !alias->name[0] ||
+	    !memchr(alias->service, '\0', sizeof(alias->service)) || !alias->service[0] ||
+	    !alias->instance)
+		return -EINVAL;
+	if (builder->aliases_count == IMAGE_ALIASES_MAX)
+		return -ENOSPC;
+	ret = reserve((void **)&builder->aliases, &builder->aliases_room, builder->aliases_count, 1,
+		      sizeof(*builder->aliases));
+	if (!ret)
+		builder->aliases[builder->aliases_count++] = *alias;
+	return ret;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct image_alias *)a)->name, ((const struct image_alias *)b)->name);
+}
+
+static int sort_aliases(struct image_builder *builder)
+{
+	if (builder->aliases_count)
+		qsort(builder->aliases, builder->aliases_count, sizeof(*builder->aliases), by_name);
+	for (size_t i = 1; i < builder->aliases_count; i++) {
+		if (!by_name(&builder->aliases[i - 1], &builder->aliases[i]))
+			return -EEXIST;
+	}
+	return 0;
+}
+
 void image_builder_set_actions(struct image_builder *builder, uint32_t number)
 {
 	builder->header.actions = number;
@@ -187,6 +223,9 @@ static uint64_t lay_out(struct image_builder *builder)
 			(uint32_t)(offset + container->services_offset * sizeof(struct image_service));
 	}
 	offset += builder->services_count * sizeof(struct image_service);
+	header->aliases_offset = (uint32_t)offset;
+	header->aliases_count = (uint32_t)builder->aliases_count;
+	offset += builder->aliases_count * sizeof(struct image_alias);
 	offset = aligned(offset);
 	header->blobs_offset = (uint32_t)offset;
 	header->blobs_count = (uint32_t)builder->blobs_count;
@@ -214,6 +253,9 @@ static void write_out(const struct image_builder *builder, char *out)
 	if (builder->services_count)
 		memcpy(services + defaults, builder->services,
 		       builder->services_count * sizeof(struct image_service));
+	if (builder->aliases_count)
+		memcpy(out + header->aliases_offset, builder->aliases,
+		       builder->aliases_count * sizeof(*builder->aliases));
 	if (builder->blobs_count) {
 		memcpy(out + header->blobs_offset, builder->blobs,
 		       builder->blobs_count * sizeof(*builder->blobs));
@@ -232,10 +274,13 @@ static void write_out(const struct image_builder *builder, char *out)
 
 int image_builder_finish(struct image_builder *builder)
 {
-	uint64_t size = lay_out(builder);
+	uint64_t size;
 	void *out;
-	int fd, ret;
+	int fd, ret = sort_aliases(builder);
 
+	if (ret)
+		return ret;
+	size = lay_out(builder);
 	if (size > IMAGE_SIZE_MAX)
 		return -EFBIG;
 	fd = memfd_create("hoody-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -261,6 +306,7 @@ int image_builder_finish(struct image_builder *builder)
 	builder->services_count = 0;
 	builder->blobs_count = 0;
 	builder->blob_bytes_count = 0;
+	builder->aliases_count = 0;
 	builder->header.services_count = 0;
 	return fd;
 
@@ -273,6 +319,7 @@ void image_builder_destroy(struct image_builder *builder)
 {
 	if (!builder)
 		return;
+	free(builder->aliases);
 	free(builder->blob_bytes);
 	free(builder->blobs);
 	free(builder->services);

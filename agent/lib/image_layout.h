@@ -12,6 +12,7 @@
 
 #define IMAGE_CONTAINERS_MAX	(1u << 18)	/* 65536 and their tombstones */
 #define IMAGE_SERVICES_MAX	64		/* of one table */
+#define IMAGE_ALIASES_MAX	131072		/* 65536, each with a domain */
 #define IMAGE_THREADS_MAX	64
 #define IMAGE_BLOBS_MAX		(1u << 17)	/* projects and containers with permissions */
 #define IMAGE_BLOB_ALIGN	8

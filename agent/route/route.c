@@ -24,6 +24,25 @@ static bool is_api(const struct image *image, const char *name, struct route *ro
 	return route->container != NULL;
 }
 
+/* A name that was given to a service: the route is what it stands for. */
+static bool is_alias(const struct image *image, const char *name, struct route *route)
+{
+	const struct image_alias *alias = image_alias_find(image, name);
+	const struct image_container *container;
+
+	if (!alias)
+		return false;
+	memset(&route->host, 0, sizeof(route->host));
+	memcpy(route->host.container, alias->container, sizeof(route->host.container));
+	container = image_container_find(image, alias->container);
+	if (container)
+		memcpy(route->host.project, container->project, sizeof(route->host.project));
+	route->host.service_len = strlen(alias->service);
+	memcpy(route->host.service, alias->service, route->host.service_len + 1);
+	route->host.instance = alias->instance;
+	return true;
+}
+
 enum route_result route_find(const struct image *image, const char *host, size_t len,
 			     struct route *route)
 {
@@ -37,8 +56,13 @@ enum route_result route_find(const struct image *image, const char *host, size_t
 	case ROUTE_HOST_MALFORMED:
 		return ROUTE_MALFORMED;
 	case ROUTE_HOST_FOREIGN:
-		return route_host_name(host, len, name) && is_api(image, name, route) ?
-			       ROUTE_FOUND : ROUTE_NO_HOST;
+		if (!route_host_name(host, len, name))
+			return ROUTE_NO_HOST;
+		if (is_api(image, name, route))
+			return ROUTE_FOUND;
+		if (!is_alias(image, name, route))
+			return ROUTE_NO_HOST;
+		break;
 	}
 	container = image_container_find(image, route->host.container);
 	if (!container || memcmp(container->project, route->host.project, IMAGE_ID_LEN))

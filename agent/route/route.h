@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a host name to a container's port, by the image. Decides nothing but
+ * From a host name to a container's port, by the image: a name that spells its
+ * route, an alias or domain that stands for one, or the control API's. Decides nothing but
  * that: who may go there is agent/auth's.
  *
  * A container that is asked for under another project than its own is answered

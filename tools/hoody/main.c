@@ -26,6 +26,7 @@ const struct cli_command *const cli_tables[] = {
 	posture_commands,
 	ksm_commands,
 	logs_commands,
+	aliases_commands,
 	tokens_commands,
 	ca_commands,
 	version_commands,
