@@ -3,11 +3,15 @@
  * GET /api/v1/posture: which layers hold, of the host and of containers. What the
  * kernel's files say comes from posture.c; what the agent itself knows is added here.
  */
+#include "auth/permissions.h"
 #include "control/api.h"
+#include "control/firewall.h"
 #include "control/posture.h"
 #include "control/syscalls.h"
 
 #include <net/if.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +19,6 @@
 
 #define PAGE_DEFAULT	100
 #define PAGE_MAX	500
-#define FIREWALL_PINS	"/sys/fs/bpf/hoody"
 
 static void tell(struct posture_layer *layer, enum posture_verdict verdict, const char *source,
 		 const char *value)
@@ -65,6 +68,42 @@ static void add_worker(const struct control *control, struct posture *posture)
 				 POSTURE_HOLDS : POSTURE_FAILS;
 }
 
+/* Does @name, which public logs of certificates show, tell a container's two ids? */
+static bool name_tells(const char *name)
+{
+	return strspn(name, "0123456789abcdefABCDEF") == ID_TEXT_LEN && name[ID_TEXT_LEN] == '-';
+}
+
+/* A certificate for one host name publishes it, and the name is the secret. */
+static void add_url_secrecy(const struct control *control, struct posture *posture)
+{
+	struct posture_layer *layer = posture_add(posture, "url_secrecy",
+		"use a certificate for *.NODE.BASE: names in certificates are public");
+	FILE *file = fopen(control->config->certificate, "re");
+	X509 *certificate = file ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+	GENERAL_NAMES *names = certificate ?
+		X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL) : NULL;
+
+	snprintf(layer->source, sizeof(layer->source), "%.250s", control->config->certificate);
+	snprintf(layer->value, sizeof(layer->value), "no certificate with names can be read");
+	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		const char *text;
+
+		if (name->type != GEN_DNS)
+			continue;
+		text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+		if (layer->verdict != POSTURE_FAILS)
+			snprintf(layer->value, sizeof(layer->value), "%.200s", text);
+		layer->verdict = layer->verdict == POSTURE_FAILS || name_tells(text) ?
+					 POSTURE_FAILS : POSTURE_HOLDS;
+	}
+	GENERAL_NAMES_free(names);
+	X509_free(certificate);
+	if (file)
+		fclose(file);
+}
+
 /* --- a container --- */
 
 static void add_gate(const struct control *control, const struct container *container,
@@ -99,26 +138,32 @@ static void add_real_ip(const struct control *control, const struct container *c
 	     on ? "on" : control->config->real_ip ? "unavailable" : "off");
 }
 
-/* The links of both directions are pinned while the programs are attached. */
-static void add_firewall(const struct container *container, struct posture *posture)
+/* With tcx the pinned links of both directions are further evidence. */
+static void add_firewall(const struct control *control, const struct container *container,
+			 struct posture *posture)
 {
 	struct posture_layer *layer = posture_add(posture, "firewall",
 		"register the container's interface (--netdev), and give it rules: hoody firewall");
+	const struct firewall_entry *entry = control->firewall ?
+		firewall_find(control->firewall, container->id) : NULL;
 	unsigned int index = container->netdev[0] ? if_nametoindex(container->netdev) : 0;
-	char path[2][128];
+	char path[256], text[POSTURE_VALUE_MAX];
 
 	if (!index) {
 		tell(layer, POSTURE_FAILS, "interface",
 		     container->netdev[0] ? "is gone" : "none is registered");
 		return;
 	}
-	snprintf(path[0], sizeof(path[0]), FIREWALL_PINS "/links/%u-egress", index);
-	snprintf(path[1], sizeof(path[1]), FIREWALL_PINS "/links/%u-ingress", index);
-	if (!access(path[0], F_OK) && !access(path[1], F_OK))
-		tell(layer, POSTURE_HOLDS, FIREWALL_PINS "/links", "attached in both directions");
-	else
-		tell(layer, POSTURE_FAILS, FIREWALL_PINS "/links", "not attached");
-	snprintf(layer->source, sizeof(layer->source), "%s", path[0]);
+	if (!entry || entry->state != FIREWALL_ENFORCED) {
+		tell(layer, POSTURE_FAILS, "agent", entry && entry->fault[0] ? entry->fault :
+									       "no rules are in force");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/links/%u-ingress", control->config->firewall_pins, index);
+	snprintf(text, sizeof(text), "generation %llu on %s, %s",
+		 (unsigned long long)entry->generation, container->netdev,
+		 access(path, F_OK) ? "by a qdisc" : "its link is pinned");
+	tell(layer, POSTURE_HOLDS, path, text);
 }
 
 static void add_permissions(const struct control *control, const struct container *container,
@@ -127,15 +172,20 @@ static void add_permissions(const struct control *control, const struct containe
 	const struct permission_entry *entry;
 	struct posture_layer *layer = posture_add(posture, "proxy_permissions",
 		"without them the URL is the only secret: hoody containers proxy permissions replace -c ID --default deny");
-	const char *whose = "its own";
+	const char *whose = "its own, with deny as the default";
 
 	entry = permission_store_find(control->permissions, DB_LEVEL_CONTAINER, container->id);
 	if (!entry) {
-		whose = "its project's";
+		whose = "its project's, with deny as the default";
 		entry = permission_store_find(control->permissions, DB_LEVEL_PROJECT,
 					      container->project);
 	}
-	tell(layer, entry ? POSTURE_HOLDS : POSTURE_FAILS, "agent", entry ? whose : "none");
+	if (!entry)
+		tell(layer, POSTURE_FAILS, "agent", "none: who knows the URL may do everything");
+	else if (permissions_default_allow(entry->model))
+		tell(layer, POSTURE_FAILS, "agent", "the default is to allow");
+	else
+		tell(layer, POSTURE_HOLDS, "agent", whose);
 }
 
 static void add_realm(const struct container *container, struct posture *posture)
@@ -161,7 +211,7 @@ static void judge_container(const struct control *control, const struct containe
 	if (container->cgroup)
 		posture_cgroup(posture, path);
 	add_gate(control, container, posture);
-	add_firewall(container, posture);
+	add_firewall(control, container, posture);
 	add_real_ip(control, container, posture);
 	add_permissions(control, container, posture);
 	add_realm(container, posture);
@@ -207,6 +257,7 @@ static void add_host(struct report *report, yyjson_mut_val *data, const struct c
 	posture_host(posture, control->config->state_directory);
 	add_module(control, posture);
 	add_worker(control, posture);
+	add_url_secrecy(control, posture);
 	yyjson_mut_obj_add_val(report->document, data, "host", layers_json(report, posture));
 	free(posture);
 }

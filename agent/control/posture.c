@@ -94,6 +94,9 @@ static struct posture_layer *add_field(struct posture *posture, const char *name
 	posture_field(status, field, value, size);
 	snprintf(layer->source, sizeof(layer->source), "/proc/%d/status %s", pid, field);
 	snprintf(layer->value, sizeof(layer->value), "%s", value[0] ? value : "no such field");
+	for (char *at = layer->value; *at; at++)
+		if (*at == '\t')
+			*at = ' ';
 	return layer;
 }
 

@@ -45,6 +45,9 @@ void profile_warn(struct profile_report *report, const char *format, ...)
 	vsnprintf(text, PROFILE_TEXT_MAX, format, args);
 	va_end(args);
 	printable(text);
+	/* The same once more: of another architecture, or another call of the entry. */
+	if (report->warnings_count > 1 && !strcmp(text, text - PROFILE_TEXT_MAX))
+		report->warnings_count--;
 }
 
 int profile_compile(const char *json, size_t size, const struct profile_options *options,

@@ -66,7 +66,7 @@ static void test_process(void)
 	process("Name:\tx\nNSpid:\t7\t1\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t1\nSeccomp:\t2\n"
 		"Seccomp_filters:\t3\n", "         0     100000      65536\n", "lxc-container-default (enforce)\n");
 	is("user_namespace", POSTURE_HOLDS, "id 0 is 100000 of the host");
-	is("pid_namespace", POSTURE_HOLDS, "7\t1");
+	is("pid_namespace", POSTURE_HOLDS, "7 1");
 	is("capabilities", POSTURE_HOLDS, "in a user namespace only");
 	is("seccomp_floor", POSTURE_HOLDS, "3 filters");
 	is("no_new_privileges", POSTURE_HOLDS, "1");

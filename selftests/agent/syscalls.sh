@@ -16,7 +16,7 @@ export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 ID=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 DOCKER=/usr/share/containers/seccomp.json
-tap_plan 46
+tap_plan 51
 
 hoody ca "$WORK/ca" '*.node-us.containers.example.com' >/dev/null || tap_bail "hoody ca"
 cat >"$WORK/agent.conf" <<CONF
@@ -118,6 +118,16 @@ tap_like running_attach_is_refused "$(hoody syscalls attach -c $ID narrow 2>&1)"
 api_is running_attach_changed_nothing '.data.profile == null' GET /containers/$ID/syscalls
 tap_like learning_is_refused "$(hoody syscalls learn -c $ID 2>&1)" 'cannot be enforced'
 tap_run deleted_profile hoody syscalls delete narrow
+
+# Posture: what it can see here, with evidence, and an exit status.
+hoody posture --json >"$WORK/posture.json"
+tap_is posture_fails_where_a_layer_does $? 1
+tap_is posture_layers_have_evidence "$(jq '[.host[], .containers[].layers[] | select(.source == "" or .value == "")] | length' "$WORK/posture.json")" 0
+verdict() { jq -r "[.host[], .containers[].layers[]][] | select(.layer == \"$1\") | .verdict" "$WORK/posture.json"; }
+tap_is posture_of_what_is_known "$(verdict worker_confined)/$(verdict url_secrecy)/$(verdict module)/$(verdict syscall_gate)/$(verdict proxy_permissions)" holds/holds/fails/fails/fails
+hoody containers proxy permissions replace -c $ID --default deny >/dev/null
+tap_like posture_sees_permissions "$(hoody posture -c $ID)" 'proxy_permissions +holds .*deny as the default'
+tap_like posture_of_nobody "$(hoody posture -c cccccccccccccccccccccccc 2>&1)" 'container: there is no container.*not_found'
 hoody containers delete $ID >/dev/null
 api_is deleted_container '.error.code == "deleted"' GET /containers/$ID/syscalls
 tap_done
