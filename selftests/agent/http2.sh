@@ -134,5 +134,5 @@ test_revocation
 tap_is http2_nothing_left_open "$(counter requests_open)" 0
 test_drain
 test_settings
-[ "$tap_failed" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
+[ "${tap_failed:?}" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
 tap_done
