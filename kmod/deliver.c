@@ -114,9 +114,26 @@ static void show_again(struct hoody_registry *registry, struct sk_buff *skb)
 	hoody_stat_inc(registry, HOODY_STAT_REALIP_BRIDGED);
 }
 
+/*
+ * A socket of ours waits for the answer to its SYN and gets a segment of another
+ * connection: the container has one of its own, from its service's port to this
+ * very address and port. TCP would reset that one (RFC 9293 3.10.7.3). The segment
+ * is the client's; the socket learns that its pair is taken and tries no longer.
+ */
+static bool pair_is_taken(struct hoody_registry *registry, struct sock *sk,
+			  const struct tcphdr *tcp)
+{
+	if (likely(sk->sk_state != TCP_SYN_SENT || tcp->syn || tcp->rst))
+		return false;
+	WRITE_ONCE(sk->sk_err, EADDRINUSE);
+	sk_error_report(sk);
+	hoody_stat_inc(registry, HOODY_STAT_REALIP_PAIR_TAKEN);
+	return true;
+}
+
 /* Consumes the reference to @sk. @up: the packet leaves a bridge, see hook_bridge(). */
 static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
-		    bool syn, bool up, struct dst_entry *dst)
+		    const struct tcphdr *tcp, bool up, struct dst_entry *dst)
 {
 	if (!is_ours(sk)) {
 		sock_gen_put(sk);
@@ -128,8 +145,13 @@ static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct
 		sock_gen_put(sk);
 		return;
 	}
-	if (unlikely(!sk_fullsock(sk)) && !time_wait(registry, sk, syn))
+	if (unlikely(!sk_fullsock(sk))) {
+		if (!time_wait(registry, sk, tcp->syn))
+			return;
+	} else if (unlikely(pair_is_taken(registry, sk, tcp))) {
+		sock_gen_put(sk);
 		return;
+	}
 	skb->sk = sk;
 	skb->destructor = sock_edemux;
 	route_here(skb, dst);
@@ -152,7 +174,7 @@ static __always_inline unsigned int tcp4(struct hoody_registry *registry, struct
 	sk = hoody_lookup4(registry->net, iph->saddr, tcp->source, iph->daddr, tcp->dest,
 			   skb->dev->ifindex);
 	if (sk)
-		deliver(registry, skb, sk, tcp->syn, up, local4(registry));
+		deliver(registry, skb, sk, tcp, up, local4(registry));
 	return NF_ACCEPT;
 }
 
@@ -247,7 +269,7 @@ static __always_inline unsigned int tcp6(struct hoody_registry *registry, struct
 	sk = hoody_lookup6(registry->net, &ip6h->saddr, tcp->source, &ip6h->daddr, tcp->dest,
 			   skb->dev->ifindex);
 	if (sk)
-		deliver(registry, skb, sk, tcp->syn, up, local6(registry));
+		deliver(registry, skb, sk, tcp, up, local6(registry));
 	return NF_ACCEPT;
 }
 

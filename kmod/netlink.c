@@ -366,6 +366,7 @@ static const char *const stat_names[] = {
 	[HOODY_STAT_REALIP_FAILED]	 = "realip_failed",
 	[HOODY_STAT_REALIP_ICMP]	 = "realip_icmp",
 	[HOODY_STAT_REALIP_BRIDGED]	 = "realip_bridged",
+	[HOODY_STAT_REALIP_PAIR_TAKEN]	 = "realip_pair_taken",
 	[HOODY_STAT_EVENTS_LOST]	 = "events_lost",
 	[HOODY_STAT_GATE_REFUSED]	 = "gate_refused",
 	[HOODY_STAT_GATE_LEARNED]	 = "gate_learned",

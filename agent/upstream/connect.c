@@ -61,6 +61,7 @@ static int connect_real(int fd, const struct image_container *container,
 	memset(&arg, 0, sizeof(arg));
 	arg.family = client->address.family;
 	arg.client_port = htons(client->port);
+	arg.flags = client->port ? 0 : HOODY_REALIP_ANY_PORT;
 	arg.container_port = htons(port);
 	if (client->address.family == AF_INET) {
 		arg.client4 = client->address.v4;

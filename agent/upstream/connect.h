@@ -15,7 +15,7 @@
 /* Who is served. An IPv4 address mapped into IPv6 is an IPv4 address here. */
 struct up_client {
 	struct address	address;
-	uint16_t	port;		/* host byte order */
+	uint16_t	port;		/* host byte order; 0: any */
 };
 
 /* Whether connections to @container belong to one client each. */

@@ -269,6 +269,35 @@ static void read_response(struct up_connection *connection)
 	loop_post(connection->context->loop, &connection->task);
 }
 
+/*
+ * The container has a connection of its own with the client's address and port
+ * (linux/hoody.h): once more, with any port of that address.
+ */
+static bool reconnect(struct up_connection *connection)
+{
+	struct up_context *context = connection->context;
+	const struct image_container *container =
+		image_container_find(context->image, connection->key.container->id);
+	struct up_client client = { .address.family = connection->key.family };
+	int fd;
+
+	if (!container || !connection->real_ip || connection->any_port)
+		return false;
+	if (client.address.family == AF_INET)
+		memcpy(&client.address.v4, connection->key.client, sizeof(client.address.v4));
+	else
+		memcpy(&client.address.v6, connection->key.client, sizeof(client.address.v6));
+	fd = up_connect(context, container, &client, connection->key.port, &connection->real_ip);
+	if (fd < 0)
+		return false;
+	close(connection->source.fd);
+	connection->source.fd = fd;
+	connection->any_port = true;
+	connection->readable = connection->writable = connection->hangup = false;
+	return loop_add(context->loop, &connection->source,
+			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == 0;
+}
+
 static bool finish_connect(struct up_connection *connection)
 {
 	int error = 0;
@@ -278,6 +307,8 @@ static bool finish_connect(struct up_connection *connection)
 		return false;
 	if (connection->hangup) {
 		getsockopt(connection->source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+		if (error == EADDRINUSE && reconnect(connection))
+			return false;
 		if (error) {
 			up_connection_fail(connection, UP_FAILED);
 			return false;

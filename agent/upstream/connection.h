@@ -48,7 +48,7 @@ struct up_connection {
 	size_t			sent;		/* of what waits in @out */
 	size_t			scanned;	/* of @in, by http1_head_length() */
 	bool			connecting, readable, writable, hangup, idle, closed;
-	bool			real_ip;
+	bool			real_ip, any_port;
 	bool			broken;		/* writing failed; reading may go on */
 	bool			shut, shut_done; /* half-close after @out */
 	bool			waiting;	/* the exchange was told "blocked" */

@@ -53,7 +53,8 @@ static uint64_t measure(int nr)
 /* One rule for every call that is allowed, to JSON or to a filter. */
 static void rules(FILE *json, scmp_filter_ctx filter)
 {
-	const struct scmp_arg_cmp values[] = { SCMP_A0(SCMP_CMP_EQ, 7), SCMP_A0(SCMP_CMP_EQ, 0) };
+	const struct scmp_arg_cmp values[] = { SCMP_A0(SCMP_CMP_EQ, 7, 0),
+						 SCMP_A0(SCMP_CMP_EQ, 0, 0) };
 	bool first = true;
 
 	for (int nr = 0; nr < HOODY_TABLE_CALLS; nr++) {

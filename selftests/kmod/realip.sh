@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/tap.sh"
 . "$TOP/selftests/lib/kmod.sh"
 
-tap_plan 25
+tap_plan 33
 kmod_load
 kmod_topology routed
 kmod_server c1 8080
@@ -66,6 +66,43 @@ OUT=$!
 tap_run container_and_agent_to_the_same_client agent "$BIN/realip_load" load --client4 198.51.100.40 --client-port 9000 --dest4 "$C1" --requests 200 --parallel 1 --fresh 10
 wait $OUT
 tap_is container_reaches_its_client "$(grep -c '^ok 10.7.1.2 ' "$WORK/outgoing")" 20
+
+# Even from its service's port, which makes the very pair that a connection of
+# that client's would have: the container's own one goes on, ours is told.
+cat >"$WORK/own.py" <<'PYTHON'
+import socket, sys, time, os
+source, destination, folder = sys.argv[1:]
+end = time.monotonic() + 120
+own = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET)
+own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+own.settimeout(60)
+own.bind((source, 8080))
+own.connect((destination, 9001))
+own.sendall(b"before\n")
+print(own.recv(100).decode().strip(), flush=True)
+while not os.path.exists(folder + "/go") and time.monotonic() < end:
+    time.sleep(0.05)
+own.sendall(b"after\n")
+print(own.recv(100).decode().strip(), flush=True)
+PYTHON
+for six in "" V6; do
+	source=C1$six client=198.51.100.41 family=4
+	[ -z "$six" ] || { client=2001:db8:c::1 family=6; }
+	ip netns exec client socat "TCP$family-LISTEN:9001,reuseaddr,bind=${six:+[}$client${six:+]}" EXEC:cat &
+	tap_wait 30 eval "ip netns exec client ss -Hltn | grep -q :9001"
+	rm -f "$WORK/go"
+	on c1 python3 "$WORK/own.py" "${!source}" "$client" "$WORK" >"$WORK/own" 2>&1 &
+	OWN=$!
+	tap_wait 60 grep -q before "$WORK/own"
+	before=$(stat_of realip_pair_taken)
+	tap_is "pair_of_the_container_is_told$six" "$(one "--client$family" "$client" --client-port 9001 "--dest$family" "${!source}")" "connect: EADDRINUSE"
+	tap_like "any_port_instead$six" "$(one "--client$family" "$client" --any-port "--dest$family" "${!source}")" "^ok $client "
+	touch "$WORK/go"
+	wait $OWN
+	tap_is "connection_of_the_container_goes_on$six" "$(tr '\n' ' ' <"$WORK/own")" "before after "
+	tap_run "pair_taken_is_counted$six" test "$(stat_of realip_pair_taken)" -gt "$before"
+done
 
 # What a host may have set.
 host sysctl -qw net.ipv4.ip_early_demux=0 net.ipv4.tcp_early_demux=0

@@ -185,6 +185,10 @@
  *			bound to a device or carries IP options
  *	-EADDRINUSE	every port towards the container's port is taken
  *	others		as connect(2) returns them at once: -ENETUNREACH, -ENOBUFS
+ *
+ * A later EADDRINUSE by SO_ERROR: the container has a connection of its own, from
+ * that port to the client's address and port. It goes on undisturbed. Close the
+ * socket and try again with HOODY_REALIP_ANY_PORT.
  */
 #ifndef _UAPI_LINUX_HOODY_H
 #define _UAPI_LINUX_HOODY_H
@@ -299,6 +303,7 @@ enum hoody_stat {
 	HOODY_STAT_REALIP_FAILED,	/* any other error */
 	HOODY_STAT_REALIP_ICMP,		/* ICMP errors handed to such sockets */
 	HOODY_STAT_REALIP_BRIDGED,	/* packets that br_netfilter brought, see docs/kernels.md */
+	HOODY_STAT_REALIP_PAIR_TAKEN,	/* attempts that met the container's own connection */
 	HOODY_STAT_EVENTS_LOST,		/* events that no memory could be had for */
 	HOODY_STAT_GATE_REFUSED,	/* calls that a profile refused */
 	HOODY_STAT_GATE_LEARNED,	/* calls that one would have refused in learn mode */
