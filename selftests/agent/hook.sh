@@ -89,6 +89,10 @@ containers start $ID"
 	tap_like hook_absent_agent_lets_it_start "$(hook c lxc start-host 2>&1; echo "status $?")" 'status 0'
 	tap_like hook_absent_agent_is_said "$(hook c lxc start-host 2>&1)" \
 		'starts, but is not served: hoody: the agent does not answer'
+	echo 'hoody: refused: nothing has changed: no module (not_enforceable, 409)' >"$WORK/refuse"
+	tap_like hook_never_starts_what_cannot_be_confined "$(hook c lxc start-host 2>&1; echo "status $?")" \
+		'status 1'
+	echo 'hoody: the agent does not answer' >"$WORK/refuse"
 	tap_refused hook_required_agent_fails_the_start env HOODY_REQUIRED=1 LXC_NAME=c \
 		LXC_CONFIG_FILE="$WORK/lxc/c/config" "$hook" c lxc start-host
 	echo 'required = yes' >>"$WORK/lxc/c/hoody.conf"
@@ -258,7 +262,7 @@ test_bridge() {
 		test -z "$(ip -6 neighbour show proxy; nft list tables | grep hoody)"
 }
 
-tap_plan 51
+tap_plan 52
 make_rootfs
 test_settings
 test_calls
