@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hoody-agent: options, and which of the two processes this one is. The work is
- * done in control/ (privileged, owns policy) and front/ (the worker: all bytes
- * of clients and containers).
+ * hoody-agent: options, and which of the processes this one is. The work is done
+ * in control/ (privileged, owns policy), front/ (the worker: all bytes of clients
+ * and of what they ask containers) and relay/ (what containers with an exit open).
  */
 #include "control/config.h"
 #include "control/control.h"
 #include "front/worker.h"
 #include "lib/log.h"
+#include "relay/relay.h"
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -48,6 +49,11 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, "hoody-worker", 0, 0, 0);
 		log_init("worker", LOG_FORMAT_AUTO);
 		return worker_run();
+	}
+	if (argc == 2 && !strcmp(argv[1], "--relay")) {
+		prctl(PR_SET_NAME, "hoody-relay", 0, 0, 0);
+		log_init("relay", LOG_FORMAT_AUTO);
+		return relay_run();
 	}
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {

@@ -57,7 +57,7 @@ static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 		return ret;
 	ret = fw_judge_ip(skb, view, work);
 	if (!ret && direction == FW_EGRESS && work->flags & (FW_EXIT_BLOCK | FW_EXIT_RELAY))
-		ret = fw_leave(skb, work, header->steer_mac);
+		ret = fw_leave(skb, view, work, header->steer_mac);
 	return ret;
 }
 
@@ -87,6 +87,7 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 	work->generation = header->generation;
 	work->slot = header->slot;
 	work->flags = header->flags;
+	work->redirect = 0;
 	work->project[0] = header->project[0];
 	work->project[1] = header->project[1];
 	work->project[2] = header->project[2];
@@ -106,6 +107,9 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 		return FW_STOP;
 	}
 	__sync_fetch_and_add(&state->passed[direction], work->packet.segments);
+	/* Past the bridge, whose netfilter hooks would take the socket off. */
+	if (work->redirect)
+		return bpf_redirect(work->redirect, BPF_F_INGRESS);
 	return FW_GO_ON;
 }
 

@@ -136,9 +136,10 @@ struct fw_header {
 	__u32	address4[FW_ADDRESSES_MAX];	/* host order */
 	/* lines 2 and 3: as on the wire */
 	__u8	address6[FW_ADDRESSES_MAX][16];
-	/* line 4: not for the programs */
+	/* line 4 */
 	__u8	owner[12];		/* the container's id, for the agent that takes over */
-	__u8	pad4[52];
+	__u32	steer_bridge;		/* ifindex; 0: the interface takes IP in itself */
+	__u8	pad4[48];
 };
 
 /* 8 words, at a multiple of 8. */
@@ -309,6 +310,7 @@ struct fw_event {
 _Static_assert(sizeof(struct fw_header) == FW_HEADER_LINES * FW_LINE_SIZE, "header lines");
 _Static_assert(__builtin_offsetof(struct fw_header, sections) == FW_LINE_SIZE, "header line 1");
 _Static_assert(__builtin_offsetof(struct fw_header, address6) == 2 * FW_LINE_SIZE, "header line 2");
+_Static_assert(__builtin_offsetof(struct fw_header, owner) == 4 * FW_LINE_SIZE, "header line 4");
 _Static_assert(sizeof(struct fw_node) == 32, "two nodes a line");
 _Static_assert(sizeof(struct fw_counter) == 16, "four counters a line");
 _Static_assert(sizeof(struct fw_flow) == 24, "flow has no hole");

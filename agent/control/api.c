@@ -22,6 +22,7 @@ struct api {
 static const struct api_route *const tables[] = {
 	api_containers_routes,
 	api_ksm_routes,
+	api_network_routes,
 	api_permissions_routes,
 	api_status_routes,
 	api_syscalls_routes,

@@ -58,6 +58,7 @@ struct api_route {
 /* The tables, each ended by an entry without a method. */
 extern const struct api_route api_containers_routes[];
 extern const struct api_route api_ksm_routes[];
+extern const struct api_route api_network_routes[];
 extern const struct api_route api_permissions_routes[];
 extern const struct api_route api_status_routes[];
 extern const struct api_route api_syscalls_routes[];

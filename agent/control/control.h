@@ -30,6 +30,7 @@ struct ksm;
 struct publisher;
 struct syscalls;
 struct firewall;
+struct network;
 
 struct control {
 	const char		*config_path;
@@ -52,6 +53,7 @@ struct control {
 	struct metrics		*metrics;
 	struct tokens		*tokens;
 	struct aliases		*aliases;
+	struct network		*network;
 	struct firewall		*firewall;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */
 	char			refusal[512];	/* why a feature refused a change */

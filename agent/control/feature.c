@@ -6,6 +6,7 @@
 
 /* In the order in which they are set up and called; what ends goes the other way. */
 static const struct feature *const features[] = {
+	&network_feature,
 	&firewall_feature,
 	&syscalls_feature,
 	&aliases_feature,

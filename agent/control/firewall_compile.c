@@ -5,6 +5,7 @@
  * and the clouds' metadata services are protected. See firewall.h.
  */
 #include "control/firewall.h"
+#include "control/network.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -220,6 +221,7 @@ int firewall_compile(const struct control *control, const struct firewall_host *
 	memcpy(draft.policy.steer_mac, place->steer_mac, sizeof(place->steer_mac));
 	draft.policy.flags = place->exit_flags;
 	take_container(container, &draft.policy);
+	network_policy(control->network, container, &draft.policy);
 	if (!rules || !rules->closed[FW_EGRESS])
 		draft.policy.flags |= FW_EGRESS_OPEN;
 	if (!rules || !rules->closed[FW_INGRESS])

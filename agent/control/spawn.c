@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Starting a worker, see spawn.h. Control has one thread, so that the child of
+ * Starting a worker or the relay, see spawn.h. Control has one thread, so that the child of
  * fork(2) may call what it likes; it still only gives things up and executes.
  */
 #include "control/spawn.h"
@@ -89,9 +89,10 @@ static const char *clean_up_inherited(int sock)
 	return NULL;
 }
 
-__attribute__((noreturn)) static void be_worker(const struct spawn_identity *identity, int sock)
+__attribute__((noreturn)) static void be_child(const struct spawn_identity *identity, int sock,
+						char *option)
 {
-	char *const arguments[] = { "hoody-agent", "--worker", NULL };
+	char *const arguments[] = { "hoody-agent", option, NULL };
 	char journal[128] = "LC_ALL=C.UTF-8";	/* or what tells that journald listens */
 	char *environment[] = { journal, NULL };
 	const char *stream = getenv("JOURNAL_STREAM");
@@ -107,11 +108,12 @@ __attribute__((noreturn)) static void be_worker(const struct spawn_identity *ide
 		execve("/proc/self/exe", arguments, environment);
 		failed = "execute the program";
 	}
-	log_error("worker cannot be started: step=\"%s\" error=\"%s\"", failed, strerror(errno));
+	log_error("%s cannot be started: step=\"%s\" error=\"%s\"", option + 2, failed,
+		  strerror(errno));
 	_exit(126);
 }
 
-pid_t spawn_worker(const struct spawn_identity *identity, int *sock)
+static pid_t spawn(const struct spawn_identity *identity, char *option, int *sock)
 {
 	int pair[2], error;
 	pid_t pid;
@@ -126,10 +128,24 @@ pid_t spawn_worker(const struct spawn_identity *identity, int *sock)
 		return -error;
 	}
 	if (pid == 0)
-		be_worker(identity, pair[1]);
+		be_child(identity, pair[1], option);
 	close(pair[1]);
 	*sock = pair[0];
 	return pid;
+}
+
+pid_t spawn_worker(const struct spawn_identity *identity, int *sock)
+{
+	char option[] = "--worker";
+
+	return spawn(identity, option, sock);
+}
+
+pid_t spawn_relay(const struct spawn_identity *identity, int *sock)
+{
+	char option[] = "--relay";
+
+	return spawn(identity, option, sock);
 }
 
 int spawn_restrict_control(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting a worker process: own user, no capability left in any set, no new
+ * Starting a worker process or the relay: own user, no capability left in any set, no new
  * privileges, no file descriptor but standard ones and its channel, a clean
  * environment. It is this program, executed anew with --worker, so that nothing
  * of control's memory is in it.
@@ -29,6 +29,8 @@ int spawn_identity_find(const char *user, struct spawn_identity *identity);
  * it is a worker logs why and exits with 126.
  */
 pid_t spawn_worker(const struct spawn_identity *identity, int *sock);
+/* The same for the relay (relay/relay.h). */
+pid_t spawn_relay(const struct spawn_identity *identity, int *sock);
 
 /*
  * spawn_restrict_control(): gives up every capability that control does not

@@ -52,6 +52,7 @@ struct fw_policy {
 	uint8_t			owner[12], project[12];	/* the ids of container and project */
 	uint8_t			mac[6];
 	uint8_t			steer_mac[6];	/* for FW_EXIT_RELAY */
+	uint32_t		steer_bridge;	/* ifindex; 0: no port of a bridge */
 	uint32_t		quota[FW_FLOW_CLASSES];
 	uint8_t			addresses4_count, addresses6_count;
 	uint8_t			addresses4[FW_ADDRESSES_MAX][4];

@@ -10,12 +10,14 @@
  * it cannot carry, and nothing while its relay is down.
  *
  * A port of a bridge would switch the packet to a neighbour: the frame is
- * addressed to the host itself.
+ * addressed to the bridge itself, and goes on as if it had come in there.
  */
 #ifndef HOODY_BPF_EXIT_H
 #define HOODY_BPF_EXIT_H
 
 #include "judge.h"
+
+#define FW_STEER_BRIDGE		__builtin_offsetof(struct fw_header, steer_bridge)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -78,8 +80,10 @@ static __noinline int fw_steer(struct __sk_buff *skb, struct fw_work *work)
 }
 
 /* For a packet from the container that passed; @mac: the policy's steer_mac. */
-static __noinline int fw_leave(struct __sk_buff *skb, struct fw_work *work, const __u8 *mac)
+static __noinline int fw_leave(struct __sk_buff *skb, struct fw_view *view, struct fw_work *work,
+			       const __u8 *mac)
 {
+	const __u32 *line = fw_line(view, FW_STEER_BRIDGE / FW_LINE_SIZE);
 	const struct fw_packet *packet = &work->packet;
 	struct fw_flow *flow;
 	__u8 to[6];
@@ -98,7 +102,7 @@ static __noinline int fw_leave(struct __sk_buff *skb, struct fw_work *work, cons
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return FW_DROP_EXIT_PROTOCOL;
 	__builtin_memcpy(to, mac, sizeof(to));
-	if (!fw_mac_value(to))
+	if (!fw_mac_value(to) || !line)
 		return FW_DROP_EXIT_DOWN;
 	ret = fw_steer(skb, work);
 	if (ret)
@@ -106,6 +110,7 @@ static __noinline int fw_leave(struct __sk_buff *skb, struct fw_work *work, cons
 	if (bpf_skb_store_bytes(skb, 0, to, sizeof(to), 0) ||
 	    bpf_skb_change_type(skb, 0 /* PACKET_HOST */))
 		return FW_DROP_EXIT_DOWN;
+	work->redirect = line[FW_STEER_BRIDGE % FW_LINE_SIZE / 4];
 	return FW_PASSED;
 }
 

@@ -33,6 +33,7 @@ struct fw_work {
 	__u32			flags;
 	__u32			quota[FW_FLOW_CLASSES];
 	__u32			rules, counters;
+	__u32			redirect;	/* ifindex to go on at; 0: here */
 	__u32			project[3];
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
 	__u8			inner[48];	/* what an ICMP error quotes */

@@ -88,6 +88,7 @@ struct cli {
 
 /* The tables, one file each. */
 extern const struct cli_command containers_commands[];
+extern const struct cli_command network_commands[];
 extern const struct cli_command permissions_commands[];
 extern const struct cli_command ksm_commands[];
 extern const struct cli_command firewall_commands[];

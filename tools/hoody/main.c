@@ -22,6 +22,7 @@ const struct cli_command *const cli_tables[] = {
 	permissions_commands,
 	firewall_commands,
 	firewall_why_commands,
+	network_commands,
 	syscalls_commands,
 	posture_commands,
 	ksm_commands,

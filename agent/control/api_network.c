@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The calls about a container's exit: show and replace. An answer to a change
+ * means that it holds, and that what left by another exit has been cut. What was
+ * given as a login is never shown again.
+ */
+#include "control/api.h"
+#include "control/firewall.h"
+#include "control/network.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const health_names[] = {
+	[RELAY_HEALTH_UNKNOWN] = "unknown",
+	[RELAY_HEALTH_UP] = "up",
+	[RELAY_HEALTH_DOWN] = "down",
+};
+
+/* NULL where the call has been answered, and is gone. */
+static const struct container *container_of_call(struct api_call *call)
+{
+	const struct container *container = model_find(call->control->model, call->id);
+
+	if (container)
+		return container;
+	if (model_find_tombstone(call->control->model, call->id))
+		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
+	else
+		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
+	return NULL;
+}
+
+static void add_stats(yyjson_mut_doc *document, yyjson_mut_val *data,
+		      const struct relay_stats *stats)
+{
+	yyjson_mut_val *counters = yyjson_mut_obj_add_obj(document, data, "counters");
+	const char *fault = stats->health == RELAY_HEALTH_DOWN ? stats->fault : NULL;
+
+	yyjson_mut_obj_add_str(document, data, "health",
+			       health_names[stats->health <= RELAY_HEALTH_DOWN ? stats->health : 0]);
+	yyjson_mut_obj_add_uint(document, data, "health_ms", stats->health_ms);
+	if (fault)
+		yyjson_mut_obj_add_strcpy(document, data, "fault", fault);
+	else
+		yyjson_mut_obj_add_null(document, data, "fault");
+#define X(name) yyjson_mut_obj_add_uint(document, counters, #name, stats->name);
+	RELAY_COUNTERS(X)
+#undef X
+}
+
+/* Whether the kernel holds the container to its exit. */
+static const char *enforcement(const struct control *control, const struct container *container)
+{
+	const struct firewall_entry *entry = firewall_find(control->firewall, container->id);
+
+	if (!container->running || !entry || entry->state == FIREWALL_IDLE)
+		return "idle";
+	return entry->state == FIREWALL_ENFORCED ? "enforced" : "failed";
+}
+
+static void reply(struct api_call *call, const struct relay_stats *stats)
+{
+	const struct container *container = container_of_call(call);
+	const struct network_settings *settings;
+	yyjson_mut_val *data;
+	yyjson_mut_doc *document;
+	char text[EXIT_TEXT_MAX] = "direct";
+	bool relayed;
+
+	if (!container)
+		return;
+	document = yyjson_mut_doc_new(NULL);
+	data = yyjson_mut_obj(document);
+	if (!data) {
+		yyjson_mut_doc_free(document);
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+		return;
+	}
+	settings = network_find(call->control->network, call->id);
+	relayed = settings && exit_is_relayed(&settings->spec);
+	if (settings)
+		exit_format(&settings->spec, text);
+	yyjson_mut_obj_add_strcpy(document, data, "exit", text);
+	if (settings && settings->ca)
+		yyjson_mut_obj_add_strcpy(document, data, "exit_ca", settings->ca);
+	yyjson_mut_obj_add_str(document, data, "state", settings &&
+			       settings->spec.kind != EXIT_DIRECT ?
+				       enforcement(call->control, container) : "direct");
+	if (relayed && stats && stats->known) {
+		add_stats(document, data, stats);
+	} else if (relayed && container->running) {
+		yyjson_mut_obj_add_str(document, data, "health", "down");
+		yyjson_mut_obj_add_str(document, data, "fault", "relay");
+	}
+	api_reply_data(call, 200, document, data);
+}
+
+static void on_stats(void *context, const struct relay_stats *stats)
+{
+	reply(context, stats);
+}
+
+static void show(struct api_call *call)
+{
+	const struct network *network = call->control->network;
+	const struct network_settings *settings = network_find(network, call->id);
+
+	if (!settings || !exit_is_relayed(&settings->spec) || !network->daemon ||
+	    relay_daemon_stats(network->daemon, call->id, on_stats, call))
+		reply(call, NULL);
+}
+
+static void on_stored(void *context)
+{
+	show(context);
+}
+
+/* The text of a field, or @fallback; NULL where the call has been answered. */
+static const char *text_of(struct api_call *call, const char *name, const char *fallback)
+{
+	yyjson_val *value = yyjson_obj_get(call->body, name);
+
+	if (!value || yyjson_is_null(value))
+		return fallback;
+	if (yyjson_is_str(value) && strlen(yyjson_get_str(value)) == yyjson_get_len(value) &&
+	    yyjson_get_len(value) <= NETWORK_CA_MAX)
+		return yyjson_get_str(value);
+	api_reply_error(call, 422, "invalid_value", name,
+			"must be text of at most %d bytes without a NUL", NETWORK_CA_MAX);
+	return NULL;
+}
+
+/* The body as settings; NULL where the call has been answered. */
+static struct network_settings *read_body(struct api_call *call)
+{
+	const char *exit, *ca, *field = NULL, *why = NULL;
+	struct network_settings *settings;
+	size_t index, max;
+	yyjson_val *key, *value;
+
+	yyjson_obj_foreach(call->body, index, max, key, value) {
+		if (!strcmp(yyjson_get_str(key), "exit") ||
+		    !strcmp(yyjson_get_str(key), "exit_ca"))
+			continue;
+		api_reply_error(call, 422, "unknown_field", yyjson_get_str(key),
+				"this call knows no field of this name");
+		return NULL;
+	}
+	exit = text_of(call, "exit", "direct");
+	ca = exit ? text_of(call, "exit_ca", "") : NULL;
+	if (!ca)
+		return NULL;
+	if (strlen(exit) > NETWORK_EXIT_MAX) {
+		api_reply_error(call, 422, "invalid_value", "exit", "is longer than %d bytes",
+				NETWORK_EXIT_MAX);
+		return NULL;
+	}
+	settings = network_settings_create(call->id, exit, *ca ? ca : NULL, &field, &why);
+	if (settings)
+		return settings;
+	if (errno == EINVAL)
+		api_reply_error(call, 422, "invalid_value", field, "%s", why);
+	else
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+	return NULL;
+}
+
+static void replace(struct api_call *call)
+{
+	const struct container *container = container_of_call(call);
+	struct network_settings *settings = container ? read_body(call) : NULL;
+	char fault[384];
+	int ret;
+
+	if (!settings)
+		return;
+	ret = network_store(call->control->network, container, settings, on_stored, call, fault,
+			    sizeof(fault));
+	if (!ret)
+		return;
+	switch (ret) {
+	case -EINVAL:
+	case -EOPNOTSUPP:
+		api_reply_error(call, 422, "not_possible", "exit", "%s", fault);
+		break;
+	case -ENOSPC:
+		api_reply_error(call, 507, "full", NULL, "%s", fault);
+		break;
+	default:
+		api_reply_error(call, ret == -ENOMEM ? 503 : 500,
+				ret == -ENOMEM ? "unavailable" : "internal", NULL, "%s", fault);
+	}
+}
+
+#define PATTERN	"/api/v1/containers/{id}/network"
+
+const struct api_route api_network_routes[] = {
+	{ "GET", PATTERN, API_BODY_NONE, NULL, show },
+	{ "PUT", PATTERN, API_BODY_REQUIRED, NULL, replace },
+	{ NULL, NULL, API_BODY_NONE, NULL, NULL },
+};

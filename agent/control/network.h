@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * By which way what a container opens leaves the host: its exit, kept as one
+ * document for each container. The decision is a part of the container's
+ * firewall policy (network_policy()), so that both change in one step; what
+ * carries the bytes is the relay (relay_daemon.h).
+ *
+ *	document -> struct network_settings -> flags of the policy -> kernel
+ *	                                    -> the relay's policy
+ *
+ * A container without a document leaves directly. Fails closed: where an exit
+ * cannot be enforced the container is not started and the call refused.
+ */
+#ifndef HOODY_CONTROL_NETWORK_H
+#define HOODY_CONTROL_NETWORK_H
+
+#include "control/control.h"
+#include "control/relay_daemon.h"
+#include "firewall/policy.h"
+#include "relay/exit.h"
+
+#define NETWORK_EXIT_MAX	2048	/* bytes of an exit as text, percent-encoded */
+#define NETWORK_CA_MAX		65536	/* bytes of PEM */
+
+struct network_settings {
+	uint8_t			id[ID_LEN];
+	struct exit_spec	spec;
+	char			*text;	/* the exit as it was given: a secret */
+	char			*ca;	/* PEM, or NULL */
+};
+
+struct network {
+	struct control		*control;
+	struct relay_daemon	*daemon;	/* NULL: not needed so far */
+	struct network_settings	**settings;	/* in the order of ids */
+	size_t			count, room;
+	bool			retry;		/* the relay lacks the last policy */
+};
+
+const struct network_settings *network_find(const struct network *network,
+					    const uint8_t id[ID_LEN]);
+
+/* From a document's fields; NULL with errno EINVAL and *@field, *@why, or ENOMEM. */
+struct network_settings *network_settings_create(const uint8_t id[ID_LEN], const char *exit,
+						 const char *ca, const char **field,
+						 const char **why);
+void network_settings_free(struct network_settings *settings);
+
+/*
+ * network_policy(): puts the container's exit into its policy. Where the interface
+ * is not there the policy is one under which nothing leaves.
+ */
+void network_policy(const struct network *network, const struct container *container,
+		    struct fw_policy *policy);
+
+/*
+ * network_store(): @settings, taken over, become the container's, in database,
+ * kernel and relay. @done is called at once or later, when nothing leaves by the
+ * old exit any more. 0, or a negative errno with nothing changed and @fault.
+ */
+int network_store(struct network *network, const struct container *container,
+		  struct network_settings *settings, relay_daemon_done *done, void *context,
+		  char *fault, size_t fault_size);
+
+#endif /* HOODY_CONTROL_NETWORK_H */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The relay process (relay/relay.h) as control sees it: started when the first
+ * policy for it comes, watched, started again when it ends. While it does not
+ * run nothing of containers with an exit leaves the host.
+ *
+ *	stopped -> starting (listeners, policy sent) -> ready: sockets are handed
+ *	to the kernel's programs, which steer from then on
+ */
+#ifndef HOODY_CONTROL_RELAY_DAEMON_H
+#define HOODY_CONTROL_RELAY_DAEMON_H
+
+#include "control/spawn.h"
+#include "kernel/bpf.h"
+#include "relay/protocol.h"
+
+#include <systemd/sd-event.h>
+
+struct relay_daemon;
+
+/* Gives a listener to the programs. 0 or a negative errno. */
+typedef int relay_daemon_attach(void *context, enum fw_relay_socket which, int sock);
+typedef void relay_daemon_done(void *context);
+/* @stats is NULL where the relay cannot say. */
+typedef void relay_daemon_stats_done(void *context, const struct relay_stats *stats);
+
+/* NULL without memory. @identity is copied. */
+struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_identity *identity,
+					 relay_daemon_attach *attach, void *context);
+void relay_daemon_destroy(struct relay_daemon *daemon);
+
+/*
+ * relay_daemon_policy(): @text is what holds from now on, for this process and for
+ * every later one. @done (may be NULL) is called once it does and connections
+ * that it forbids are cut, or the process is gone; never before the return.
+ * Below 0 @done is not called: -ENOTCONN, it holds from the next start on, which
+ * is under way; -ENOMEM, -E2BIG and the like: what was said before holds on.
+ */
+int relay_daemon_policy(struct relay_daemon *daemon, const char *text, size_t len,
+			relay_daemon_done *done, void *context);
+
+/* @done as above. -ENOTCONN where the relay is not ready, and @done is not called. */
+int relay_daemon_stats(struct relay_daemon *daemon, const uint8_t id[ID_LEN],
+		       relay_daemon_stats_done *done, void *context);
+
+bool relay_daemon_is_ready(const struct relay_daemon *daemon);
+
+#endif /* HOODY_CONTROL_RELAY_DAEMON_H */

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whose connections the relay takes, and where to: what control sends, and the
+ * table that is made of it. As JSON:
+ *
+ *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N}],
+ *	 "exits":[{"kind":"socks5","address":"192.0.2.1","port":1080,
+ *		   "user":"...","password":"...","ca":"PEM"}]}
+ *
+ * Containers with the same exit share one: its health is one, and a policy that
+ * names it again keeps it and its connections.
+ */
+#ifndef HOODY_RELAY_POLICY_H
+#define HOODY_RELAY_POLICY_H
+
+#include "lib/id.h"
+#include "relay/exit.h"
+#include "relay/protocol.h"
+
+#include <openssl/ssl.h>
+
+struct relay_exit {
+	struct exit_spec	spec;
+	char			*ca;		/* PEM; NULL: the system's */
+	unsigned int		references;
+	SSL_CTX			*tls;		/* EXIT_HTTPS only */
+	enum relay_health	health;
+	uint64_t		health_since;	/* loop time */
+	char			fault[32];
+};
+
+struct relay_container {
+	uint8_t			id[ID_LEN];
+	struct relay_exit	*exit;
+	struct relay_stats	stats;
+};
+
+struct relay_policy;
+
+/*
+ * relay_policy_create(): from @len bytes; exits and counters that @old (may be
+ * NULL) has too are taken over, not copied: @old may only be destroyed after
+ * that. NULL with errno EBADMSG or ENOMEM, and @old as it was.
+ * @trust: the system's certificates, for proxies without a CA of their own.
+ */
+struct relay_policy *relay_policy_create(const char *json, size_t len,
+					 const struct relay_policy *old, X509_STORE *trust);
+void relay_policy_destroy(struct relay_policy *policy);
+
+/* NULL where no container has it. */
+struct relay_container *relay_policy_by_address(const struct relay_policy *policy,
+						const struct address *address);
+struct relay_container *relay_policy_by_id(const struct relay_policy *policy,
+					   const uint8_t id[ID_LEN]);
+
+void relay_exit_get(struct relay_exit *exit);
+void relay_exit_put(struct relay_exit *exit);
+
+#endif /* HOODY_RELAY_POLICY_H */

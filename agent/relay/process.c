@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The relay process: control's messages and the listeners. It ends when control
+ * is gone, and takes no connection before the first policy and the sandbox.
+ */
+#include "relay/relay.h"
+
+#include "front/sandbox.h"
+#include "lib/ipc.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+#define ACCEPTS_PER_TURN	64
+
+struct relay_listener {
+	struct loop_source	source;
+	struct loop_timer	pause;		/* no descriptors: tries again later */
+	struct loop_task	more;
+	struct relay		*relay;
+};
+
+struct relay_process {
+	struct relay		relay;
+	struct loop_source	control;
+	struct relay_listener	listeners[RELAY_LISTENERS];
+	bool			ready;
+	int			status;
+};
+
+/* Where distributions keep the certificates that they trust. */
+static const char *const trusted[] = {
+	"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/ssl/ca-bundle.pem",
+	"/etc/ssl/cert.pem",
+};
+
+static const uint32_t durations[LOOP_TIMER_CLASSES] = {
+	[LOOP_TIMER_CONNECT] = 15000,		/* until an exit carries a connection */
+	[LOOP_TIMER_UPGRADE] = 24 * 3600 * 1000,	/* idle: as the firewall's flows */
+	[LOOP_TIMER_LINGER] = 1800 * 1000,	/* half closed: the same */
+	[LOOP_TIMER_ACCEPT] = 100,
+};
+
+static void load_trust(struct relay *relay)
+{
+	relay->trust = X509_STORE_new();
+	for (size_t i = 0; relay->trust && i < sizeof(trusted) / sizeof(trusted[0]); i++) {
+		if (X509_STORE_load_file(relay->trust, trusted[i]))
+			break;
+	}
+	ERR_clear_error();
+}
+
+static bool from_sockaddr(const struct sockaddr_storage *storage, struct address *address,
+			  uint16_t *port)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)storage;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)storage;
+
+	memset(address, 0, sizeof(*address));
+	address->family = storage->ss_family;
+	if (storage->ss_family == AF_INET) {
+		address->v4 = v4->sin_addr;
+		*port = ntohs(v4->sin_port);
+	} else if (storage->ss_family == AF_INET6) {
+		address->v6 = v6->sin6_addr;
+		*port = ntohs(v6->sin6_port);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void take(struct relay *relay, int fd, const struct sockaddr_storage *from)
+{
+	struct address peer, destination;
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	uint16_t port, unused;
+
+	if (!from_sockaddr(from, &peer, &unused) ||
+	    getsockname(fd, (struct sockaddr *)&local, &len) ||
+	    !from_sockaddr(&local, &destination, &port)) {
+		close(fd);
+		return;
+	}
+	relay_session_start(relay, fd, &peer, &destination, port);
+}
+
+static void accept_some(struct relay_listener *listener)
+{
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof(from);
+		const int fd = accept4(listener->source.fd, (struct sockaddr *)&from, &len,
+				       SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			take(listener->relay, fd, &from);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			loop_timer_start(&listener->relay->loop, &listener->pause,
+					 LOOP_TIMER_ACCEPT);
+			return;
+		}
+	}
+	loop_post(&listener->relay->loop, &listener->more);
+}
+
+static void on_more(struct loop_task *task)
+{
+	accept_some(container_of(task, struct relay_listener, more));
+}
+
+static void on_pause_over(struct loop_timer *timer, enum loop_timer_class class)
+{
+	accept_some(container_of(timer, struct relay_listener, pause));
+}
+
+static void on_listener(struct loop_source *source, uint32_t events)
+{
+	accept_some(container_of(source, struct relay_listener, source));
+}
+
+static int take_sockets(struct relay_process *process, const int *fds, size_t count)
+{
+	if (!count || count > RELAY_LISTENERS || process->listeners[0].source.fd >= 0)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++)
+		process->listeners[i].source.fd = fds[i];
+	return 0;
+}
+
+/* Sessions of the old policy belong to the new one, or end. */
+static void move_sessions(struct relay *relay, struct relay_policy *policy)
+{
+	struct relay_session *session, *next;
+
+	list_for_each_entry_safe(session, next, &relay->sessions, node) {
+		struct relay_container *container =
+			relay_policy_by_id(policy, session->container->id);
+
+		if (container)
+			session->container = container;
+		if (!container || container->exit != session->exit)
+			relay_session_cut(session);
+	}
+}
+
+static int take_policy(struct relay *relay, const int *fds, size_t count)
+{
+	struct relay_policy *policy, *old = relay->policy;
+	struct stat st;
+	char *text;
+	int ret = 0;
+
+	if (count != 1 || fstat(fds[0], &st) || st.st_size <= 0 ||
+	    st.st_size > RELAY_POLICY_BYTES_MAX)
+		return -EINVAL;
+	text = malloc((size_t)st.st_size);
+	if (!text)
+		return -ENOMEM;
+	if (pread(fds[0], text, (size_t)st.st_size, 0) != st.st_size)
+		ret = -EIO;
+	policy = ret ? NULL : relay_policy_create(text, (size_t)st.st_size, old, relay->trust);
+	if (!ret && !policy)
+		ret = -errno;
+	explicit_bzero(text, (size_t)st.st_size);
+	free(text);
+	if (ret)
+		return ret;
+	move_sessions(relay, policy);
+	relay->policy = policy;
+	relay_policy_destroy(old);
+	return 0;
+}
+
+static int send_stats(struct relay *relay, const struct ipc_message *message,
+		      const struct relay_stats_query *query)
+{
+	struct relay_stats stats = { 0 };
+	const struct relay_container *container = NULL;
+
+	if (message->length == sizeof(*query) && relay->policy)
+		container = relay_policy_by_id(relay->policy, query->id);
+	if (container) {
+		const struct relay_exit *exit = container->exit;
+
+		stats = container->stats;
+		stats.known = 1;
+		stats.health = exit->health;
+		stats.health_ms = exit->health_since ? relay->loop.now - exit->health_since : 0;
+		memcpy(stats.fault, exit->fault, sizeof(stats.fault));
+	}
+	return ipc_send(IPC_WORKER_FD, RELAY_STATS_REPLY, message->sequence, &stats, sizeof(stats),
+			NULL, 0);
+}
+
+/* Sockets and a policy are there: the sandbox, then work. */
+static int start(struct relay_process *process)
+{
+	int ret;
+
+	if (process->ready || process->listeners[0].source.fd < 0 || !process->relay.policy)
+		return 0;
+	ret = sandbox_enter();
+	if (!ret)
+		ret = relay_seal();
+	for (size_t i = 0; !ret && i < RELAY_LISTENERS; i++) {
+		if (process->listeners[i].source.fd >= 0)
+			ret = loop_add(&process->relay.loop, &process->listeners[i].source,
+				       EPOLLIN | EPOLLET);
+	}
+	if (ret) {
+		log_error("event=start_failed error=\"%s\"", strerror(-ret));
+		return ret;
+	}
+	process->ready = true;
+	log_info("event=relay_ready");
+	return ipc_send(IPC_WORKER_FD, RELAY_READY, 0, NULL, 0, NULL, 0);
+}
+
+static int handle(struct relay_process *process, const struct ipc_message *message,
+		  const void *payload, const int *fds, size_t count)
+{
+	struct relay_ack ack = { 0 };
+	bool kept = false;
+	int ret = 0;
+
+	switch (message->type) {
+	case RELAY_SOCKETS:
+		ret = take_sockets(process, fds, count);
+		kept = !ret;
+		break;
+	case RELAY_POLICY:
+		ack.status = take_policy(&process->relay, fds, count);
+		ret = ipc_send(IPC_WORKER_FD, RELAY_ACK, message->sequence, &ack, sizeof(ack),
+			       NULL, 0);
+		break;
+	case RELAY_STATS:
+		ret = send_stats(&process->relay, message, payload);
+		break;
+	default:
+		ret = -EPROTO;
+	}
+	while (!kept && count)
+		close(fds[--count]);
+	return ret ? ret : start(process);
+}
+
+static void on_control(struct loop_source *source, uint32_t events)
+{
+	struct relay_process *process = container_of(source, struct relay_process, control);
+	struct relay_stats_query payload;
+	struct ipc_message message;
+	int fds[IPC_FDS_MAX];
+	size_t count;
+	ssize_t ret;
+
+	ret = ipc_receive(source->fd, &message, &payload, sizeof(payload), fds, &count);
+	if (ret == -EAGAIN)
+		return;
+	if (ret >= 0)
+		ret = handle(process, &message, &payload, fds, count);
+	if (ret >= 0)
+		return;
+	log_warning("event=control_gone error=\"%s\"", strerror((int)-ret));
+	process->relay.loop.stop = true;
+	process->status = process->ready ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int set_up(struct relay_process *process)
+{
+	struct relay *relay = &process->relay;
+	struct rlimit limit;
+	int ret = loop_setup(&relay->loop);
+
+	if (ret)
+		return ret;
+	memcpy(relay->loop.durations, durations, sizeof(durations));
+	list_setup(&relay->sessions);
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	load_trust(relay);
+	if (!relay->trust)
+		return -ENOMEM;
+	for (size_t i = 0; i < RELAY_LISTENERS; i++) {
+		struct relay_listener *listener = &process->listeners[i];
+
+		listener->source = (struct loop_source){ -1, on_listener };
+		listener->relay = relay;
+		loop_task_setup(&listener->more, on_more);
+		loop_timer_setup(&listener->pause, on_pause_over);
+	}
+	process->control = (struct loop_source){ IPC_WORKER_FD, on_control };
+	return loop_add(&relay->loop, &process->control, EPOLLIN);
+}
+
+int relay_run(void)
+{
+	static struct relay_process process;
+	struct relay_session *session, *next;
+	int ret;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	ret = set_up(&process);
+	if (ret) {
+		log_error("event=start_failed error=\"%s\"", strerror(-ret));
+		return EXIT_FAILURE;
+	}
+	loop_run(&process.relay.loop);
+	list_for_each_entry_safe(session, next, &process.relay.sessions, node)
+		relay_session_cut(session);
+	return process.status;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control and the relay process, over the messages of lib/ipc.h.
+ *
+ *	control                            relay
+ *	  | -- RELAY_SOCKETS (fds) ------> |   once, first: one or two TCP listeners
+ *	  | -- RELAY_POLICY (fd) --------> |   memfd: JSON, see policy.h
+ *	  | <------------ RELAY_READY ---- |   sealed; takes connections from now on
+ *	  | -- RELAY_POLICY, RELAY_STATS, any order ...
+ *	  | <-------------- RELAY_ACK ---- |   the policy holds, and what it forbids is cut
+ *
+ * Every RELAY_POLICY is answered with RELAY_ACK, every RELAY_STATS with
+ * RELAY_STATS_REPLY, with its sequence number and in order. A status below 0 is
+ * a negative errno and means that the relay goes on with the policy it had.
+ * End of file: control is gone; the relay ends, and nothing leaves.
+ */
+#ifndef HOODY_RELAY_PROTOCOL_H
+#define HOODY_RELAY_PROTOCOL_H
+
+#include "lib/id.h"
+
+#include <stdint.h>
+
+#define RELAY_POLICY_BYTES_MAX	(64u << 20)
+#define RELAY_LISTENERS		2		/* IPv4 and, where the host has it, IPv6 */
+
+enum relay_message {
+	RELAY_SOCKETS = 64,
+	RELAY_POLICY,
+	RELAY_STATS,		/* struct relay_stats_query */
+	RELAY_READY,
+	RELAY_ACK,		/* struct relay_ack */
+	RELAY_STATS_REPLY,	/* struct relay_stats */
+};
+
+struct relay_ack {
+	int32_t		status;
+	uint32_t	reserved;
+};
+
+struct relay_stats_query {
+	uint8_t		id[ID_LEN];
+	uint32_t	reserved;
+};
+
+/* Of one container. Names for the API come from the list. */
+#define RELAY_COUNTERS(X) \
+	X(connections)			/* taken from the container */ \
+	X(connections_open)		/* gauge */ \
+	X(established)			/* the exit carries them */ \
+	X(refused_limit)		/* more at once than it may have */ \
+	X(failed_connect)		/* the proxy does not take connections */ \
+	X(failed_timeout)		/* it was not ready in time */ \
+	X(failed_tls)			/* certificate or TLS itself */ \
+	X(failed_malformed)		/* it does not speak its protocol */ \
+	X(failed_login)			/* user or password */ \
+	X(failed_refused)		/* its rules forbid the destination */ \
+	X(failed_unreachable)		/* it cannot reach the destination */ \
+	X(failed_resources)		/* memory or descriptors of the relay */ \
+	X(cut)				/* ended because the exit was changed */ \
+	X(bytes_out) \
+	X(bytes_in)
+
+enum relay_health {
+	RELAY_HEALTH_UNKNOWN,	/* not used since it was set */
+	RELAY_HEALTH_UP,	/* the last attempt reached the proxy and logged in */
+	RELAY_HEALTH_DOWN,
+};
+
+struct relay_stats {
+	uint32_t	known;		/* 0: the relay has no such container */
+	uint32_t	health;		/* enum relay_health, of its exit */
+	uint64_t	health_ms;	/* for how long it has been so */
+	char		fault[32];	/* of the last failure of the exit, or empty */
+#define X(name) uint64_t name;
+	RELAY_COUNTERS(X)
+#undef X
+};
+
+#endif /* HOODY_RELAY_PROTOCOL_H */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The relay: a process of its own, without privileges, that carries what
+ * containers with an exit open. Everything that comes from proxies and from
+ * containers is read here and not in control.
+ *
+ *	process.c		the process: control's messages, sandbox, listeners
+ *	session.c	one connection: connect, TLS, handshake, then bytes
+ *	pump.c		the bytes: splice(2), or copied where TLS is in the way
+ *	policy.c	whose connections, where to
+ *	handshake.c	what is said to proxies
+ *	exit.c		exits as users write them
+ *
+ * One thread, one loop. A connection of the container is there, with the
+ * destination that it asked for as its local address, before its exit is known
+ * to work: where it does not, the container gets a reset.
+ */
+#ifndef HOODY_RELAY_RELAY_H
+#define HOODY_RELAY_RELAY_H
+
+#include "lib/loop.h"
+#include "relay/handshake.h"
+#include "relay/policy.h"
+
+#define RELAY_SESSIONS_MAX	8192
+#define RELAY_CONTAINER_MAX	1024	/* connections of one container at once */
+#define RELAY_CHUNK		16384	/* copied at once: one TLS record */
+
+/* One side of a session. */
+struct relay_end {
+	struct loop_source	source;		/* fd -1: closed */
+	struct relay_session	*session;
+	SSL			*ssl;		/* of the proxy's side, for EXIT_HTTPS */
+};
+
+/* One direction. Bytes wait in the pipe, or in @bytes, never in both unread. */
+struct relay_flow {
+	int			pipe[2];	/* -1: none, everything is copied */
+	size_t			held;		/* in the pipe */
+	char			*bytes;		/* RELAY_CHUNK, or NULL */
+	size_t			start, end;
+	bool			ended;		/* no more comes in */
+	bool			closed;		/* and the other side has been told */
+};
+
+enum relay_state {
+	RELAY_CONNECTING,	/* TCP towards the proxy */
+	RELAY_TLS,
+	RELAY_HANDSHAKE,
+	RELAY_OPEN,
+};
+
+struct relay;
+
+struct relay_session {
+	struct relay		*relay;
+	struct relay_container	*container;	/* of the policy that holds */
+	struct relay_exit	*exit;		/* referenced */
+	struct list		node;		/* relay->sessions */
+	struct loop_task	task;		/* goes on pumping, or frees */
+	struct loop_timer	timer;
+	enum relay_state	state;
+	struct relay_end	client, proxy;
+	struct relay_flow	out, in;	/* to the proxy, to the container */
+	struct handshake	handshake;
+	size_t			sent;		/* of handshake.out */
+};
+
+struct relay {
+	struct loop		loop;
+	struct relay_policy	*policy;
+	X509_STORE		*trust;
+	struct list		sessions;
+	size_t			sessions_count;
+	uint64_t		strangers;	/* connections of no container */
+};
+
+/* process.c: the process that --relay is. Returns the exit status. */
+int relay_run(void);
+
+/* session.c: takes @fd over. Cuts it where it cannot be carried, and counts why. */
+void relay_session_start(struct relay *relay, int fd, const struct address *peer,
+			 const struct address *destination, uint16_t port);
+/* Resets both sides; freed at the end of the turn. */
+void relay_session_cut(struct relay_session *session);
+
+/*
+ * pump.c: moves what can be moved, in one direction. 1: that direction is over,
+ * 0: waits for an event, -EAGAIN: has had its share of this turn, or another
+ * negative errno: the connection is broken. @count grows by what went on.
+ */
+int relay_pump(struct relay_flow *flow, struct relay_end *from, struct relay_end *to,
+	       uint64_t *count);
+void relay_flow_setup(struct relay_flow *flow);
+void relay_flow_open_pipe(struct relay_flow *flow);
+void relay_flow_clear(struct relay_flow *flow);
+/* As read(2) and send(2), with a negative errno; TLS or not. */
+ssize_t relay_end_read(struct relay_end *end, void *bytes, size_t size);
+ssize_t relay_end_write(struct relay_end *end, const void *bytes, size_t len);
+
+/* sandbox.c: see front/sandbox.h; what this process needs. 0 or a negative errno. */
+int relay_seal(void);
+
+#endif /* HOODY_RELAY_RELAY_H */

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One connection of a container through its exit.
+ *
+ *	CONNECTING -> (TLS) -> HANDSHAKE -> OPEN -> both directions ended
+ *
+ * Until OPEN nothing that the container sends is read, and CONNECT_MS bound all
+ * of it. Whatever goes wrong resets both sides: a container must not take a
+ * connection that broke for one that ended.
+ */
+#include "relay/relay.h"
+
+#include "lib/log.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+static void set_health(struct relay_session *session, enum relay_health health, const char *fault)
+{
+	struct relay_exit *exit = session->exit;
+	char text[EXIT_TEXT_MAX];
+
+	if (health == RELAY_HEALTH_DOWN)
+		strncpy(exit->fault, fault, sizeof(exit->fault) - 1);
+	if (exit->health == health)
+		return;
+	exit->health = health;
+	exit->health_since = session->relay->loop.now;
+	exit_format(&exit->spec, text);
+	if (health == RELAY_HEALTH_UP)
+		log_info("event=exit_up exit=%s", text);
+	else
+		log_warning("event=exit_down exit=%s reason=%s", text, fault);
+}
+
+/* Without a session yet: the container gets a reset. */
+static void reset(int fd)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static void close_end(struct relay_end *end, bool broken)
+{
+	if (end->source.fd < 0)
+		return;
+	SSL_free(end->ssl);
+	end->ssl = NULL;
+	if (broken)
+		reset(end->source.fd);
+	else
+		close(end->source.fd);
+	end->source.fd = -1;
+}
+
+static void free_session(struct loop_task *task)
+{
+	free(container_of(task, struct relay_session, task));
+}
+
+static void end_session(struct relay_session *session, bool broken)
+{
+	close_end(&session->client, broken);
+	close_end(&session->proxy, broken);
+	relay_flow_clear(&session->out);
+	relay_flow_clear(&session->in);
+	loop_timer_stop(&session->timer);
+	list_del(&session->node);
+	session->relay->sessions_count--;
+	session->container->stats.connections_open--;
+	relay_exit_put(session->exit);
+	explicit_bzero(&session->handshake, sizeof(session->handshake));
+	/* It may have been posted. */
+	list_del(&session->task.node);
+	loop_task_setup(&session->task, free_session);
+	loop_bury(&session->relay->loop, &session->task);
+}
+
+void relay_session_cut(struct relay_session *session)
+{
+	session->container->stats.cut++;
+	end_session(session, true);
+}
+
+/* It did not come to OPEN. @count: the reason's counter. */
+static void fail(struct relay_session *session, uint64_t *count, const char *fault)
+{
+	++*count;
+	set_health(session, RELAY_HEALTH_DOWN, fault);
+	end_session(session, true);
+}
+
+static void fail_handshake(struct relay_session *session, enum handshake_fault fault)
+{
+	struct relay_stats *stats = &session->container->stats;
+
+	switch (fault) {
+	case HANDSHAKE_LOGIN:
+		fail(session, &stats->failed_login, "login");
+		return;
+	case HANDSHAKE_REFUSED:
+	case HANDSHAKE_UNREACHABLE:
+		/* The destination's trouble: the exit itself works. */
+		++*(fault == HANDSHAKE_REFUSED ? &stats->failed_refused :
+						 &stats->failed_unreachable);
+		set_health(session, RELAY_HEALTH_UP, "");
+		end_session(session, true);
+		return;
+	default:
+		fail(session, &stats->failed_malformed, "malformed");
+	}
+}
+
+static void run_pump(struct relay_session *session)
+{
+	struct relay_stats *stats = &session->container->stats;
+	const int out = relay_pump(&session->out, &session->client, &session->proxy,
+				   &stats->bytes_out);
+	const int in = relay_pump(&session->in, &session->proxy, &session->client,
+				  &stats->bytes_in);
+	struct loop *loop = &session->relay->loop;
+
+	if ((out < 0 && out != -EAGAIN) || (in < 0 && in != -EAGAIN)) {
+		end_session(session, true);
+		return;
+	}
+	if (out == 1 && in == 1) {
+		end_session(session, false);
+		return;
+	}
+	if (out == -EAGAIN || in == -EAGAIN)
+		loop_post(loop, &session->task);
+	loop_timer_start(loop, &session->timer,
+			 out == 1 || in == 1 ? LOOP_TIMER_LINGER : LOOP_TIMER_UPGRADE);
+}
+
+static void go_on_pumping(struct loop_task *task)
+{
+	run_pump(container_of(task, struct relay_session, task));
+}
+
+static void opened(struct relay_session *session)
+{
+	set_health(session, RELAY_HEALTH_UP, "");
+	session->container->stats.established++;
+	session->state = RELAY_OPEN;
+	explicit_bzero(session->handshake.out, sizeof(session->handshake.out));
+	if (!session->proxy.ssl) {
+		relay_flow_open_pipe(&session->out);
+		relay_flow_open_pipe(&session->in);
+	}
+	run_pump(session);
+}
+
+/* 1: all is sent, 0: waits. */
+static int send_handshake(struct relay_session *session)
+{
+	struct handshake *handshake = &session->handshake;
+
+	while (session->sent < handshake->out_len) {
+		const ssize_t sent = relay_end_write(&session->proxy,
+						     handshake->out + session->sent,
+						     handshake->out_len - session->sent);
+
+		if (sent < 0)
+			return sent == -EAGAIN ? 0 : (int)sent;
+		session->sent += (size_t)sent;
+	}
+	return 1;
+}
+
+/* Reads into what will be the first bytes for the container, if they are not ours. */
+static ssize_t read_handshake(struct relay_session *session)
+{
+	struct relay_flow *flow = &session->in;
+	ssize_t len;
+
+	_Static_assert(RELAY_CHUNK > HANDSHAKE_IN_MAX, "an answer fits");
+	len = relay_end_read(&session->proxy, flow->bytes + flow->end,
+			     HANDSHAKE_IN_MAX - flow->end);
+	if (len > 0)
+		flow->end += (size_t)len;
+	return len ? len : -ECONNRESET;
+}
+
+static void run_handshake(struct relay_session *session)
+{
+	struct relay_flow *flow = &session->in;
+
+	for (;;) {
+		ssize_t ret = send_handshake(session);
+		size_t used;
+
+		if (ret == 0)
+			return;
+		if (ret > 0)
+			ret = read_handshake(session);
+		if (ret == -EAGAIN)
+			return;
+		if (ret < 0) {
+			fail(session, &session->container->stats.failed_malformed, "closed");
+			return;
+		}
+		do {
+			ret = handshake_feed(&session->handshake, flow->bytes + flow->start,
+					     flow->end - flow->start, &used);
+			flow->start += used;
+		} while (used && !ret && flow->start < flow->end);
+		session->sent = 0;
+		if (ret < 0) {
+			fail_handshake(session, (enum handshake_fault)-ret);
+			return;
+		}
+		if (ret) {
+			opened(session);
+			return;
+		}
+		if (flow->end == HANDSHAKE_IN_MAX) {
+			fail_handshake(session, HANDSHAKE_MALFORMED);
+			return;
+		}
+	}
+}
+
+static void begin_handshake(struct relay_session *session)
+{
+	session->in.bytes = malloc(RELAY_CHUNK);
+	if (!session->in.bytes) {
+		session->container->stats.failed_resources++;
+		end_session(session, true);
+		return;
+	}
+	session->state = RELAY_HANDSHAKE;
+	run_handshake(session);
+}
+
+static void run_tls(struct relay_session *session)
+{
+	int ret;
+
+	ERR_clear_error();
+	ret = SSL_connect(session->proxy.ssl);
+	if (ret == 1) {
+		begin_handshake(session);
+		return;
+	}
+	ret = SSL_get_error(session->proxy.ssl, ret);
+	if (ret == SSL_ERROR_WANT_READ || ret == SSL_ERROR_WANT_WRITE)
+		return;
+	fail(session, &session->container->stats.failed_tls,
+	     SSL_get_verify_result(session->proxy.ssl) != X509_V_OK ? "certificate" : "tls");
+	ERR_clear_error();
+}
+
+/* The proxy's certificate must name the address that it was reached by. */
+static int make_tls(struct relay_session *session)
+{
+	const struct exit_spec *spec = &session->exit->spec;
+	SSL *ssl = SSL_new(session->exit->tls);
+
+	session->proxy.ssl = ssl;
+	if (!ssl || !SSL_set_fd(ssl, session->proxy.source.fd) ||
+	    !X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), (const uint8_t *)&spec->address.v6,
+				       spec->address.family == AF_INET ? 4 : 16))
+		return -ENOMEM;
+	return 0;
+}
+
+static void connected(struct relay_session *session)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(session->proxy.source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || error) {
+		fail(session, &session->container->stats.failed_connect, "connect");
+		return;
+	}
+	if (session->exit->spec.kind != EXIT_HTTPS) {
+		begin_handshake(session);
+		return;
+	}
+	if (make_tls(session)) {
+		session->container->stats.failed_resources++;
+		end_session(session, true);
+		return;
+	}
+	session->state = RELAY_TLS;
+	run_tls(session);
+}
+
+static void ready(struct loop_source *source, uint32_t events)
+{
+	struct relay_end *end = container_of(source, struct relay_end, source);
+	struct relay_session *session = end->session;
+
+	if (session->state == RELAY_OPEN) {
+		run_pump(session);
+		return;
+	}
+	if (end == &session->client) {
+		/* Given up by the container. A half-close is none, and waits. */
+		if (events & (EPOLLERR | EPOLLHUP))
+			end_session(session, true);
+		return;
+	}
+	switch (session->state) {
+	case RELAY_CONNECTING:
+		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+			connected(session);
+		return;
+	case RELAY_TLS:
+		run_tls(session);
+		return;
+	default:
+		run_handshake(session);
+	}
+}
+
+static void expired(struct loop_timer *timer, enum loop_timer_class class)
+{
+	struct relay_session *session = container_of(timer, struct relay_session, timer);
+
+	if (session->state == RELAY_OPEN)
+		end_session(session, true);
+	else
+		fail(session, &session->container->stats.failed_timeout, "timeout");
+}
+
+static int connect_proxy(struct relay_session *session)
+{
+	const struct exit_spec *spec = &session->exit->spec;
+	struct sockaddr_storage storage;
+	const socklen_t len = address_sockaddr(&spec->address, spec->port, &storage);
+	const int one = 1;
+	int fd = socket(spec->address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	session->proxy.source.fd = fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	if (connect(fd, (struct sockaddr *)&storage, len) && errno != EINPROGRESS)
+		return -errno;
+	return 0;
+}
+
+static int watch(struct relay_end *end)
+{
+	return loop_add(&end->session->relay->loop, &end->source,
+			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+static struct relay_session *make_session(struct relay *relay, struct relay_container *container,
+					  int fd)
+{
+	struct relay_session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->relay = relay;
+	session->container = container;
+	session->exit = container->exit;
+	relay_exit_get(session->exit);
+	session->client = (struct relay_end){ .source = { fd, ready }, .session = session };
+	session->proxy = (struct relay_end){ .source = { -1, ready }, .session = session };
+	relay_flow_setup(&session->out);
+	relay_flow_setup(&session->in);
+	loop_task_setup(&session->task, go_on_pumping);
+	loop_timer_setup(&session->timer, expired);
+	list_add_tail(&session->node, &relay->sessions);
+	relay->sessions_count++;
+	container->stats.connections_open++;
+	return session;
+}
+
+void relay_session_start(struct relay *relay, int fd, const struct address *peer,
+			 const struct address *destination, uint16_t port)
+{
+	struct relay_container *container = relay_policy_by_address(relay->policy, peer);
+	struct relay_session *session;
+	const int one = 1;
+	int ret;
+
+	if (!container) {
+		relay->strangers++;
+		reset(fd);
+		return;
+	}
+	container->stats.connections++;
+	if (relay->sessions_count >= RELAY_SESSIONS_MAX ||
+	    container->stats.connections_open >= RELAY_CONTAINER_MAX) {
+		container->stats.refused_limit++;
+		reset(fd);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	session = make_session(relay, container, fd);
+	if (!session) {
+		container->stats.failed_resources++;
+		reset(fd);
+		return;
+	}
+	handshake_begin(&session->handshake, &session->exit->spec, destination, port);
+	ret = connect_proxy(session);
+	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM) {
+		container->stats.failed_resources++;
+		end_session(session, true);
+		return;
+	}
+	if (ret || watch(&session->client) || watch(&session->proxy)) {
+		fail(session, &container->stats.failed_connect, "connect");
+		return;
+	}
+	loop_timer_start(&relay->loop, &session->timer, LOOP_TIMER_CONNECT);
+}

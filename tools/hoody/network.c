@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hoody network show|set: by which way what a container opens leaves the host.
+ * What an exit may be is for the agent to say, which names the field.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "options.h"
+#include "print.h"
+
+#define PATH_MAX_LEN	128
+#define FILE_BYTES_MAX	65536
+
+/* The content of a file of at most FILE_BYTES_MAX bytes, from malloc(), or NULL. */
+static char *read_file(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text = malloc(FILE_BYTES_MAX + 2);
+	size_t len = 0;
+
+	if (!file || !text)
+		goto err;
+	len = fread(text, 1, FILE_BYTES_MAX + 1, file);
+	if (ferror(file) || len > FILE_BYTES_MAX)
+		goto err;
+	fclose(file);
+	text[len] = '\0';
+	return text;
+err:
+	if (len > FILE_BYTES_MAX)
+		errno = EFBIG;
+	if (file)
+		fclose(file);
+	free(text);
+	return NULL;
+}
+
+/* The body of a change, from malloc(); NULL after saying why. */
+static char *make_body(struct cli *cli, const struct cli_args *args)
+{
+	const char *exit = args_value(args, "exit"), *ca = args_value(args, "exit-ca");
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *body = yyjson_mut_obj(doc);
+	char *pem = NULL, *text = NULL;
+
+	if (!body) {
+		print_error(cli, CLI_FAILED, "out of memory");
+		goto out;
+	}
+	yyjson_mut_doc_set_root(doc, body);
+	yyjson_mut_obj_add_str(doc, body, "exit", exit);
+	if (ca) {
+		pem = read_file(ca);
+		if (!pem) {
+			print_error(cli, CLI_FAILED, "--exit-ca: %s: %s", ca, strerror(errno));
+			goto out;
+		}
+		yyjson_mut_obj_add_str(doc, body, "exit_ca", pem);
+	}
+	text = yyjson_mut_write(doc, 0, NULL);
+	if (!text)
+		print_error(cli, CLI_FAILED, "an argument is not UTF-8");
+out:
+	yyjson_mut_doc_free(doc);
+	free(pem);
+	return text;
+}
+
+static void print_counters(yyjson_val *counters)
+{
+	size_t index, max;
+	yyjson_val *key, *value;
+
+	yyjson_obj_foreach(counters, index, max, key, value) {
+		/* What never happened is not worth a line. */
+		if (yyjson_get_uint(value))
+			printf("%-20s %llu\n", yyjson_get_str(key),
+			       (unsigned long long)yyjson_get_uint(value));
+	}
+}
+
+static const char *text_of(yyjson_val *data, const char *name)
+{
+	const char *text = yyjson_get_str(yyjson_obj_get(data, name));
+
+	return text ? text : "";
+}
+
+static void print_network(yyjson_val *data)
+{
+	const char *health = text_of(data, "health"), *fault = text_of(data, "fault");
+
+	printf("%-20s %s\n", "exit", text_of(data, "exit"));
+	printf("%-20s %s\n", "state", text_of(data, "state"));
+	if (*health)
+		printf("%-20s %s%s%s%s\n", "health", health, *fault ? " (" : "", fault,
+		       *fault ? ")" : "");
+	print_counters(yyjson_obj_get(data, "counters"));
+}
+
+static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
+			    const char *body)
+{
+	struct api *api = cli_api(cli);
+	enum cli_status status = CLI_DONE;
+	struct api_reply reply;
+	char path[PATH_MAX_LEN];
+	const char *state;
+
+	if (!api)
+		return CLI_FAILED;
+	snprintf(path, sizeof(path), "/api/v1/containers/%s/network",
+		 args_value(args, "container"));
+	if (api_call(api, method, path, body, &reply)) {
+		status = print_refusal(cli, &reply);
+		goto out;
+	}
+	if (cli->json)
+		status = print_json(reply.data);
+	else
+		print_network(reply.data);
+	state = yyjson_get_str(yyjson_obj_get(reply.data, "state"));
+	if (!status && body && state && !strcmp(state, "failed"))
+		status = print_error(cli, CLI_FAILED,
+				     "the exit is stored, and the kernel does not hold it yet: see "
+				     "the agent's log");
+out:
+	api_reply_clear(&reply);
+	return status;
+}
+
+static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
+{
+	return call(cli, args, "GET", NULL);
+}
+
+static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
+{
+	enum cli_status status;
+	char *body = make_body(cli, args);
+
+	if (!body)
+		return CLI_FAILED;
+	status = call(cli, args, "PUT", body);
+	free(body);
+	return status;
+}
+
+#define CONTAINER_OPTION                                                                           \
+	{.name = "container",                                                                      \
+	 .letter = 'c',                                                                            \
+	 .kind = CLI_VALUE,                                                                        \
+	 .required = true,                                                                         \
+	 .value = "ID",                                                                            \
+	 .check = check_id,                                                                        \
+	 .help = "whose exit"}
+
+static const struct cli_option show_options[] = {CONTAINER_OPTION, {}};
+static const struct cli_option set_options[] = {
+	CONTAINER_OPTION,
+	{.name = "exit",
+	 .kind = CLI_VALUE,
+	 .required = true,
+	 .value = "EXIT",
+	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]ADDRESS[:PORT]"},
+	{.name = "exit-ca",
+	 .kind = CLI_VALUE,
+	 .value = "FILE",
+	 .help = "certificates (PEM) that an https exit is checked with, not the system's"},
+	{},
+};
+
+const struct cli_command network_commands[] = {
+	{
+		.path = "network show",
+		.summary = "show by which way a container's connections leave the host",
+		.options = show_options,
+		.run = run_show,
+	},
+	{
+		.path = "network set",
+		.summary = "choose by which way a container's connections leave the host",
+		.details = "Holds when the command is done; connections by another exit are cut then.",
+		.options = set_options,
+		.run = run_set,
+	},
+	{},
+};
