@@ -63,9 +63,9 @@ static void reply(struct api_call *call, const struct relay_stats *stats)
 {
 	const struct container *container = container_of_call(call);
 	const struct network_settings *settings;
-	yyjson_mut_val *data;
+	yyjson_mut_val *data, *dns;
 	yyjson_mut_doc *document;
-	char text[EXIT_TEXT_MAX] = "direct";
+	char text[EXIT_TEXT_MAX] = "direct", address[ADDRESS_TEXT_MAX];
 	bool relayed;
 
 	if (!container)
@@ -84,6 +84,11 @@ static void reply(struct api_call *call, const struct relay_stats *stats)
 	yyjson_mut_obj_add_strcpy(document, data, "exit", text);
 	if (settings && settings->ca)
 		yyjson_mut_obj_add_strcpy(document, data, "exit_ca", settings->ca);
+	dns = yyjson_mut_obj_add_arr(document, data, "dns");
+	for (unsigned int i = 0; settings && i < settings->dns_count; i++) {
+		address_format(&settings->dns[i], address);
+		yyjson_mut_arr_add_strcpy(document, dns, address);
+	}
 	yyjson_mut_obj_add_str(document, data, "state", settings &&
 			       settings->spec.kind != EXIT_DIRECT ?
 				       enforcement(call->control, container) : "direct");
@@ -141,7 +146,8 @@ static struct network_settings *read_body(struct api_call *call)
 
 	yyjson_obj_foreach(call->body, index, max, key, value) {
 		if (!strcmp(yyjson_get_str(key), "exit") ||
-		    !strcmp(yyjson_get_str(key), "exit_ca"))
+		    !strcmp(yyjson_get_str(key), "exit_ca") ||
+		    !strcmp(yyjson_get_str(key), "dns"))
 			continue;
 		api_reply_error(call, 422, "unknown_field", yyjson_get_str(key),
 				"this call knows no field of this name");
@@ -156,7 +162,8 @@ static struct network_settings *read_body(struct api_call *call)
 				NETWORK_EXIT_MAX);
 		return NULL;
 	}
-	settings = network_settings_create(call->id, exit, *ca ? ca : NULL, &field, &why);
+	settings = network_settings_create(call->id, exit, *ca ? ca : NULL,
+					   yyjson_obj_get(call->body, "dns"), &field, &why);
 	if (settings)
 		return settings;
 	if (errno == EINVAL)

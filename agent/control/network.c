@@ -52,9 +52,34 @@ static bool is_pem(const char *text)
 	return count > 0;
 }
 
+static int read_dns(struct network_settings *settings, yyjson_val *dns, const char **why)
+{
+	size_t index, max;
+	yyjson_val *value;
+
+	if (!yyjson_is_arr(dns) || yyjson_arr_size(dns) > RELAY_DNS_MAX) {
+		*why = "must be a list of at most 4 addresses";
+		return -EINVAL;
+	}
+	if (yyjson_arr_size(dns) && !exit_is_relayed(&settings->spec)) {
+		*why = "is for exits through a proxy: otherwise the container asks its own servers";
+		return -EINVAL;
+	}
+	yyjson_arr_foreach(dns, index, max, value) {
+		if (!yyjson_is_str(value) ||
+		    address_parse(yyjson_get_str(value), yyjson_get_len(value),
+				  &settings->dns[settings->dns_count])) {
+			*why = "must be a list of IP addresses";
+			return -EINVAL;
+		}
+		settings->dns_count++;
+	}
+	return 0;
+}
+
 struct network_settings *network_settings_create(const uint8_t id[ID_LEN], const char *exit,
-						 const char *ca, const char **field,
-						 const char **why)
+						 const char *ca, yyjson_val *dns,
+						 const char **field, const char **why)
 {
 	struct network_settings *settings = calloc(1, sizeof(*settings));
 
@@ -68,6 +93,9 @@ struct network_settings *network_settings_create(const uint8_t id[ID_LEN], const
 		*why = "has the stars that stand for a login: give the login itself";
 		goto err_invalid;
 	}
+	*field = "dns";
+	if (dns && read_dns(settings, dns, why))
+		goto err_invalid;
 	*field = "exit_ca";
 	if (ca && settings->spec.kind != EXIT_HTTPS) {
 		*why = "is for an https exit only";
@@ -202,8 +230,21 @@ static void add_exit(yyjson_mut_doc *document, yyjson_mut_val *exits,
 		yyjson_mut_obj_add_str(document, exit, "ca", settings->ca);
 }
 
+static void add_dns(yyjson_mut_doc *document, yyjson_mut_val *object,
+		    const struct network_settings *settings)
+{
+	yyjson_mut_val *dns = yyjson_mut_obj_add_arr(document, object, "dns");
+	char text[ADDRESS_TEXT_MAX];
+
+	for (unsigned int i = 0; i < settings->dns_count; i++) {
+		address_format(&settings->dns[i], text);
+		yyjson_mut_arr_add_strcpy(document, dns, text);
+	}
+}
+
 static void add_container(yyjson_mut_doc *document, yyjson_mut_val *containers,
-			  const struct container *container, size_t exit)
+			  const struct container *container,
+			  const struct network_settings *settings, size_t exit)
 {
 	yyjson_mut_val *entry = yyjson_mut_arr_add_obj(document, containers), *addresses;
 	char text[ADDRESS_TEXT_MAX], id[ID_TEXT_LEN + 1];
@@ -211,6 +252,7 @@ static void add_container(yyjson_mut_doc *document, yyjson_mut_val *containers,
 	id_format(container->id, id);
 	yyjson_mut_obj_add_strcpy(document, entry, "id", id);
 	yyjson_mut_obj_add_uint(document, entry, "exit", exit);
+	add_dns(document, entry, settings);
 	addresses = yyjson_mut_obj_add_arr(document, entry, "addresses");
 	for (unsigned int i = 0; i < container->addresses_count; i++) {
 		address_format(&container->addresses[i], text);
@@ -251,7 +293,7 @@ static char *format_policy(const struct network *network, size_t *len)
 			seen[seen_count++] = settings;
 			add_exit(document, exits, settings);
 		}
-		add_container(document, containers, container, exit);
+		add_container(document, containers, container, settings, exit);
 	}
 	text = yyjson_mut_write(document, 0, len);
 out:
@@ -347,6 +389,7 @@ static char *format_document(const struct network_settings *settings)
 		yyjson_mut_obj_add_str(document, root, "exit", settings->text);
 		if (settings->ca)
 			yyjson_mut_obj_add_str(document, root, "exit_ca", settings->ca);
+		add_dns(document, root, settings);
 		text = yyjson_mut_write(document, 0, NULL);
 	}
 	yyjson_mut_doc_free(document);
@@ -406,7 +449,8 @@ static int take_document(void *context, const void *key, size_t key_len, const c
 
 	if (key_len == ID_LEN && exit) {
 		settings = network_settings_create(
-			key, exit, yyjson_get_str(yyjson_obj_get(root, "exit_ca")), &field, &why);
+			key, exit, yyjson_get_str(yyjson_obj_get(root, "exit_ca")),
+			yyjson_obj_get(root, "dns"), &field, &why);
 		ret = settings ? make_room(network) : -errno;
 	}
 	if (!ret)

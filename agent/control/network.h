@@ -19,6 +19,8 @@
 #include "firewall/policy.h"
 #include "relay/exit.h"
 
+#include <yyjson.h>
+
 #define NETWORK_EXIT_MAX	2048	/* bytes of an exit as text, percent-encoded */
 #define NETWORK_CA_MAX		65536	/* bytes of PEM */
 
@@ -27,6 +29,8 @@ struct network_settings {
 	struct exit_spec	spec;
 	char			*text;	/* the exit as it was given: a secret */
 	char			*ca;	/* PEM, or NULL */
+	uint8_t			dns_count;
+	struct address		dns[RELAY_DNS_MAX];
 };
 
 struct network {
@@ -40,10 +44,13 @@ struct network {
 const struct network_settings *network_find(const struct network *network,
 					    const uint8_t id[ID_LEN]);
 
-/* From a document's fields; NULL with errno EINVAL and *@field, *@why, or ENOMEM. */
+/*
+ * From a document's fields; @ca and @dns (an array of texts) may be NULL. NULL with
+ * errno EINVAL and *@field, *@why, or ENOMEM.
+ */
 struct network_settings *network_settings_create(const uint8_t id[ID_LEN], const char *exit,
-						 const char *ca, const char **field,
-						 const char **why);
+						 const char *ca, yyjson_val *dns,
+						 const char **field, const char **why);
 void network_settings_free(struct network_settings *settings);
 
 /*

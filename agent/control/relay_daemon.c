@@ -38,14 +38,15 @@ struct relay_daemon {
 	bool			ready, killed;
 	int			sock;
 	int			policy;		/* memfd; -1: none yet */
-	int			listeners[RELAY_LISTENERS];	/* until it is ready */
+	int			sockets[FW_RELAY_SOCKETS];	/* until it is ready; -1: none */
 	uint64_t		sequence, backoff;
 	struct outstanding	outstanding[OUTSTANDING_MAX];	/* a ring */
 	unsigned int		first, count;
 	sd_event_source		*io, *child, *timer, *restart;
 };
 
-static const sa_family_t families[RELAY_LISTENERS] = { AF_INET, AF_INET6 };
+static const sa_family_t families[] = { AF_INET, AF_INET6 };
+#define FAMILIES	(sizeof(families) / sizeof(families[0]))
 
 static void start(struct relay_daemon *daemon);
 
@@ -88,12 +89,12 @@ static void answer(const struct outstanding *question, const struct relay_stats 
 		question->stats_done(question->context, stats);
 }
 
-static void close_listeners(struct relay_daemon *daemon)
+static void close_sockets(struct relay_daemon *daemon)
 {
-	for (size_t i = 0; i < RELAY_LISTENERS; i++) {
-		if (daemon->listeners[i] >= 0)
-			close(daemon->listeners[i]);
-		daemon->listeners[i] = -1;
+	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++) {
+		if (daemon->sockets[i] >= 0)
+			close(daemon->sockets[i]);
+		daemon->sockets[i] = -1;
 	}
 }
 
@@ -129,7 +130,7 @@ static void clear_process(struct relay_daemon *daemon)
 	daemon->pid = 0;
 	daemon->ready = false;
 	daemon->killed = false;
-	close_listeners(daemon);
+	close_sockets(daemon);
 }
 
 static void start_later(struct relay_daemon *daemon)
@@ -163,14 +164,13 @@ static void on_ready(struct relay_daemon *daemon)
 
 	daemon->ready = true;
 	daemon->backoff = 0;
-	for (size_t i = 0; i < RELAY_LISTENERS && !ret; i++) {
-		if (daemon->listeners[i] >= 0)
-			ret = daemon->attach(daemon->attach_context,
-					     FW_RELAY_TCP4 + (enum fw_relay_socket)i,
-					     daemon->listeners[i]);
+	for (size_t i = 0; i < FW_RELAY_SOCKETS && !ret; i++) {
+		if (daemon->sockets[i] >= 0)
+			ret = daemon->attach(daemon->attach_context, (enum fw_relay_socket)i,
+					     daemon->sockets[i]);
 	}
 	/* The relay holds them alone: they go when it goes. */
-	close_listeners(daemon);
+	close_sockets(daemon);
 	if (ret) {
 		log_error("the firewall's programs do not take the relay's sockets: error=\"%s\"",
 			  strerror(-ret));
@@ -258,24 +258,51 @@ static int ask(struct relay_daemon *daemon, const struct outstanding *question, 
 	return 0;
 }
 
-/* Routes and listeners; a family that the host lacks is left out. */
-static int open_listeners(struct relay_daemon *daemon, int fds[RELAY_LISTENERS], size_t *count)
+static bool is_missing(int error)
 {
-	*count = 0;
-	for (size_t i = 0; i < RELAY_LISTENERS; i++) {
-		int ret = knl_steer_listen(families[i]);
+	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+}
 
-		if (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL)
+/* Routes and sockets; a family that the host lacks is left out. */
+static int open_sockets(struct relay_daemon *daemon)
+{
+	int ret, found = 0;
+
+	for (size_t i = 0; i < FAMILIES; i++) {
+		ret = knl_steer_listen(families[i]);
+		if (is_missing(ret))
 			continue;
 		if (ret < 0)
 			return ret;
-		daemon->listeners[i] = ret;
-		fds[(*count)++] = ret;
+		daemon->sockets[FW_RELAY_TCP4 + i] = ret;
+		found++;
+		ret = knl_steer_datagrams(families[i]);
+		if (ret >= 0)
+			daemon->sockets[FW_RELAY_UDP4 + i] = ret;
+		else
+			log_warning("names behind exits cannot be asked over UDP: family=IPv%d "
+				    "error=\"%s\" hint=\"another program has port 53 of all "
+				    "addresses: bind it to some\"", i ? 6 : 4, strerror(-ret));
 		ret = knl_steer_routes_add(families[i]);
 		if (ret)
 			return ret;
 	}
-	return *count ? 0 : -EAFNOSUPPORT;
+	return found ? 0 : -EAFNOSUPPORT;
+}
+
+static int send_sockets(struct relay_daemon *daemon)
+{
+	struct relay_sockets message = { 0 };
+	int fds[FW_RELAY_SOCKETS];
+
+	for (uint32_t i = 0; i < FW_RELAY_SOCKETS; i++) {
+		if (daemon->sockets[i] < 0)
+			continue;
+		message.which[message.count] = i;
+		fds[message.count++] = daemon->sockets[i];
+	}
+	return ipc_send(daemon->sock, RELAY_SOCKETS, 0, &message, sizeof(message), fds,
+			message.count);
 }
 
 static int watch(struct relay_daemon *daemon)
@@ -292,25 +319,24 @@ static int watch(struct relay_daemon *daemon)
 static void start(struct relay_daemon *daemon)
 {
 	const struct outstanding question = { .type = RELAY_POLICY };
-	int fds[RELAY_LISTENERS], ret;
-	size_t count;
 	pid_t pid;
+	int ret;
 
-	ret = open_listeners(daemon, fds, &count);
+	ret = open_sockets(daemon);
 	if (ret) {
-		log_error("the relay's listeners cannot be made: error=\"%s\"", strerror(-ret));
-		goto err_listeners;
+		log_error("the relay's sockets cannot be made: error=\"%s\"", strerror(-ret));
+		goto err_sockets;
 	}
 	pid = spawn_relay(&daemon->identity, &daemon->sock);
 	if (pid < 0) {
 		log_error("relay cannot be started: error=\"%s\"", strerror(-(int)pid));
-		goto err_listeners;
+		goto err_sockets;
 	}
 	daemon->pid = pid;
 	ret = watch(daemon);
 	if (ret)
 		goto err_process;
-	ret = ipc_send(daemon->sock, RELAY_SOCKETS, 0, NULL, 0, fds, count) ?:
+	ret = send_sockets(daemon) ?:
 	      ask(daemon, &question, NULL, 0, daemon->policy);
 	/* It may have ended already; then it is reaped and started again. */
 	if (ret && ret != -EPIPE && ret != -ECONNRESET)
@@ -320,8 +346,8 @@ err_process:
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	clear_process(daemon);
-err_listeners:
-	close_listeners(daemon);
+err_sockets:
+	close_sockets(daemon);
 	start_later(daemon);
 }
 
@@ -396,8 +422,8 @@ struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_ide
 	daemon->attach = attach;
 	daemon->attach_context = context;
 	daemon->sock = daemon->policy = -1;
-	for (size_t i = 0; i < RELAY_LISTENERS; i++)
-		daemon->listeners[i] = -1;
+	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++)
+		daemon->sockets[i] = -1;
 	return daemon;
 }
 
@@ -415,7 +441,7 @@ void relay_daemon_destroy(struct relay_daemon *daemon)
 	clear_process(daemon);
 	if (daemon->policy >= 0)
 		close(daemon->policy);
-	for (size_t i = 0; i < RELAY_LISTENERS; i++)
+	for (size_t i = 0; i < FAMILIES; i++)
 		knl_steer_routes_remove(families[i]);
 	free(daemon);
 }

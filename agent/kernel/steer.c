@@ -18,39 +18,86 @@
 
 #define LOOPBACK_INDEX	1	/* of every network namespace */
 #define BACKLOG		4096
+#define DNS_PORT	53
 #define MESSAGE_BYTES	16384	/* an interface's attributes */
+
+/* Of the loopback network, and of a unique local prefix (RFC 4193) that is nobody's. */
+#define DNS_ADDRESS4	0x7f686f35u	/* 127.104.111.53 */
+static const struct in6_addr dns_address6 = { .s6_addr = { 0xfd, 'h', 'o', 'o', 'd', 'y', [15] = 53 } };
+
+union place {
+	struct sockaddr		any;
+	struct sockaddr_in	v4;
+	struct sockaddr_in6	v6;
+};
+
+/* A socket that may have any local address. */
+static int open_transparent(sa_family_t family, int type)
+{
+	const int one = 1, level = family == AF_INET ? SOL_IP : SOL_IPV6;
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET6)
+		ret = setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one));
+	if (!ret)
+		ret = setsockopt(fd, level, family == AF_INET ? IP_TRANSPARENT : IPV6_TRANSPARENT,
+				 &one, sizeof(one));
+	if (!ret && type == SOCK_DGRAM)
+		ret = setsockopt(fd, level, family == AF_INET ? IP_RECVORIGDSTADDR :
+								IPV6_RECVORIGDSTADDR,
+				 &one, sizeof(one)) ?:
+		      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (!ret)
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int bind_to(int fd, const union place *at)
+{
+	return bind(fd, &at->any, at->any.sa_family == AF_INET ? sizeof(at->v4) : sizeof(at->v6));
+}
 
 int knl_steer_listen(sa_family_t family)
 {
-	union {
-		struct sockaddr		any;
-		struct sockaddr_in	v4;
-		struct sockaddr_in6	v6;
-	} at = { 0 };
-	const int one = 1;
-	socklen_t len;
-	int fd, ret;
+	union place at = { .any.sa_family = family };
+	int fd = open_transparent(family, SOCK_STREAM), ret;
 
-	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
-	at.any.sa_family = family;
-	if (family == AF_INET) {
-		len = sizeof(at.v4);
+		return fd;
+	if (family == AF_INET)
 		at.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		ret = setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one));
-	} else {
-		len = sizeof(at.v6);
+	else
 		at.v6.sin6_addr = in6addr_loopback;
-		ret = setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &one, sizeof(one)) ?:
-		      setsockopt(fd, SOL_IPV6, IPV6_TRANSPARENT, &one, sizeof(one));
+	if (!bind_to(fd, &at) && !listen(fd, BACKLOG))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int knl_steer_datagrams(sa_family_t family)
+{
+	union place at = { .any.sa_family = family };
+	int fd = open_transparent(family, SOCK_DGRAM), ret;
+
+	if (fd < 0)
+		return fd;
+	if (family == AF_INET) {
+		at.v4.sin_port = htons(DNS_PORT);
+		at.v4.sin_addr.s_addr = htonl(DNS_ADDRESS4);
+	} else {
+		at.v6.sin6_port = htons(DNS_PORT);
+		at.v6.sin6_addr = dns_address6;
 	}
-	if (ret || bind(fd, &at.any, len) || listen(fd, BACKLOG)) {
-		ret = -errno;
-		close(fd);
-		return ret;
-	}
-	return fd;
+	if (!bind_to(fd, &at))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
 }
 
 /* Sends the request in @header, whose room is MESSAGE_BYTES, and waits for its end. */

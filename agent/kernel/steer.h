@@ -25,6 +25,14 @@
  */
 int knl_steer_listen(sa_family_t family);
 
+/*
+ * A UDP socket for DNS queries, with IP_TRANSPARENT and the original destination
+ * of what it receives. Its port is 53, because that of an answer is the socket's;
+ * its address is one that nobody asks. Errors as above, and -EADDRINUSE where
+ * another program holds port 53 of all addresses for itself.
+ */
+int knl_steer_datagrams(sa_family_t family);
+
 /* Adds what is missing, for a family. Again: no change. */
 int knl_steer_routes_add(sa_family_t family);
 /* Removes it; what is not there is no error. */

@@ -3,7 +3,8 @@
  * Whose connections the relay takes, and where to: what control sends, and the
  * table that is made of it. As JSON:
  *
- *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N}],
+ *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N,
+ *			"dns":["192.0.2.53"]}],
  *	 "exits":[{"kind":"socks5","address":"192.0.2.1","port":1080,
  *		   "user":"...","password":"...","ca":"PEM"}]}
  *
@@ -32,6 +33,8 @@ struct relay_exit {
 struct relay_container {
 	uint8_t			id[ID_LEN];
 	struct relay_exit	*exit;
+	uint8_t			dns_count;
+	struct address		dns[RELAY_DNS_MAX];
 	struct relay_stats	stats;
 };
 

@@ -28,12 +28,14 @@ struct relay_listener {
 	struct loop_timer	pause;		/* no descriptors: tries again later */
 	struct loop_task	more;
 	struct relay		*relay;
+	bool			datagrams;
 };
 
 struct relay_process {
 	struct relay		relay;
+	bool			has_sockets;
 	struct loop_source	control;
-	struct relay_listener	listeners[RELAY_LISTENERS];
+	struct relay_listener	listeners[FW_RELAY_SOCKETS];
 	bool			ready;
 	int			status;
 };
@@ -51,6 +53,7 @@ static const uint32_t durations[LOOP_TIMER_CLASSES] = {
 	[LOOP_TIMER_UPGRADE] = 24 * 3600 * 1000,	/* idle: as the firewall's flows */
 	[LOOP_TIMER_LINGER] = 1800 * 1000,	/* half closed: the same */
 	[LOOP_TIMER_ACCEPT] = 100,
+	[LOOP_TIMER_RESPONSE] = 5000,		/* of a DNS server, through the exit */
 };
 
 static void load_trust(struct relay *relay)
@@ -63,8 +66,7 @@ static void load_trust(struct relay *relay)
 	ERR_clear_error();
 }
 
-static bool from_sockaddr(const struct sockaddr_storage *storage, struct address *address,
-			  uint16_t *port)
+bool relay_address(const struct sockaddr_storage *storage, struct address *address, uint16_t *port)
 {
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)storage;
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)storage;
@@ -86,17 +88,28 @@ static bool from_sockaddr(const struct sockaddr_storage *storage, struct address
 static void take(struct relay *relay, int fd, const struct sockaddr_storage *from)
 {
 	struct address peer, destination;
+	const struct relay_container *container;
 	struct sockaddr_storage local;
 	socklen_t len = sizeof(local);
 	uint16_t port, unused;
 
-	if (!from_sockaddr(from, &peer, &unused) ||
+	if (!relay_address(from, &peer, &unused) ||
 	    getsockname(fd, (struct sockaddr *)&local, &len) ||
-	    !from_sockaddr(&local, &destination, &port)) {
+	    !relay_address(&local, &destination, &port)) {
 		close(fd);
 		return;
 	}
+	/* A name is asked of the container's servers, whatever resolver it names. */
+	container = port == 53 ? relay_policy_by_address(relay->policy, &peer) : NULL;
+	if (container && container->dns_count)
+		destination = container->dns[0];
 	relay_session_start(relay, fd, &peer, &destination, port);
+}
+
+static void take_datagrams(struct relay_listener *listener)
+{
+	if (relay_take_datagrams(listener->relay, listener->source.fd))
+		loop_post(&listener->relay->loop, &listener->more);
 }
 
 static void accept_some(struct relay_listener *listener)
@@ -124,7 +137,12 @@ static void accept_some(struct relay_listener *listener)
 
 static void on_more(struct loop_task *task)
 {
-	accept_some(container_of(task, struct relay_listener, more));
+	struct relay_listener *listener = container_of(task, struct relay_listener, more);
+
+	if (listener->datagrams)
+		take_datagrams(listener);
+	else
+		accept_some(listener);
 }
 
 static void on_pause_over(struct loop_timer *timer, enum loop_timer_class class)
@@ -134,15 +152,21 @@ static void on_pause_over(struct loop_timer *timer, enum loop_timer_class class)
 
 static void on_listener(struct loop_source *source, uint32_t events)
 {
-	accept_some(container_of(source, struct relay_listener, source));
+	on_more(&container_of(source, struct relay_listener, source)->more);
 }
 
-static int take_sockets(struct relay_process *process, const int *fds, size_t count)
+static int take_sockets(struct relay_process *process, const struct ipc_message *message,
+			const struct relay_sockets *sockets, const int *fds, size_t count)
 {
-	if (!count || count > RELAY_LISTENERS || process->listeners[0].source.fd >= 0)
+	if (process->has_sockets || message->length != sizeof(*sockets) || !count ||
+	    sockets->count != count || count > FW_RELAY_SOCKETS)
 		return -EINVAL;
-	for (size_t i = 0; i < count; i++)
-		process->listeners[i].source.fd = fds[i];
+	for (size_t i = 0; i < count; i++) {
+		if (sockets->which[i] >= FW_RELAY_SOCKETS)
+			return -EINVAL;
+		process->listeners[sockets->which[i]].source.fd = fds[i];
+	}
+	process->has_sockets = true;
 	return 0;
 }
 
@@ -216,12 +240,12 @@ static int start(struct relay_process *process)
 {
 	int ret;
 
-	if (process->ready || process->listeners[0].source.fd < 0 || !process->relay.policy)
+	if (process->ready || !process->has_sockets || !process->relay.policy)
 		return 0;
 	ret = sandbox_enter();
 	if (!ret)
 		ret = relay_seal();
-	for (size_t i = 0; !ret && i < RELAY_LISTENERS; i++) {
+	for (size_t i = 0; !ret && i < FW_RELAY_SOCKETS; i++) {
 		if (process->listeners[i].source.fd >= 0)
 			ret = loop_add(&process->relay.loop, &process->listeners[i].source,
 				       EPOLLIN | EPOLLET);
@@ -244,7 +268,7 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 
 	switch (message->type) {
 	case RELAY_SOCKETS:
-		ret = take_sockets(process, fds, count);
+		ret = take_sockets(process, message, payload, fds, count);
 		kept = !ret;
 		break;
 	case RELAY_POLICY:
@@ -266,7 +290,10 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 static void on_control(struct loop_source *source, uint32_t events)
 {
 	struct relay_process *process = container_of(source, struct relay_process, control);
-	struct relay_stats_query payload;
+	union {
+		struct relay_sockets		sockets;
+		struct relay_stats_query	stats;
+	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
 	size_t count;
@@ -294,6 +321,7 @@ static int set_up(struct relay_process *process)
 		return ret;
 	memcpy(relay->loop.durations, durations, sizeof(durations));
 	list_setup(&relay->sessions);
+	list_setup(&relay->queries);
 	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
@@ -301,11 +329,12 @@ static int set_up(struct relay_process *process)
 	load_trust(relay);
 	if (!relay->trust)
 		return -ENOMEM;
-	for (size_t i = 0; i < RELAY_LISTENERS; i++) {
+	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++) {
 		struct relay_listener *listener = &process->listeners[i];
 
 		listener->source = (struct loop_source){ -1, on_listener };
 		listener->relay = relay;
+		listener->datagrams = i == FW_RELAY_UDP4 || i == FW_RELAY_UDP6;
 		loop_task_setup(&listener->more, on_more);
 		loop_timer_setup(&listener->pause, on_pause_over);
 	}
@@ -328,6 +357,7 @@ int relay_run(void)
 		return EXIT_FAILURE;
 	}
 	loop_run(&process.relay.loop);
+	relay_queries_clear(&process.relay);
 	list_for_each_entry_safe(session, next, &process.relay.sessions, node)
 		relay_session_cut(session);
 	return process.status;

@@ -3,7 +3,7 @@
  * Control and the relay process, over the messages of lib/ipc.h.
  *
  *	control                            relay
- *	  | -- RELAY_SOCKETS (fds) ------> |   once, first: one or two TCP listeners
+ *	  | -- RELAY_SOCKETS (fds) ------> |   once, first: see struct relay_sockets
  *	  | -- RELAY_POLICY (fd) --------> |   memfd: JSON, see policy.h
  *	  | <------------ RELAY_READY ---- |   sealed; takes connections from now on
  *	  | -- RELAY_POLICY, RELAY_STATS, any order ...
@@ -17,20 +17,27 @@
 #ifndef HOODY_RELAY_PROTOCOL_H
 #define HOODY_RELAY_PROTOCOL_H
 
+#include "../../bpf/shared.h"
 #include "lib/id.h"
 
 #include <stdint.h>
 
 #define RELAY_POLICY_BYTES_MAX	(64u << 20)
-#define RELAY_LISTENERS		2		/* IPv4 and, where the host has it, IPv6 */
+#define RELAY_DNS_MAX		4		/* servers of one container */
 
 enum relay_message {
-	RELAY_SOCKETS = 64,
+	RELAY_SOCKETS = 64,	/* struct relay_sockets, and as many fds */
 	RELAY_POLICY,
 	RELAY_STATS,		/* struct relay_stats_query */
 	RELAY_READY,
 	RELAY_ACK,		/* struct relay_ack */
 	RELAY_STATS_REPLY,	/* struct relay_stats */
+};
+
+/* At least a TCP listener; what the host lacks is left out. */
+struct relay_sockets {
+	uint32_t	count;
+	uint32_t	which[FW_RELAY_SOCKETS];	/* enum fw_relay_socket of each */
 };
 
 struct relay_ack {
@@ -58,6 +65,10 @@ struct relay_stats_query {
 	X(failed_unreachable)		/* it cannot reach the destination */ \
 	X(failed_resources)		/* memory or descriptors of the relay */ \
 	X(cut)				/* ended because the exit was changed */ \
+	X(udp_refused)			/* datagrams that are no DNS queries */ \
+	X(dns_queries)			/* over UDP */ \
+	X(dns_answered) \
+	X(dns_failed)			/* no server answers, or too many queries */ \
 	X(bytes_out) \
 	X(bytes_in)
 

@@ -5,6 +5,7 @@
  * containers is read here and not in control.
  *
  *	process.c		the process: control's messages, sandbox, listeners
+ *	resolve.c	DNS over UDP, asked over TCP through the exit
  *	session.c	one connection: connect, TLS, handshake, then bytes
  *	pump.c		the bytes: splice(2), or copied where TLS is in the way
  *	policy.c	whose connections, where to
@@ -24,6 +25,7 @@
 
 #define RELAY_SESSIONS_MAX	8192
 #define RELAY_CONTAINER_MAX	1024	/* connections of one container at once */
+#define RELAY_QUERIES_MAX	1024	/* DNS queries under way */
 #define RELAY_CHUNK		16384	/* copied at once: one TLS record */
 
 /* One side of a session. */
@@ -72,11 +74,23 @@ struct relay {
 	X509_STORE		*trust;
 	struct list		sessions;
 	size_t			sessions_count;
+	struct list		queries;
+	size_t			queries_count;
 	uint64_t		strangers;	/* connections of no container */
 };
 
 /* process.c: the process that --relay is. Returns the exit status. */
 int relay_run(void);
+
+/* process.c: 0 where it is no Internet address. */
+bool relay_address(const struct sockaddr_storage *storage, struct address *address, uint16_t *port);
+
+/*
+ * resolve.c: takes what waits in a UDP socket that packets are steered to. True
+ * where there may be more. What is under way at the end is forgotten.
+ */
+bool relay_take_datagrams(struct relay *relay, int udp);
+void relay_queries_clear(struct relay *relay);
 
 /* session.c: takes @fd over. Cuts it where it cannot be carried, and counts why. */
 void relay_session_start(struct relay *relay, int fd, const struct address *peer,

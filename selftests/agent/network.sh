@@ -23,7 +23,7 @@ A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccc
 PINS=/sys/fs/bpf/hoody-network-$$
 export HOODY_API=unix:$WORK/run/control.sock
 
-tap_plan 71
+tap_plan 84
 
 in_ns() { ip netns exec "$@"; }
 
@@ -330,6 +330,60 @@ in_ns a python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK
 in_ns b python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b"x", ("10.1.0.3", 53))'
 nothing_straight exits_nothing_goes_straight
 
+# --- names, through the exit -----------------------------------------------------------
+ask() { # NS SERVER NAME [OPTION...]: the address, by a real resolver library
+	local ns=$1 server=$2 name=$3
+	shift 3
+	in_ns "$ns" timeout 20 python3 - "$server" "$name" "$@" <<'PY'
+import socket, struct, sys
+server, name, opt = sys.argv[1], sys.argv[2], sys.argv[3:]
+query = struct.pack("!HHHHHH", 0x4711, 0x100, 1, 0, 0, 1 if "edns" in opt else 0)
+query += b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0\0\x10\0\1"
+if "edns" in opt:
+    query += struct.pack("!BHHIH", 0, 41, 4096, 0, 0)
+family = socket.AF_INET6 if ":" in server else socket.AF_INET
+if "tcp" in opt:
+    s = socket.create_connection((server, 53), 10)
+    s.settimeout(15)
+    s.sendall(struct.pack("!H", len(query)) + query)
+    f = s.makefile("rb")
+    answer = f.read(struct.unpack("!H", f.read(2))[0])
+else:
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.settimeout(15)
+    s.connect((server, 53))     # an answer from elsewhere is not taken
+    s.send(query)
+    answer = s.recv(65535)
+flags, _, count = struct.unpack("!HHH", answer[2:8])
+text = b""
+if count:
+    at = answer.index(b"\xc0\x0c", 12) + 12
+    text = answer[at + 1:at + 1 + answer[at]]
+print("truncated" if flags & 0x200 else text.decode()[:20], "rcode", flags & 15)
+PY
+}
+long=$(printf 'x%.0s' {1..250})
+ip netns exec out dnsmasq -k --port=53 --listen-address=192.0.2.10 --bind-interfaces --no-resolv --no-hosts \
+	--pid-file= --user=root --txt-record=name.test,right --txt-record="big.test,$long,$long,$long" \
+	--txt-record="huge.test,$long,$long,$long,$long,$long,$long" --edns-packet-max=4096 >"$WORK/dnsmasq" 2>&1 &
+tap_cleanup "kill $!"
+tap_wait 20 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
+tap_is names_are_not_asked_without_servers "$(ask a 8.8.8.8 name.test 2>&1 | tail -1)" "TimeoutError: timed out"
+tap_run names_servers_are_set set_exit $A 'socks5://bob:s%40crt@192.0.2.20' --dns 192.0.2.99 --dns 192.0.2.10
+mark
+tap_is names_come_from_the_second_server "$(ask a 8.8.8.8 name.test)" "right rcode 0"
+tap_is names_over_ipv6 "$(ask a 2001:4860::8888 name.test)" "right rcode 0"
+tap_is names_at_the_gateway_s_address "$(ask a 10.0.0.1 name.test)" "right rcode 0"
+tap_is names_unknown_ones_are_told "$(ask a 8.8.8.8 none.test)" " rcode 5"
+tap_is names_too_long_are_truncated "$(ask a 8.8.8.8 big.test)" "truncated rcode 0"
+tap_is names_long_with_room "$(ask a 8.8.8.8 big.test edns)" "xxxxxxxxxxxxxxxxxxxx rcode 0"
+tap_is names_too_long_for_every_path "$(ask a 8.8.8.8 huge.test edns)" "truncated rcode 0"
+tap_run names_server_is_set set_exit $A 'socks5://bob:s%40crt@192.0.2.20' --dns 192.0.2.10
+tap_is names_over_tcp_of_any_resolver "$(ask a 8.8.8.8 huge.test tcp)" "xxxxxxxxxxxxxxxxxxxx rcode 0"
+in_ns a python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b"x", ("8.8.8.8", 53)); s.sendto(b"x" * 100, ("192.0.2.10", 123))'
+tap_is names_are_counted "$(show $A '.counters | .dns_answered >= 7 and .udp_refused >= 2 and .dns_failed == 0')" true
+nothing_straight names_nothing_goes_straight
+
 # --- what is shown --------------------------------------------------------------
 tap_is show_hides_the_login "$(show $A .exit)" 'socks5://***:***@192.0.2.20:1080'
 tap_is show_hides_it_everywhere "$("$HOODY" network show -c $A | grep -c 's@crt\|s%40crt\|bob')" 0
@@ -347,9 +401,9 @@ tap_is relay_is_sealed "$(awk '/^Seccomp:/ { print $2 }' "/proc/$RELAY/status")"
 PORT=$(ss -ltnpH4 | sed -n "s/.*127.0.0.1:\([0-9]*\) .*pid=$RELAY,.*/\1/p")
 tap_is relay_refuses_the_host_itself "$(python3 - "$PORT" <<'PY'
 import socket, sys
-s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
-s.settimeout(5)
 try:
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+    s.settimeout(5)
     print("open" if s.recv(1) else "closed")
 except ConnectionResetError:
     print("reset")

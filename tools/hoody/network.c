@@ -46,6 +46,9 @@ static char *make_body(struct cli *cli, const struct cli_args *args)
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *body = yyjson_mut_obj(doc);
 	char *pem = NULL, *text = NULL;
+	yyjson_mut_val *dns;
+	const char *server;
+	size_t cursor = 0;
 
 	if (!body) {
 		print_error(cli, CLI_FAILED, "out of memory");
@@ -53,6 +56,9 @@ static char *make_body(struct cli *cli, const struct cli_args *args)
 	}
 	yyjson_mut_doc_set_root(doc, body);
 	yyjson_mut_obj_add_str(doc, body, "exit", exit);
+	dns = yyjson_mut_obj_add_arr(doc, body, "dns");
+	while ((server = args_next(args, "dns", &cursor)))
+		yyjson_mut_arr_add_str(doc, dns, server);
 	if (ca) {
 		pem = read_file(ca);
 		if (!pem) {
@@ -93,8 +99,12 @@ static const char *text_of(yyjson_val *data, const char *name)
 static void print_network(yyjson_val *data)
 {
 	const char *health = text_of(data, "health"), *fault = text_of(data, "fault");
+	size_t index, max;
+	yyjson_val *server;
 
 	printf("%-20s %s\n", "exit", text_of(data, "exit"));
+	yyjson_arr_foreach(yyjson_obj_get(data, "dns"), index, max, server)
+		printf("%-20s %s\n", "dns", yyjson_get_str(server));
 	printf("%-20s %s\n", "state", text_of(data, "state"));
 	if (*health)
 		printf("%-20s %s%s%s%s\n", "health", health, *fault ? " (" : "", fault,
@@ -167,6 +177,10 @@ static const struct cli_option set_options[] = {
 	 .required = true,
 	 .value = "EXIT",
 	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]ADDRESS[:PORT]"},
+	{.name = "dns",
+	 .kind = CLI_LIST,
+	 .value = "ADDRESS",
+	 .help = "a server that names are asked of, through the proxy; up to four"},
 	{.name = "exit-ca",
 	 .kind = CLI_VALUE,
 	 .value = "FILE",
