@@ -16,7 +16,7 @@ export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 ID=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 DOCKER=/usr/share/containers/seccomp.json
-tap_plan 51
+tap_plan 52
 
 hoody ca "$WORK/ca" '*.node-us.containers.example.com' >/dev/null || tap_bail "hoody ca"
 cat >"$WORK/agent.conf" <<CONF
@@ -61,6 +61,7 @@ start_agent
 api_is none_at_first '.data == []' GET /syscalls/profiles
 tap_run docker_loads hoody syscalls load docker "$DOCKER"
 out=$(load narrow SCMP_ACT_ERRNO mount ptrace 2>&1)
+tap_is names_are_completed "$(hoody complete -- syscalls export n | cut -f1)" narrow
 tap_like load_is_told "$out" 'loaded narrow \([0-9]+ bytes of table\)'
 tap_is nothing_to_warn_about "$(grep -c warning <<<"$out")" 0
 tap_like list_has_both "$(hoody syscalls list)" 'docker +0 .*'

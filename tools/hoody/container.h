@@ -54,5 +54,7 @@ enum cli_status container_each(struct cli *cli, bool quiet,
 
 /* Candidates for an id that starts with @partial; silent. */
 void container_complete(struct cli *cli, const char *partial);
+/* The same for the name of a syscall profile, in syscalls.c. */
+void profile_complete(struct cli *cli, const char *partial);
 
 #endif /* HOODY_CLI_CONTAINER_H */

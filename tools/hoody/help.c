@@ -195,6 +195,8 @@ static void complete_value(struct cli *cli, cli_check_fn check, const char *cons
 		candidate(partial, "", *words, "");
 	if (check == check_id && strcmp(what, "project") != 0)
 		container_complete(cli, partial);
+	if (check == check_profile)
+		profile_complete(cli, partial);
 }
 
 static enum cli_status run_complete(struct cli *cli, const struct cli_args *args)

@@ -39,6 +39,7 @@ const char *check_service_port(const char *text);
 const char *check_cgroup(const char *text);
 const char *check_netdev(const char *text);
 const char *check_text(const char *text);
+const char *check_profile(const char *text);
 
 /*
  * check_number(): 0 with *@number, or -ERANGE for what is not a decimal number

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "container.h"
 #include "options.h"
 #include "print.h"
 
@@ -26,7 +27,7 @@ static unsigned long long number_of(yyjson_val *json, const char *key)
 	return yyjson_get_uint(yyjson_obj_get(json, key));
 }
 
-static const char *check_profile(const char *text)
+const char *check_profile(const char *text)
 {
 	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 
@@ -207,6 +208,26 @@ static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 
 	snprintf(path, sizeof(path), PROFILES_PATH "/%s", args->positional[0]);
 	return call(cli, "DELETE", path, NULL, done_delete);
+}
+
+/* At a tab: silent about everything that goes wrong. */
+void profile_complete(struct cli *cli, const char *partial)
+{
+	struct api *api = cli_api(cli);
+	struct api_reply reply;
+	yyjson_val *value;
+	size_t i, max;
+
+	if (!api)
+		return;
+	if (!api_call(api, "GET", PROFILES_PATH "?limit=1000", NULL, &reply)) {
+		yyjson_arr_foreach(reply.data, i, max, value)
+		{
+			if (!strncmp(text_of(value, "name"), partial, strlen(partial)))
+				printf("%s\tsyscall profile\n", text_of(value, "name"));
+		}
+	}
+	api_reply_clear(&reply);
 }
 
 /* --- containers --- */
