@@ -35,6 +35,7 @@ struct ksm_entry {
 	/* What the module says; state 0: it knows nothing of the container. */
 	struct knl_ksm	kernel;
 	char		refusal[200];	/* the module's words; "": none */
+	uint64_t	judged_from;	/* full scans from which on its gain counts; 0: not marked */
 	unsigned int	losses;		/* ticks in a row with less than nothing gained */
 	unsigned int	pauses;
 	uint64_t	paused_until;	/* seconds of CLOCK_MONOTONIC, 0: not paused */
@@ -81,6 +82,11 @@ int ksm_store(struct control *control, const struct ksm_entry *wanted, char *fau
 void ksm_refresh(struct control *control);
 void ksm_gain_of(const struct ksm_host *host, const struct ksm_entry *entry,
 		 struct ksm_gain *gain);
+/*
+ * A tick's look at what a container gains, @now in seconds: true where it has lost
+ * memory for long enough and is taken out from now on (@entry->paused_until).
+ */
+bool ksm_judge(const struct ksm_host *host, struct ksm_entry *entry, uint64_t now);
 /* A word for people and programs, and in @reason what to do about it ("" for nothing). */
 const char *ksm_state_of(const struct control *control, const struct ksm_entry *entry,
 			 char *reason, size_t reason_size);

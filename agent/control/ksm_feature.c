@@ -102,30 +102,35 @@ static bool takes_part(const struct control *control, const struct ksm_entry *en
 	       container->kernel_state == MODEL_KERNEL_SET && entry->paused_until <= now_s();
 }
 
-/* Takes a container out that has less memory for it. */
-static void judge(const struct ksm *ksm, struct ksm_entry *entry)
+bool ksm_judge(const struct ksm_host *host, struct ksm_entry *entry, uint64_t now)
 {
+	uint64_t pause = KSM_PAUSE_MIN_S;
 	char id[ID_TEXT_LEN + 1];
 	struct ksm_gain gain;
 
-	ksm_gain_of(&ksm->host, entry, &gain);
+	if (!entry->kernel.state)
+		entry->judged_from = 0;
+	else if (!entry->judged_from)
+		entry->judged_from = host->full_scans + JUDGED_SCANS;
+	ksm_gain_of(host, entry, &gain);
 	if (entry->kernel.state != HOODY_KSM_MARKED || gain.net >= 0 ||
-	    ksm->host.full_scans < JUDGED_SCANS) {
+	    host->full_scans < entry->judged_from) {
 		entry->losses = 0;
-		return;
+		return false;
 	}
 	if (++entry->losses < KSM_LOSS_TICKS)
-		return;
+		return false;
 	entry->losses = 0;
-	entry->paused_until = (uint64_t)KSM_PAUSE_MIN_S << (entry->pauses < 8 ? entry->pauses : 8);
-	if (entry->paused_until > KSM_PAUSE_MAX_S)
-		entry->paused_until = KSM_PAUSE_MAX_S;
+	for (unsigned int i = 0; i < entry->pauses && pause < KSM_PAUSE_MAX_S; i++)
+		pause *= 2;
+	if (pause > KSM_PAUSE_MAX_S)
+		pause = KSM_PAUSE_MAX_S;
 	entry->pauses++;
+	entry->paused_until = now + pause;
 	id_format(entry->id, id);
 	log_info("memory merging: costs a container more than it saves, pauses: container=%.8s "
-		 "net=%lld seconds=%llu", id, (long long)gain.net,
-		 (unsigned long long)entry->paused_until);
-	entry->paused_until += now_s();
+		 "net=%lld seconds=%llu", id, (long long)gain.net, (unsigned long long)pause);
+	return true;
 }
 
 static void entry_sync(struct control *control, struct ksm_entry *entry)
@@ -167,7 +172,7 @@ static void ksm_tick(struct control *control)
 		struct ksm_entry *entry = &ksm->entries[i];
 
 		if (ksm->asked) {
-			judge(ksm, entry);
+			ksm_judge(&ksm->host, entry, now_s());
 			entry_sync(control, entry);
 		}
 		active |= entry->kernel.state || (ksm->asked && takes_part(control, entry));
