@@ -27,6 +27,8 @@ declare -A plain=([ours]=18080 [nginx]=18180 [haproxy]=18280)
 declare -A tls=([ours]=18443 [nginx]=18543 [haproxy]=18643)
 declare -A fresh=([ours]=18081 [nginx]=18181 [haproxy]=18281)
 declare -A pid fresh_pid
+# HTTP/3: Caddy in the place of HAProxy, which Debian builds without QUIC.
+declare -A quic=([ours]=18443 [nginx]=18543 [caddy]=18743)
 
 die() { echo "bench: $*" >&2; exit 1; }
 
@@ -98,6 +100,7 @@ start_driver() { # FD-IN WORD-FILE OPTION...: prints the worker's pid
 
 start_ours() {
 	start_driver 8 "$work/ours.ready" -l "127.0.0.1:${plain[ours]}" -L "127.0.0.1:${tls[ours]}" \
+		-Q "127.0.0.1:${quic[ours]}" \
 		-c "$work/pem" -a 127.0.0.1 -t 1
 	start_driver 7 "$work/fresh.ready" -l "127.0.0.1:${fresh[ours]}" -a 127.0.0.1 -t 1 -o upstream_idle_max=0
 	pid[ours]=$(cut -d' ' -f2 "$work/ours.ready")
@@ -128,7 +131,7 @@ start_nginx() {
 			upstream fresh { server 127.0.0.1:$app; }
 		END
 		nginx_server "127.0.0.1:${plain[nginx]} backlog=4096" "" kept
-		nginx_server "127.0.0.1:${tls[nginx]} ssl backlog=4096; http2 on" "" kept
+		nginx_server "127.0.0.1:${tls[nginx]} ssl backlog=4096; listen 127.0.0.1:${quic[nginx]} quic; http2 on; http3 on" "" kept
 		nginx_server "127.0.0.1:${fresh[nginx]} backlog=4096" close fresh
 		echo "}"
 	} >"$work/nginx.conf"
@@ -137,6 +140,25 @@ start_nginx() {
 	wait_for pgrep -P "$(cat "$work/nginx.pid")"
 	pid[nginx]=$(pgrep -P "$(cat "$work/nginx.pid")")
 	fresh_pid[nginx]=${pid[nginx]}
+}
+
+start_caddy() {
+	cat >"$work/Caddyfile" <<-END
+		{
+			admin off
+			auto_https off
+			storage file_system $work/caddy
+		}
+		https://$host:${quic[caddy]} {
+			bind 127.0.0.1
+			tls $work/crt $work/key
+			reverse_proxy 127.0.0.1:$app
+		}
+	END
+	GOMAXPROCS=1 HOME=$work taskset -c $proxy_core caddy run --config "$work/Caddyfile" --adapter caddyfile \
+		>>"$work/caddy.log" 2>&1 &
+	pid[caddy]=$!
+	wait_for port_open "${quic[caddy]}"
 }
 
 start_haproxy() {
@@ -242,6 +264,20 @@ http1() { load http1 "$1" reused run_load "${pid[$1]}" -c 32 "http://127.0.0.1:$
 http1_tls() { load http1-tls "$1" reused run_load "${pid[$1]}" -c 32 "https://127.0.0.1:${tls[$1]}/"; }
 http1_fresh() { load http1-no-reuse "$1" fresh run_load "${fresh_pid[$1]}" -c 32 "http://127.0.0.1:${fresh[$1]}/"; }
 http2() { load http2-tls "$1" reused run_load_http2 "${pid[$1]}" "${tls[$1]}"; }
+# run_load_http3 PID PORT: the same over HTTP/3, by curl: 32 requests at a time on one connection.
+run_load_http3() {
+	local before after accepts got count=6000 process=$1
+	accepts=$(app_accepts)
+	before=$(cpu_ns "$process")
+	got=$(on_load_core curl -sSkZ --http3-only --parallel-max 32 --resolve "$host:$2:127.0.0.1" -o /dev/null \
+		-w '%{http_version} %{http_code}\n' "https://$host:$2/?[1-$count]" | sort | uniq -c | xargs)
+	after=$(cpu_ns "$process")
+	connections=$(($(app_accepts) - accepts - 1)) requests=$count
+	[ "$got" = "$count 3 200" ] || die "not $count answers over HTTP/3: $got"
+	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
+}
+
+http3() { load http3 "$1" reused run_load_http3 "${pid[$1]}" "${quic[$1]}"; }
 tls_new() {
 	load tls-new-connection "$1" reused run_load "${pid[$1]}" -c 8 -H 'Connection: close' \
 		"https://127.0.0.1:${tls[$1]}/"
@@ -316,6 +352,13 @@ in_turn 1 idle_tls
 in_turn "$rounds" http1
 in_turn "$rounds" http1_tls
 in_turn "$rounds" http2
+if [[ http3 =~ $pattern ]]; then
+	start_caddy
+	proxies=(ours nginx caddy)
+	in_turn "$rounds" http3
+	proxies=(ours nginx haproxy)
+	kill "${pid[caddy]}"
+fi
 in_turn "$rounds" http1_fresh
 in_turn "$rounds" tls_new
 in_turn 3 download_plain
