@@ -339,6 +339,9 @@ void quic_receive(struct quic_listener *listener)
 			if (messages[i].msg_len)
 				take_message(listener, &messages[i].msg_hdr, messages[i].msg_len);
 		}
+		/* The socket was empty then: what comes later is an event of its own. */
+		if (count >= 0 && count < QUIC_BATCH)
+			return;
 	}
 	/* More than our share: edge-triggered, so it has to be asked for again. */
 	loop_modify(&listener->thread->loop, &listener->source, EPOLLIN | EPOLLOUT | EPOLLET);
