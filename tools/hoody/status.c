@@ -68,8 +68,8 @@ static void show_listeners(const struct cli *cli, yyjson_val *listeners)
 		if (len < sizeof(text))
 			len += snprintf(text + len, sizeof(text) - len, "%s%s%s", len ? ", " : "",
 					text_of(value, "address"),
-					yyjson_is_false(yyjson_obj_get(value, "tls")) ? " (plain)"
-										      : "");
+					yyjson_is_true(yyjson_obj_get(value, "quic")) ? " (QUIC)" :
+					yyjson_is_false(yyjson_obj_get(value, "tls")) ? " (plain)" : "");
 	}
 	print_field(cli, WIDTH, "listens on", text[0] ? text : "-", PRINT_PLAIN);
 }
