@@ -293,6 +293,21 @@ int front_http3_receive(struct front_connection *connection, int64_t id, const u
 	return 0;
 }
 
+/*
+ * All is said, and the client has not confirmed it: it may be gone. It has until
+ * LOOP_TIMER_LINGER, from its last sign of progress, when the thread drains.
+ */
+static bool only_unacknowledged(const struct front_http3 *http3)
+{
+	const struct front_http3_stream *stream;
+
+	list_for_each_entry(stream, &http3->streams, node) {
+		if (stream->exchange || !stream->ended)
+			return false;
+	}
+	return !http3->quic->drain_at;
+}
+
 static void run(struct front_connection *connection)
 {
 	struct front_http3 *http3 = connection->http3;
@@ -307,8 +322,14 @@ static void run(struct front_connection *connection)
 	}
 	front_http3_request_flush(http3);
 	quic_connection_write(http3->quic);
-	if (!connection->closed && front_http3_drained(connection))
+	if (connection->closed || !http3->draining)
+		return;
+	if (front_http3_drained(connection))
 		front_connection_close(connection);
+	else if (only_unacknowledged(http3))
+		loop_timer_keep(&connection->thread->loop, &connection->timer, LOOP_TIMER_LINGER);
+	else
+		loop_timer_stop(&connection->timer);
 }
 
 /* ---- the end ---- */
@@ -367,7 +388,7 @@ void front_http3_moved(struct front_connection *connection)
 
 static void no_timer(struct front_connection *connection, enum loop_timer_class class)
 {
-	/* QUIC has its own, and every stream one. */
+	/* Of a drain, see only_unacknowledged(). */
 	front_connection_close(connection);
 }
 

@@ -539,6 +539,8 @@ int front_http3_acknowledged(nghttp3_conn *session, int64_t id, uint64_t len, vo
 	}
 	if (stream)
 		front_http3_stream_update_timer(stream, true);
+	if (connection->timer.class == LOOP_TIMER_LINGER)
+		loop_timer_start(&connection->thread->loop, &connection->timer, LOOP_TIMER_LINGER);
 	if (!list_empty(&connection->http3->waiting))
 		front_http3_wake(connection->http3);
 	return 0;

@@ -17,7 +17,7 @@ export HOST=$PREFIX-http-19000.$DOMAIN
 cases=(announced methods five_hundred request_fields trailers early_response app_dies cancel
 	deaf_app slow_client
 	websocket websocket_app_first websocket_early websocket_refused
-	key_update version_negotiation wrong_protocol stateless_reset migration
+	key_update version_negotiation wrong_protocol stateless_reset migration migration_again
 	malformed_frames malformed_heads bodies large_heads)
 # Each counts: case and counter.
 counted=(header_bomb:http3_header_bombs rapid_reset:http3_reset_floods)
@@ -96,6 +96,19 @@ test_drain() {
 	driver_stop
 }
 
+# A client that is gone without a word, its last answer unacknowledged, does not
+# hold a worker that ends until the deadline.
+test_lost_client() {
+	local line
+	driver_start -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1
+	tap_run http3_client_is_lost case_run lost
+	printf 'drain 600000\n' >&8
+	read -r -t 60 -u 9 _
+	read -r -t 60 -u 9 line
+	tap_is http3_drain_does_not_wait_for_it "$line" 'ok 0'
+	driver_stop
+}
+
 test_threads() {
 	driver_start -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1 -t 4
 	for _ in 1 2 3 4 5 6; do
@@ -106,7 +119,7 @@ test_threads() {
 	driver_stop
 }
 
-tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 3 + 3 + 2 + 1 + 2 + 1))
+tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 3 + 3 + 2 + 1 + 2 + 2 + 1))
 certificate "$WORK/pem" || tap_bail 'openssl made no certificate'
 : >"$RECORD"
 serve 19000 python3 "$HERE/proxy_app.py" 19000 "$RECORD"
@@ -122,6 +135,7 @@ test_revocation
 tap_wait 20 eval '[ "$(counter requests_open)" = 0 ]'
 tap_is http3_nothing_left_open "$(counter requests_open)" 0
 test_drain
+test_lost_client
 test_threads
 [ "$tap_failed" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
 tap_done

@@ -271,6 +271,18 @@ def migration():
         check(client.pump(lambda: f"X-Forwarded-For: {source}\n" in client.get("/head").body.decode(), 10), source)
 
 
+def migration_again():
+    """One client, on the move."""
+    client = Client()
+    alive(client)
+    for source in ("127.0.0.7", "127.0.0.8", "127.0.0.9", "127.0.0.7"):
+        client.move(source)
+        client.quic.change_connection_id()
+        alive(client)
+        check(client.pump(lambda: f"X-Forwarded-For: {source}\n" in client.get("/head").body.decode(), 10),
+              source, client.ended)
+
+
 def retry():
     """Half-open handshakes: from the hundredth on a client has to show its address."""
     half = []
@@ -421,6 +433,17 @@ def drain():
     client.data(number, b"67890", end=True)
     check(client.wait(number).body.startswith(b"10 "), client.stream(number).__dict__)
     client.wait_end(H3_NO_ERROR, 10)
+
+
+def lost():
+    """Gone before it has acknowledged what it asked for."""
+    client = Client()
+    client.send = lambda: None
+    number = client.quic.get_next_available_stream_id()
+    client.h3.send_headers(number, head("/count"), end_stream=True)
+    for data, _ in client.quic.datagrams_to_send(now=time.time()):
+        client.socket.sendto(data, SERVER)
+    check(client.pump(lambda: client.stream(number).ended), "no answer")
 
 
 def hold():
