@@ -232,7 +232,7 @@ serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = se
 start_agent() {
 	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
+	tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
 }
 tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
 
