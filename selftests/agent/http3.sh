@@ -137,5 +137,5 @@ tap_is http3_nothing_left_open "$(counter requests_open)" 0
 test_drain
 test_lost_client
 test_threads
-[ "$tap_failed" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
+[ "${tap_failed:?}" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
 tap_done

@@ -128,5 +128,5 @@ tap_run quic_is_switched_off reload none 40K
 tap_is no_alternative_then "$(get --http2 -i | grep -ci '^alt-svc')" 0
 tap_is nobody_listens_then "$(ss -lnu | grep -c ":$TLS ")" 0
 tap_run quic_is_switched_on_again reload tls 41K
-[ "$tap_failed" = 0 ] || tap_note "$(tail -n 40 "$WORK/log")"
+[ "${tap_failed:?}" = 0 ] || tap_note "$(tail -n 40 "$WORK/log")"
 tap_done
