@@ -66,11 +66,11 @@ tap_like table_has_a_bar "$(hoody ksm show)" "$ONE +on .*#"
 tap_note "$(hoody ksm show)"
 
 # From outside into the cgroup: no child of a marked process.
-lxc-attach -n one -- sleep 1000 &
+lxc-attach -n one -- tail -f /dev/null &
 tap_cleanup "kill $!"
-newcomer() { pid=$(pgrep -x sleep) && marked "$pid"; }
+newcomer() { pid=$(pgrep -x tail) && marked "$pid"; }
 tap_run newcomer_is_marked tap_wait 30 newcomer
-tap_run exclude_is_accepted hoody ksm set -c "$ONE" --exclude sleep on
+tap_run exclude_is_accepted hoody ksm set -c "$ONE" --exclude tail on
 excluded() { [ "$(of "$ONE" .processes.excluded)" = 1 ] && ! newcomer; }
 tap_run excluded_is_undone tap_wait 30 excluded
 
@@ -79,7 +79,7 @@ tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null"
 tap_run killed_agent_leaves_memory_merged test "$(merged two)" -gt 0
 system_agent
 tap_run agent_starts_again tap_wait 30 state_is "$ONE" on
-tap_is wish_is_remembered "$(of "$ONE" '"\(.mode) \(.exclude[0])"')" 'on sleep'
+tap_is wish_is_remembered "$(of "$ONE" '"\(.mode) \(.exclude[0])"')" 'on tail'
 hoody containers stop "$TWO" >/dev/null
 tap_run stopped_container_says_so tap_wait 30 state_is "$TWO" stopped
 hoody containers start "$TWO" >/dev/null
