@@ -110,7 +110,8 @@ system_bridge() {
 }
 
 # container NAME ID routed|bridge NUMBER SERVER: a real LXC container, made and
-# started. Its addresses end in NUMBER; SERVER is a shell command.
+# started. Its addresses end in NUMBER; SERVER is a shell command. HOOK_SETTINGS:
+# further lines for its hoody.conf.
 container() {
 	local name=$1 id=$2 topology=$3 number=$4 server=$5 folder=/var/lib/lxc/$1 root link
 	root=$folder/rootfs
@@ -131,7 +132,7 @@ container() {
 	mount -o remount,bind,ro "$root/usr"
 	printf '#!/bin/bash\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\nip link set lo up\ncd /srv\n%s\n' "$server" >"$root/init"
 	chmod 755 "$root/init"
-	printf 'id = %s\nproject = %s\nrequired = yes\n' "$id" "$PROJECT" >"$folder/hoody.conf"
+	printf 'id = %s\nproject = %s\nrequired = yes\n%s\n' "$id" "$PROJECT" "${HOOK_SETTINGS:-}" >"$folder/hoody.conf"
 	container_config "$name" "$topology" "$number" >"$folder/config"
 	lxc-start -n "$name" -l INFO -o "$WORK/lxc-$name.log" 2>>"$WORK/lxc-$name.log" ||
 		{ tail -n 30 "$WORK/lxc-$name.log" >&2; return 1; }

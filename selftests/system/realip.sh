@@ -7,7 +7,7 @@
 . "$TOP/selftests/lib/system.sh"
 
 ROUTED=890abcdef12345678901cdef BRIDGED=890abcdef12345678901cde0
-tap_plan 18
+tap_plan 21
 
 system_client_net "$CLIENT4" 203.0.113.51 "$CLIENT6" 2001:db8:1::51
 system_module
@@ -41,6 +41,65 @@ RULES
 tap_is nftables_inside_blocks_that_client "$(fetch --interface 203.0.113.51 -o /dev/null -w '%{http_code}' "$(host_of $ROUTED)" / 2>&1)" 502
 tap_is nftables_inside_blocks_that_client_v6 "$(fetch -6 --interface 2001:db8:1::51 -o /dev/null -w '%{http_code}' "$(host_of $ROUTED)" / 2>&1)" 502
 tap_like nftables_inside_lets_the_other_pass "$(fetch --interface $CLIENT4 "$(host_of $ROUTED)" / 2>&1)" "Your IP: (::ffff:)?$CLIENT4\$"
+
+# A container that talks to the client from its service's own port: that client's
+# next connection, from the same port, would make the same pair.
+PEER=890abcdef12345678901cde1
+PEER_SERVER='exec python3 -c "
+import http.server, socket, threading, time
+own = socket.socket()
+own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+own.bind((\"10.80.0.4\", 8080))
+own.connect((\"203.0.113.51\", 9001))
+def echo():
+    while True:
+        own.sendall(own.recv(100))
+threading.Thread(target=echo, daemon=True).start()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = \"{} {}\".format(*self.client_address).encode()
+        self.send_response(200)
+        self.send_header(\"Content-Length\", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer((\"10.80.0.4\", 8080), Handler).serve_forever()
+"'
+in_client python3 - "$(host_of $PEER)" "$WORK/go" >"$WORK/pair" 2>&1 <<'PYTHON' &
+import os, socket, sys, time
+host, go = sys.argv[1:]
+def fresh():
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.settimeout(120)
+    made.bind(("203.0.113.51", 9001))
+    return made
+listener = fresh()
+listener.listen(1)
+print("listens", flush=True)
+theirs, _ = listener.accept()
+listener.close()
+end = time.monotonic() + 120
+while not os.path.exists(go) and time.monotonic() < end:
+    time.sleep(0.05)
+ours = fresh()
+ours.connect(("203.0.113.1", 80))
+ours.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+answer = b""
+while piece := ours.recv(4096):
+    answer += piece
+print("app saw", answer.decode().split("\r\n")[-1], flush=True)
+theirs.sendall(b"alive")
+print("own", theirs.recv(100).decode(), flush=True)
+PYTHON
+PAIR=$!
+tap_wait 30 grep -q listens "$WORK/pair"
+sysctl -qw net.ipv4.conf.eth0.forwarding=1
+HOOK_SETTINGS="forward = yes" tap_run container_starts_peer container peer "$PEER" routed 4 "$PEER_SERVER"
+container_ready peer
+touch "$WORK/go"
+wait $PAIR
+tap_like pair_taken_same_address_other_port "$(cat "$WORK/pair")" 'app saw 203\.0\.113\.51 [0-9]+$'
+tap_like pair_taken_own_connection_lives "$(cat "$WORK/pair")" 'own alive'
 
 # An idle connection of the client and one that is being served, then the delete.
 mkfifo "$WORK/hold"
