@@ -111,7 +111,7 @@ static void test_versions(const struct config *config)
 	char fault[512];
 	struct db *db;
 
-	run_sql("DROP TABLE permissions; PRAGMA user_version = 1");
+	run_sql("DROP TABLE permissions; DROP TABLE documents; PRAGMA user_version = 1");
 	db = db_open(directory, fault, sizeof(fault));
 	store = db ? load(db, config) : NULL;
 	tap_ok(store && permission_store_count(store) == 0 &&

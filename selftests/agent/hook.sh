@@ -178,7 +178,7 @@ inside() { # NAME COMMAND...: in its network
 }
 # shellcheck disable=SC2317
 addresses_ready() { [ -z "$(inside "$1" ip -6 -o address show tentative)" ] && inside "$1" ip -4 route show default | grep -q .; }
-reaches() { tap_run "$1" tap_wait 10 inside "$2" ping -c 1 -W 1 "$3"; }
+reaches() { tap_run "$1" tap_wait 60 inside "$2" ping -c 1 -W 1 "$3"; }
 
 test_routed() {
 	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -199,10 +199,10 @@ test_routed() {
 	netdev=$(cat "$HOODY_HOOK_STATE/r1.netdev")
 	tap_like hook_lxc_registers_what_it_made "$(cat "$calls")" \
 		"register --id 890abcdef12345678901cde1 .* --cgroup /[^ ]*lxc.payload.r1 --address 10.77.0.1 --address fd77::1 --netdev $netdev "
-	tap_run hook_routed_addresses_get_ready tap_wait 15 addresses_ready r1
-	tap_run hook_routed_router_mode_gets_ready tap_wait 15 addresses_ready r2
+	tap_run hook_routed_addresses_get_ready tap_wait 60 addresses_ready r1
+	tap_run hook_routed_router_mode_gets_ready tap_wait 60 addresses_ready r2
 	for a in 10.77.0.1 fd77::1 10.77.0.2 fd77::2; do
-		tap_run "hook_routed_host_reaches_$a" tap_wait 10 ping -c 1 -W 1 "$a"
+		tap_run "hook_routed_host_reaches_$a" tap_wait 60 ping -c 1 -W 1 "$a"
 	done
 	ip address add 192.0.2.1/32 dev lo
 	tap_cleanup ip address del 192.0.2.1/32 dev lo
@@ -211,14 +211,14 @@ test_routed() {
 	lxc-stop -P "$WORK/lxc" -k -n r1
 	echo 'forward = yes' >>"$WORK/lxc/r1/hoody.conf"
 	start r1
-	tap_wait 15 addresses_ready r1
+	tap_wait 60 addresses_ready r1
 	reaches hook_routed_forward_lets_through r1 169.254.1.1
 	tap_is hook_routed_forward_is_per_interface \
 		"$(for n in r1 r2; do cat "/proc/sys/net/ipv4/conf/$(cat "$HOODY_HOOK_STATE/$n.netdev")/forwarding"; done | tr '\n' ' ')" '1 0 '
 	rm -f "$calls"
 	lxc-stop -P "$WORK/lxc" -k -n r1
 	lxc-stop -P "$WORK/lxc" -k -n r2
-	tap_run hook_lxc_stop_tells_the_agent tap_wait 10 grep -q "containers stop 890abcdef12345678901cde2" "$calls"
+	tap_run hook_lxc_stop_tells_the_agent tap_wait 60 grep -q "containers stop 890abcdef12345678901cde2" "$calls"
 	tap_is hook_routed_leaves_no_route "$(ip route show 10.77.0.0/24; ip -6 route show fd77::/64)" ''
 }
 
@@ -239,15 +239,15 @@ test_bridge() {
 		printf 'id = 890abcdef12345678901cdd%s\nproject = %s\n' $n $PROJECT | settings b$n
 		start b$n
 	done
-	tap_run hook_bridge_addresses_get_ready tap_wait 15 addresses_ready b2
+	tap_run hook_bridge_addresses_get_ready tap_wait 60 addresses_ready b2
 	tap_is hook_bridge_dad_passes_beside_the_proxy "$(inside b2 ip -6 -o address show dadfailed)" ''
-	tap_wait 15 addresses_ready b3
+	tap_wait 60 addresses_ready b3
 	for n in 2 3; do
 		tap_like hook_bridge_port_is_isolated_b$n \
 			"$(bridge -d link show dev "$(cat "$HOODY_HOOK_STATE/b$n.netdev")")" 'isolated on'
 	done
 	for a in 10.88.0.2 fd88::2; do
-		tap_run "hook_bridge_host_reaches_$a" tap_wait 10 ping -c 1 -W 1 "$a"
+		tap_run "hook_bridge_host_reaches_$a" tap_wait 60 ping -c 1 -W 1 "$a"
 	done
 	# Neighbours are met through the host: its address answers for theirs.
 	reaches hook_bridge_v4_neighbour_by_the_host b2 10.88.0.3
@@ -258,7 +258,7 @@ test_bridge() {
 	tap_like hook_bridge_v6_neighbour_is_the_host "$(inside b2 ip neighbour show fd88::3)" "lladdr $mac"
 	lxc-stop -P "$WORK/lxc" -k -n b2
 	lxc-stop -P "$WORK/lxc" -k -n b3
-	tap_run hook_bridge_leaves_no_proxy_and_no_rules tap_wait 10 \
+	tap_run hook_bridge_leaves_no_proxy_and_no_rules tap_wait 60 \
 		test -z "$(ip -6 neighbour show proxy; nft list tables | grep hoody)"
 }
 

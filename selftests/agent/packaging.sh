@@ -39,7 +39,7 @@ test_manual_of_the_agent() {
 
 # section key default, as the agent's table has them; "NULL" for none.
 keys_of_the_agent() {
-	sed -n 's/^\t{ "\([a-z]*\)", "\([a-z_]*\)", set_[a-z]*, \(NULL\|"[^"]*"\),.*/\1 \2 \3/p' "$TOP/agent/control/config_keys.c"
+	sed -n 's/^\t{ "\([a-z]*\)", "\([a-z_]*\)", set_[a-z_]*, \(NULL\|"[^"]*"\),.*/\1 \2 \3/p' "$TOP/agent/control/config_keys.c"
 }
 # The same of the example.
 keys_of_the_example() {

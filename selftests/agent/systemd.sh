@@ -69,9 +69,10 @@ test_privileges() {
 	local control worker
 	control=$(property MainPID)
 	worker=$(inside hoody status --json | jq .worker.pid)
-	# NET_BIND_SERVICE, NET_ADMIN, SETUID, SETGID, SETPCAP, KILL, DAC_READ_SEARCH.
-	tap_is unit_control_has_seven_capabilities "$(field "$control" CapEff) $(field "$control" CapBnd)" \
-		'00000000000015e4 00000000000015e4'
+	# NET_BIND_SERVICE, NET_ADMIN, SETUID, SETGID, SETPCAP, KILL, DAC_READ_SEARCH, and
+	# for the firewall's programs BPF and PERFMON.
+	tap_is unit_control_has_nine_capabilities "$(field "$control" CapEff) $(field "$control" CapBnd)" \
+		'000000c0000015e4 000000c0000015e4'
 	tap_is unit_worker_has_none "$(field "$worker" CapPrm) $(field "$worker" CapBnd)" '0000000000000000 0000000000000000'
 	tap_is unit_worker_is_its_own_user "$(field "$worker" Uid)" "$(id -u hoody | sed 's/.*/&\t&\t&\t&/')"
 	tap_is unit_nobody_gains_privileges "$(field "$control" NoNewPrivs) $(field "$worker" NoNewPrivs)" '1 1'
