@@ -10,7 +10,7 @@
 ID=890abcdef12345678901cdef
 REQUESTS=${REQUESTS:-20000}	# in all
 LOAD=$HOODY_BUILD/selftests/system/load
-tap_plan 10
+tap_plan 11
 
 clients=()
 for i in $(seq 101 164); do clients+=("203.0.113.$i"); done
@@ -68,19 +68,16 @@ browse fresh $fresh -f 50 -p 80 --plain
 
 # The same while routes are flushed and set again, without early demultiplexing.
 sysctl -qw net.ipv4.ip_early_demux=0 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
-(
-	for _ in $(seq 200); do
-		ip route flush table local proto boot 2>/dev/null
-		ip route add 198.51.100.0/24 dev lo 2>/dev/null
-		ip route flush cache
-		ip route del 198.51.100.0/24 dev lo 2>/dev/null
-		ip -6 route add 2001:db8:99::/64 dev lo 2>/dev/null
-		ip -6 route del 2001:db8:99::/64 dev lo 2>/dev/null
-	done
-) &
+ip -force -batch <(while :; do
+	printf 'route %s\n' 'add 198.51.100.0/24 dev lo' 'flush cache' 'del 198.51.100.0/24 dev lo' \
+		'add 2001:db8:99::/64 dev lo' 'del 2001:db8:99::/64 dev lo' || break
+done 2>/dev/null) >/dev/null 2>&1 &
 churn=$!
+ip monitor route >"$WORK/churn" &
+monitor=$!
 browse route_changes $fresh -f 10 -p 80 --plain
-wait $churn
+{ kill $churn $monitor; wait $churn $monitor; } 2>/dev/null
+tap_run routes_did_change test "$(wc -l <"$WORK/churn")" -gt 100
 
 # A default-drop host firewall that only knows "established".
 nft -f - <<RULES
