@@ -117,8 +117,10 @@ static void show_again(struct hoody_registry *registry, struct sk_buff *skb)
 /*
  * A socket of ours waits for the answer to its SYN and gets a segment of another
  * connection: the container has one of its own, from its service's port to this
- * very address and port. TCP would reset that one (RFC 9293 3.10.7.3). The segment
- * is the client's; the socket learns that its pair is taken and tries no longer.
+ * very address and port. TCP would reset that one (RFC 9293 3.10.7.3). The socket
+ * learns that its pair is taken and is closed. The segment is dropped, and comes
+ * again if it had data: as long as the socket is there, a rule like nft's "socket
+ * transparent" would bring it here instead of to the client.
  */
 static bool pair_is_taken(struct hoody_registry *registry, struct sock *sk,
 			  const struct tcphdr *tcp)
@@ -131,30 +133,34 @@ static bool pair_is_taken(struct hoody_registry *registry, struct sock *sk,
 	return true;
 }
 
-/* Consumes the reference to @sk. @up: the packet leaves a bridge, see hook_bridge(). */
-static void deliver(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
-		    const struct tcphdr *tcp, bool up, struct dst_entry *dst)
+/*
+ * The verdict on a packet for which there is a socket; consumes the reference to
+ * @sk. @up: the packet leaves a bridge, see hook_bridge().
+ */
+static unsigned int deliver(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
+			    const struct tcphdr *tcp, bool up, struct dst_entry *dst)
 {
 	if (!is_ours(sk)) {
 		sock_gen_put(sk);
-		return;
+		return NF_ACCEPT;
 	}
 	if (unlikely(is_bridged(skb))) {
 		if (up)
 			show_again(registry, skb);
 		sock_gen_put(sk);
-		return;
+		return NF_ACCEPT;
 	}
 	if (unlikely(!sk_fullsock(sk))) {
 		if (!time_wait(registry, sk, tcp->syn))
-			return;
+			return NF_ACCEPT;
 	} else if (unlikely(pair_is_taken(registry, sk, tcp))) {
 		sock_gen_put(sk);
-		return;
+		return NF_DROP;
 	}
 	skb->sk = sk;
 	skb->destructor = sock_edemux;
 	route_here(skb, dst);
+	return NF_ACCEPT;
 }
 
 static __always_inline unsigned int tcp4(struct hoody_registry *registry, struct sk_buff *skb,
@@ -173,9 +179,7 @@ static __always_inline unsigned int tcp4(struct hoody_registry *registry, struct
 		return NF_ACCEPT;
 	sk = hoody_lookup4(registry->net, iph->saddr, tcp->source, iph->daddr, tcp->dest,
 			   skb->dev->ifindex);
-	if (sk)
-		deliver(registry, skb, sk, tcp, up, local4(registry));
-	return NF_ACCEPT;
+	return sk ? deliver(registry, skb, sk, tcp, up, local4(registry)) : NF_ACCEPT;
 }
 
 static void icmp_here(struct hoody_registry *registry, struct sk_buff *skb, struct sock *sk,
@@ -268,9 +272,7 @@ static __always_inline unsigned int tcp6(struct hoody_registry *registry, struct
 		return NF_ACCEPT;
 	sk = hoody_lookup6(registry->net, &ip6h->saddr, tcp->source, &ip6h->daddr, tcp->dest,
 			   skb->dev->ifindex);
-	if (sk)
-		deliver(registry, skb, sk, tcp, up, local6(registry));
-	return NF_ACCEPT;
+	return sk ? deliver(registry, skb, sk, tcp, up, local6(registry)) : NF_ACCEPT;
 }
 
 static noinline unsigned int icmp6(struct hoody_registry *registry, struct sk_buff *skb, int offset,

@@ -104,8 +104,11 @@ table inet other {
 	}
 }
 RULES
+tap_cleanup nft delete table inet other
 ip rule add fwmark 7 lookup 100
+tap_cleanup ip rule del fwmark 7
 ip route add local default dev lo table 100
+tap_cleanup ip route flush table 100
 cat >"$WORK/tproxy.py" <<'PYTHON'
 import socket
 listener = socket.socket()

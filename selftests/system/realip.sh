@@ -94,6 +94,20 @@ PYTHON
 PAIR=$!
 tap_wait 30 grep -q listens "$WORK/pair"
 sysctl -qw net.ipv4.conf.eth0.forwarding=1
+# Another program of the host takes what has a transparent socket; ours have.
+nft -f - <<RULES
+table inet other {
+	chain prerouting {
+		type filter hook prerouting priority mangle; policy accept;
+		socket transparent 1 meta mark set 7 accept
+	}
+}
+RULES
+tap_cleanup nft delete table inet other
+ip rule add fwmark 7 lookup 100
+tap_cleanup ip rule del fwmark 7
+ip route add local default dev lo table 100
+tap_cleanup ip route flush table 100
 HOOK_SETTINGS="forward = yes" tap_run container_starts_peer container peer "$PEER" routed 4 "$PEER_SERVER"
 container_ready peer
 touch "$WORK/go"

@@ -75,9 +75,10 @@ tap_run swaps_to_a_narrower_one hoody syscalls attach -c $WEB narrow
 tap_is mount_and_ptrace_fail_at_once "$(gets mount,ptrace,getpid)" 'mount Function not implemented;ptrace Function not implemented;getpid yes'
 tap_is a_new_user_namespace_is_no_way_round "$(gets userns,mount)" 'mount Function not implemented'
 tap_is refusals_are_counted "$(state | jq -c '[.counters[] | select(.syscall == "mount") | [.arch, .count]]')" '[["x86_64",2]]'
-seen() { state | jq -e '[.denials[] | select(.syscall == "mount" and .command == "python3" and .errno == 38 and (.passed | not))] | length > 0'; }
+# Reports are limited, calls are not: one that was left out comes with the next.
+seen() { gets mount >/dev/null; state | jq -e '[.denials[] | select(.syscall == "mount" and .command == "python3" and .errno == 38 and (.passed | not))] | length > 0'; }
 tap_run refusals_are_reported tap_wait 20 seen
-tap_like show_shows_them "$(hoody syscalls show -c $WEB)" 'mount +x86_64 +2'
+tap_like show_shows_them "$(hoody syscalls show -c $WEB)" 'mount +x86_64 +[0-9]+'
 tap_like posture_sees_the_gate "$(hoody posture -c $WEB)" 'syscall_gate +holds .*narrow, enforce'
 
 # The same name, another content: live for everyone who has it.
