@@ -59,7 +59,8 @@ boot() {
 
 test_start() {
 	boot
-	tap_is unit_becomes_active "$(property ActiveState)" active
+	# Control answers before it tells systemd that it is ready.
+	tap_run unit_becomes_active tap_wait 60 has_property ActiveState active
 	tap_run unit_is_ready_when_it_serves tap_wait 30 eval "inside hoody status | grep -q 'worker: *serving'"
 	tap_is unit_log_has_no_failure "$(log | grep -iE 'cannot|failed|not permitted|not implemented')" ''
 	tap_is unit_agent_is_in_its_cgroup "$(log | grep -o "cgroup: path=[^ ]*")" "cgroup: path=/system.slice/$unit"
