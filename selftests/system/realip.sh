@@ -7,7 +7,7 @@
 . "$TOP/selftests/lib/system.sh"
 
 ROUTED=890abcdef12345678901cdef BRIDGED=890abcdef12345678901cde0
-tap_plan 21
+tap_plan 24
 
 system_client_net "$CLIENT4" 203.0.113.51 "$CLIENT6" 2001:db8:1::51
 system_module
@@ -27,6 +27,14 @@ tap_like python_serves_bridged_v4 "$(fetch --interface $CLIENT4 "$(host_of $BRID
 tap_like python_logs_the_client_v4 "$(lxc-attach -n files -- cat /var/log/http)" "^(::ffff:)?$CLIENT4 .*GET / HTTP"
 tap_like python_serves_bridged_v6 "$(fetch -6 --interface $CLIENT6 "$(host_of $BRIDGED)" / 2>&1)" "Directory listing"
 tap_like python_logs_the_client_v6 "$(lxc-attach -n files -- cat /var/log/http)" "^$CLIENT6 .*GET / HTTP"
+
+# A container of this host as the client, by the public URL of another.
+from_container() { # NAME HOST
+	lxc-attach -n "$1" -- curl -sk --max-time 60 --connect-to ::203.0.113.1:443 "https://$2/"
+}
+tap_like bridged_container_is_seen_by_routed "$(from_container files "$(host_of $ROUTED)" 2>&1)" 'Your IP: (::ffff:)?10\.80\.1\.3$'
+tap_like routed_container_gets_bridged_page "$(from_container web "$(host_of $BRIDGED)" 2>&1)" "Directory listing"
+tap_like routed_container_is_seen_by_bridged "$(lxc-attach -n files -- cat /var/log/http)" '^(::ffff:)?10\.80\.0\.2 .*GET / HTTP'
 
 # Ordinary nftables, inside, for one client's address.
 lxc-attach -n web -- nft -f - <<RULES
