@@ -407,6 +407,7 @@ void auth_evaluate(const struct auth_context *context, const struct auth_blob *b
 			 NULL);
 	else
 		decide(&evaluation, decision);
+	decision->expires = evaluation.expires;
 	if (has_token)
 		jwt_token_clear(&token);
 	if (evaluation.is_password)

@@ -79,6 +79,11 @@ struct auth_decision {
 	bool			strip_authorization;
 	bool			challenge_basic, challenge_bearer;
 	bool			bearer_invalid;	/* one was shown that matches nothing */
+	/*
+	 * When to ask again: the first second (since 1970) at which a token that the
+	 * client belongs to a group by has expired; 0: never.
+	 */
+	int64_t			expires;
 	struct auth_job		*job;		/* AUTH_PENDING: the caller's */
 };
 

@@ -20,6 +20,7 @@ struct evaluation {
 	bool			is_password;
 	struct http_text	password;	/* in the request's decoded credentials */
 	const struct jwt_token	*token;
+	int64_t			expires;	/* as in struct auth_decision */
 	unsigned int		checks_count;
 	uint16_t		checks[AUTH_CHECKS_MAX];	/* indices of passwords or keys */
 };

@@ -131,6 +131,13 @@ static enum key_state keys_ask(struct evaluation *evaluation, const struct blob_
 	return best;
 }
 
+/* Groups may grant different leeway: the first that ends is when to ask again. */
+static void note_end(struct evaluation *evaluation, int64_t expires)
+{
+	if (expires && (!evaluation->expires || expires < evaluation->expires))
+		evaluation->expires = expires;
+}
+
 void evaluate_jwt(struct evaluation *evaluation, const struct jwt_token *token)
 {
 	const struct auth_blob *blob = evaluation->blob;
@@ -148,6 +155,7 @@ void evaluate_jwt(struct evaluation *evaluation, const struct jwt_token *token)
 		switch (keys_ask(evaluation, jwt, states)) {
 		case KEY_RIGHT:
 			blob_set_add(&evaluation->matched, jwt->group);
+			note_end(evaluation, jwt_expires(token, jwt->leeway));
 			break;
 		case KEY_WAITS:
 			blob_set_add(&evaluation->unresolved, jwt->group);

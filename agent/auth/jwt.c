@@ -153,6 +153,18 @@ bool jwt_time_ok(const struct jwt_token *token, int64_t now, uint32_t leeway, bo
 	       (!has_iat || (double)now >= iat - leeway);
 }
 
+int64_t jwt_expires(const struct jwt_token *token, uint32_t leeway)
+{
+	double exp;
+
+	/* What no clock will ever show is never; 2^53 is where doubles skip seconds. */
+	if (time_get(yyjson_doc_get_root(token->payload), "exp", &exp) <= 0 ||
+	    exp + leeway >= 9007199254740992.0)
+		return 0;
+	exp = ceil(exp + leeway);
+	return exp < 1 ? 1 : (int64_t)exp;
+}
+
 bool jwt_alg_slow(enum jwt_alg alg)
 {
 	return alg > JWT_HS512;

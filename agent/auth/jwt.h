@@ -46,6 +46,12 @@ void jwt_token_clear(struct jwt_token *token);
  */
 bool jwt_time_ok(const struct jwt_token *token, int64_t now, uint32_t leeway, bool require_exp);
 
+/*
+ * jwt_expires(): of a token whose times are right: the first second (since 1970) at
+ * which they are not any more for lack of time, or 0: never.
+ */
+int64_t jwt_expires(const struct jwt_token *token, uint32_t leeway);
+
 /* A member of the payload that is there exactly once, or NULL. */
 yyjson_val *jwt_member(yyjson_val *object, const char *name);
 

@@ -33,6 +33,7 @@ static const struct api_route *const tables[] = {
 	api_tokens_routes,
 	api_firewall_routes,
 	api_aliases_routes,
+	api_limits_routes,
 };
 
 static char *error_text(const char *code, const char *field, const char *message)

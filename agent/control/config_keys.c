@@ -434,6 +434,9 @@ const struct config_key config_keys[] = {
 	{ "firewall", "containers", set_count, "1024", FIELD(firewall_containers), 1, 4095, false },
 
 	{ "limits", "connections_max", set_count, "16384", NUMBER(connections_max), 16, 1048576, false },
+	{ "limits", "connections_per_client_max", set_count, "1024", NUMBER(connections_per_client_max), 0, 1048576, false },
+	{ "limits", "handshakes_per_client", set_count, "100", NUMBER(handshakes_per_client), 0, 100000, false },
+	{ "limits", "memory_max", set_count, "4096", NUMBER(memory_max), 0, 16777216, false },
 	{ "limits", "upstream_idle_max", set_count, "4096", NUMBER(upstream_idle_max), 0, 65536, false },
 	{ "limits", "upstream_idle_per_key_max", set_count, "8", NUMBER(upstream_idle_per_key_max), 0, 1024, false },
 	{ "limits", "upstream_per_container_max", set_count, "4096", NUMBER(upstream_per_container_max), 1, 65536, false },

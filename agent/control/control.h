@@ -26,6 +26,7 @@ struct audit;
 struct metrics;
 struct tokens;
 struct aliases;
+struct limits;
 struct ksm;
 struct publisher;
 struct syscalls;
@@ -53,6 +54,7 @@ struct control {
 	struct metrics		*metrics;
 	struct tokens		*tokens;
 	struct aliases		*aliases;
+	struct limits		*limits;
 	struct network		*network;
 	struct firewall		*firewall;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */

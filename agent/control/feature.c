@@ -10,6 +10,7 @@ static const struct feature *const features[] = {
 	&firewall_feature,
 	&syscalls_feature,
 	&aliases_feature,
+	&limits_feature,
 	&tokens_feature,
 	&audit_feature,
 	&metrics_feature,

@@ -8,6 +8,7 @@
  */
 #include "control/publish.h"
 #include "control/aliases.h"
+#include "control/limits.h"
 #include "control/tokens.h"
 #include "lib/log.h"
 
@@ -96,8 +97,10 @@ static int add_all(const struct control *control, struct image_builder *builder)
 		permissions = permission_store_effective(control->permissions, container->id,
 							 container->project);
 		entry.permissions = permissions ? permissions->number : 0;
-		ret = image_builder_add_container(builder, &entry, container->ports,
-						  container->ports_count);
+		ret = limits_publish(control, builder, container->id, &entry);
+		if (!ret)
+			ret = image_builder_add_container(builder, &entry, container->ports,
+							  container->ports_count);
 	}
 	if (!ret)
 		ret = aliases_publish(control, builder);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "front/connection.h"
+#include "front/limit.h"
 
 static uint64_t clock_us(clockid_t clock)
 {
@@ -108,6 +109,18 @@ void front_audit_decision(struct front_audit *audit, const struct auth_decision 
 	if (decision->action)
 		put_text(record->action, sizeof(record->action), decision->action,
 			 strlen(decision->action));
+}
+
+void front_audit_limit(struct front_audit *audit, const struct image_limit *rule)
+{
+	struct audit_record *record = &audit->record;
+	char text[LIMIT_TEXT_MAX];
+
+	if (!audit->begun)
+		return;
+	limit_text(rule, text);
+	put_text(record->reason, sizeof(record->reason), "refused_limit", strlen("refused_limit"));
+	put_text(record->group, sizeof(record->group), text, strlen(text));
 }
 
 void front_audit_allowed(struct front_audit *audit)

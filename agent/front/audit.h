@@ -26,6 +26,8 @@ void front_audit_begin(struct front_audit *audit, const struct front_connection 
 		       const struct http_head *head);
 void front_audit_route(struct front_audit *audit, const struct route *route);
 void front_audit_decision(struct front_audit *audit, const struct auth_decision *decision);
+/* A rate limit refuses it. */
+void front_audit_limit(struct front_audit *audit, const struct image_limit *rule);
 /* It may go on to the container; then: the container's head has come. */
 void front_audit_allowed(struct front_audit *audit);
 void front_audit_head(struct front_audit *audit);

@@ -14,6 +14,7 @@
 
 #include "front/exchange.h"
 
+#define EXPIRY_CHECK		1000	/* milliseconds between looks at tokens' ends */
 #define AUTHORIZATIONS_MAX	2	/* more than one is refused anyway */
 
 static const struct auth_blob *blob_of(const struct image *image,
@@ -279,6 +280,20 @@ static void strip_authorization(struct http_head *head)
 	}
 }
 
+/* @expires: seconds since 1970, 0: never. */
+static void set_expiry(struct exchange *exchange, int64_t expires)
+{
+	struct front_thread *thread = exchange->connection->thread;
+	struct authorize *authorize = &thread->authorize;
+
+	exchange->expires = expires;
+	list_del(&exchange->expiring);
+	if (!expires)
+		return;
+	list_add_tail(&exchange->expiring, &authorize->expiring);
+	loop_timer_keep(&thread->loop, &authorize->expiry_timer, LOOP_TIMER_EXPIRY);
+}
+
 enum authorize_result authorize(struct exchange *exchange, const struct route *route,
 				struct http_head *head, bool upgrade,
 				const struct auth_job *settled, struct auth_decision *decision)
@@ -311,6 +326,7 @@ enum authorize_result authorize(struct exchange *exchange, const struct route *r
 			return AUTHORIZE_OVERLOADED;
 		if (decision->strip_authorization)
 			strip_authorization(head);
+		set_expiry(exchange, decision->expires);
 		return AUTHORIZE_ALLOWED;
 	case AUTH_PENDING:
 		return start_wait(exchange, head, decision->job);
@@ -330,7 +346,7 @@ static bool same_blob(const struct auth_blob *a, const struct auth_blob *b)
 }
 
 /* Whether @after lets in, from where its client now is, who was let in before. */
-static bool ask_again(const struct exchange *exchange, const struct auth_blob *after)
+static bool ask_again(struct exchange *exchange, const struct auth_blob *after)
 {
 	struct front_thread *thread = exchange->connection->thread;
 	const struct authorize_memo *memo = exchange->memo;
@@ -351,10 +367,11 @@ static bool ask_again(const struct exchange *exchange, const struct auth_blob *a
 	auth_evaluate(&context, after, &request, NULL, &decision);
 	/* What would have to be checked anew has to come anew. */
 	auth_job_free(decision.job);
+	set_expiry(exchange, decision.expires);
 	return decision.verdict == AUTH_ALLOW;
 }
 
-bool authorize_still_allowed(const struct exchange *exchange, const struct image *old)
+bool authorize_still_allowed(struct exchange *exchange, const struct image *old)
 {
 	struct front_thread *thread = exchange->connection->thread;
 	const struct auth_blob *before, *after;
@@ -366,13 +383,47 @@ bool authorize_still_allowed(const struct exchange *exchange, const struct image
 	return ask_again(exchange, after);
 }
 
-bool authorize_client_allowed(const struct exchange *exchange)
+bool authorize_client_allowed(struct exchange *exchange)
 {
 	struct front_thread *thread = exchange->connection->thread;
 	const struct auth_blob *blob =
 		blob_of(thread->image, image_container_find(thread->image, exchange->container));
 
-	return !blob || ask_again(exchange, blob);
+	if (blob)
+		return ask_again(exchange, blob);
+	set_expiry(exchange, 0);
+	return true;
+}
+
+/*
+ * By the wall clock, as tokens' times are: it is looked at, not waited for, so that
+ * a clock that was set wrong and is put right counts at once.
+ */
+static void expiry_check(struct loop_timer *timer, enum loop_timer_class class)
+{
+	struct authorize *authorize = container_of(timer, struct authorize, expiry_timer);
+	struct front_thread *thread = authorize->thread;
+	struct exchange *exchange, *tmp;
+	struct list due;
+	time_t now = time(NULL);
+
+	/* Apart: one that stays allowed by something else goes back to the list. */
+	list_setup(&due);
+	list_for_each_entry_safe(exchange, tmp, &authorize->expiring, expiring) {
+		if (exchange->expires > now)
+			continue;
+		list_del(&exchange->expiring);
+		list_add_tail(&exchange->expiring, &due);
+	}
+	/* Ending one may end others of its connection: always the first. */
+	while (!list_empty(&due)) {
+		exchange = list_first_entry(&due, struct exchange, expiring);
+		list_del(&exchange->expiring);
+		if (!authorize_client_allowed(exchange))
+			exchange_expire(exchange);
+	}
+	if (!list_empty(&authorize->expiring))
+		loop_timer_start(&thread->loop, timer, LOOP_TIMER_EXPIRY);
 }
 
 /* ---- of a thread ---- */
@@ -385,6 +436,9 @@ int authorize_setup(struct front_thread *thread)
 	pthread_mutex_init(&authorize->lock, NULL);
 	list_setup(&authorize->done);
 	list_setup(&authorize->waiting);
+	list_setup(&authorize->expiring);
+	loop_timer_setup(&authorize->expiry_timer, expiry_check);
+	thread->loop.durations[LOOP_TIMER_EXPIRY] = EXPIRY_CHECK;
 	authorize->source.ready = source_ready;
 	authorize->source.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (authorize->source.fd < 0)

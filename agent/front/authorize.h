@@ -9,7 +9,8 @@
  *	WAITS -> [helper] -> authorize_ready() -> exchange_authorized() -> authorize() again
  *
  * An exchange that was let in by permissions remembers what let it in, and is
- * asked again when an image changes the permissions of its container.
+ * asked again when an image changes the permissions of its container, and when
+ * a token that it came with has expired.
  */
 #ifndef HOODY_FRONT_AUTHORIZE_H
 #define HOODY_FRONT_AUTHORIZE_H
@@ -39,6 +40,8 @@ struct authorize {
 	pthread_mutex_t		lock;		/* of done */
 	struct list		done;		/* struct authorize_wait */
 	struct list		waiting;	/* all that were submitted; the thread's own */
+	struct list		expiring;	/* exchanges that a token let in: exchange->expiring */
+	struct loop_timer	expiry_timer;	/* runs while there are any */
 };
 
 /* An exchange that waits for a slow check. */
@@ -101,8 +104,8 @@ void authorize_abandon(struct exchange *exchange);
  * authorize_still_allowed(): after thread->image became another than @old:
  * whether @exchange may go on.
  */
-bool authorize_still_allowed(const struct exchange *exchange, const struct image *old);
+bool authorize_still_allowed(struct exchange *exchange, const struct image *old);
 /* The same for a client whose address has changed. */
-bool authorize_client_allowed(const struct exchange *exchange);
+bool authorize_client_allowed(struct exchange *exchange);
 
 #endif /* HOODY_FRONT_AUTHORIZE_H */

@@ -6,6 +6,7 @@
  */
 #include "front/connection.h"
 #include "front/http3.h"
+#include "front/limit.h"
 
 #include <errno.h>
 #include <openssl/ssl.h>
@@ -70,6 +71,7 @@ void front_connection_close(struct front_connection *connection)
 	buf_clear(&thread->buffers, &connection->in);
 	buf_clear(&thread->buffers, &connection->out);
 	list_del(&connection->node);
+	front_connection_uncount(connection);
 	thread->open_count--;
 	front_uncount(thread, connections_open);
 	connection->task.run = bury;
@@ -216,6 +218,54 @@ void front_connection_begin(struct front_connection *connection)
 	front_count(thread, connections_open);
 }
 
+void front_connection_uncount(struct front_connection *connection)
+{
+	if (connection->counted)
+		limit_connection_put(connection->thread->board->limits, connection->client_slot);
+	connection->counted = false;
+}
+
+/* The host's own: what runs there may do worse than open connections. */
+static bool is_loopback(const struct address *client)
+{
+	return client->family == AF_INET ? ntohl(client->v4.s_addr) >> 24 == 127 :
+					   IN6_IS_ADDR_LOOPBACK(&client->v6);
+}
+
+bool front_connection_allowed(struct front_connection *connection, bool proven)
+{
+	struct front_thread *thread = connection->thread;
+	const struct image_settings *settings = front_settings(thread);
+	const struct address *client = &connection->client.address;
+	struct limit_table *limits = thread->board->limits;
+	unsigned int forgotten = 0;
+	bool slow = true;
+
+	if (front_memory_full(thread)) {
+		front_count(thread, connections_refused_memory);
+		return false;
+	}
+	if (is_loopback(client))
+		return true;
+	if (settings->handshakes_per_client)
+		slow = limit_handshake(limits, client, proven, settings->handshakes_per_client,
+				       limit_now(), &forgotten);
+	if (forgotten)
+		front_count_add(thread, limits_forgotten, forgotten);
+	if (!slow) {
+		front_count(thread, connections_refused_rate);
+		return false;
+	}
+	if (!settings->connections_per_client_max)
+		return true;
+	connection->counted = limit_connection_get(limits, client,
+						   settings->connections_per_client_max,
+						   &connection->client_slot);
+	if (!connection->counted)
+		front_count(thread, connections_refused_client);
+	return connection->counted;
+}
+
 void front_connection_open(struct front_thread *thread, int fd,
 			   const struct sockaddr_storage *peer, bool tls)
 {
@@ -224,6 +274,8 @@ void front_connection_open(struct front_thread *thread, int fd,
 	if (!connection)
 		goto err_close;
 	connection->source.fd = fd;
+	if (!front_connection_allowed(connection, true))
+		goto err_free;
 	if (tls && (!thread->tls || front_tls_attach(thread->tls, connection)))
 		goto err_free;
 	if (loop_add(&thread->loop, &connection->source,
@@ -240,6 +292,7 @@ err_detach:
 	if (connection->ssl)
 		front_tls_detach(connection);
 err_free:
+	front_connection_uncount(connection);
 	slab_free(&thread->connections, connection);
 err_close:
 	close(fd);

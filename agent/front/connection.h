@@ -32,7 +32,9 @@ struct front_connection {
 		struct front_http2	*http2;	/* NULL: closed */
 		struct front_http3	*http3;
 	};
+	bool			counted;	/* it has @client_slot of the limits */
 	bool			shut;		/* lingering: our side is over */
+	uint32_t		client_slot;
 	uint32_t		lingered;	/* bytes thrown away since */
 };
 
@@ -46,6 +48,13 @@ void front_connection_open(struct front_thread *thread, int fd,
 struct front_connection *front_connection_create(struct front_thread *thread,
 						 const struct sockaddr_storage *peer);
 void front_connection_begin(struct front_connection *connection);
+/*
+ * Whether the client may have one more, and have it now; counts what refuses. Then
+ * it is counted until front_connection_close(), or front_connection_uncount().
+ * @proven: it answers at its address.
+ */
+bool front_connection_allowed(struct front_connection *connection, bool proven);
+void front_connection_uncount(struct front_connection *connection);
 void front_connection_set_client(struct front_connection *connection,
 				 const struct sockaddr_storage *peer);
 /* Closes now, whatever waits; frees at the turn's end. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "front/authorize.h"
+#include "front/exchange_internal.h"
 #include "front/refusal.h"
 #include "lib/log.h"
 #include "route/route.h"
@@ -15,32 +16,6 @@
 static struct exchange *of_upstream(struct up_request *request)
 {
 	return container_of(request, struct exchange, upstream);
-}
-
-static struct front_thread *thread_of(const struct exchange *exchange)
-{
-	return exchange->connection->thread;
-}
-
-static void count_status(struct front_thread *thread, unsigned int status)
-{
-	switch (status / 100) {
-	case 1:
-		front_count(thread, responses_1xx);
-		break;
-	case 2:
-		front_count(thread, responses_2xx);
-		break;
-	case 3:
-		front_count(thread, responses_3xx);
-		break;
-	case 4:
-		front_count(thread, responses_4xx);
-		break;
-	default:
-		front_count(thread, responses_5xx);
-		break;
-	}
 }
 
 static void free_memo(struct exchange *exchange)
@@ -53,7 +28,7 @@ static void free_memo(struct exchange *exchange)
 }
 
 /* The one place where an exchange ends: everything about it is known here. */
-static void finish(struct exchange *exchange, const char *how)
+void exchange_finish(struct exchange *exchange, const char *how)
 {
 	struct front_thread *thread = thread_of(exchange);
 	char container[ID_TEXT_LEN + 1];
@@ -73,64 +48,9 @@ static void finish(struct exchange *exchange, const char *how)
 	exchange->audit.record.bytes_out = exchange->bytes_out;
 	front_audit_end(&exchange->audit, thread, exchange->status, how);
 	free_memo(exchange);
+	list_del(&exchange->expiring);
 	list_del(&exchange->node);
 	slab_free(&thread->exchanges, exchange);
-}
-
-static void send_refusal(struct exchange *exchange, struct front_refusal *refusal,
-			 const char *code)
-{
-	count_status(thread_of(exchange), refusal->head.status);
-	exchange->status = refusal->head.status;
-	exchange->front->head(exchange, &refusal->head);
-	exchange->front->data(exchange, refusal->body, refusal->body_len);
-	exchange->front->end(exchange, NULL);
-	finish(exchange, code);
-}
-
-/* Our own answer, complete; the exchange is gone after it. */
-static void refuse(struct exchange *exchange, unsigned int status, const char *code,
-		   const char *message)
-{
-	struct front_refusal refusal;
-
-	front_refusal_setup(&refusal, status, code, message, exchange->json);
-	send_refusal(exchange, &refusal, code);
-}
-
-/* 401 says how to come back; a browser asks its user. */
-static void refuse_unauthorized(struct exchange *exchange, const struct auth_decision *decision,
-				struct http_text service)
-{
-	char challenges[2][AUTH_CHALLENGE_MAX];
-	struct front_refusal refusal;
-	size_t len;
-
-	front_count(thread_of(exchange), refused_unauthorized);
-	front_refusal_setup(&refusal, 401, "unauthorized",
-			    "this needs credentials, or other ones than were given",
-			    exchange->json);
-	for (unsigned int i = 0; i < 2; i++) {
-		len = auth_challenge(decision, service, i, challenges[i]);
-		if (len)
-			http_head_add(&refusal.head, HTTP_TEXT("WWW-Authenticate"),
-				      (struct http_text){challenges[i], len});
-	}
-	send_refusal(exchange, &refusal, "unauthorized");
-}
-
-static void refuse_busy(struct exchange *exchange, bool client)
-{
-	struct front_refusal refusal;
-	const char *code = client ? "too_many_checks" : "overloaded";
-
-	front_count(thread_of(exchange), refused_checks);
-	front_refusal_setup(&refusal, client ? 429 : 503, code,
-			    client ? "too many credentials of this client are being checked, try again" :
-				     "credentials cannot be checked now, try again",
-			    exchange->json);
-	http_head_add(&refusal.head, HTTP_TEXT("Retry-After"), HTTP_TEXT("1"));
-	send_refusal(exchange, &refusal, code);
 }
 
 /* ---- from upstream ---- */
@@ -140,7 +60,7 @@ static void on_interim(struct up_request *request, struct http_head *head)
 	struct exchange *exchange = of_upstream(request);
 
 	exchange_fields_response(head);
-	count_status(thread_of(exchange), head->status);
+	exchange_count_status(thread_of(exchange), head->status);
 	exchange->front->interim(exchange, head);
 }
 
@@ -171,7 +91,7 @@ static void on_head(struct up_request *request, struct http_head *head)
 
 	exchange->status = head->status;
 	front_audit_head(&exchange->audit);
-	count_status(thread, head->status);
+	exchange_count_status(thread, head->status);
 	if (request->tunnel) {
 		exchange->tunnel = true;
 		front_count(thread, upgrades);
@@ -198,7 +118,7 @@ static void on_end(struct up_request *request, struct http_head *trailers)
 		exchange_fields_trailers(trailers);
 	exchange->front->end(exchange, trailers);
 	if (!exchange->tunnel)
-		finish(exchange, "complete");
+		exchange_finish(exchange, "complete");
 }
 
 static void on_flush(struct up_request *request)
@@ -229,26 +149,26 @@ static void refuse_failure(struct exchange *exchange, enum up_failure failure)
 	switch (failure) {
 	case UP_TIMEOUT:
 		front_count(thread, upstream_timeout);
-		refuse(exchange, 504, "upstream_timeout", "the service did not answer in time");
+		exchange_refuse(exchange, 504, "upstream_timeout", "the service did not answer in time");
 		break;
 	case UP_LIMIT:
 		front_count(thread, refused_upstream_limit);
-		refuse(exchange, 503, "upstream_limit",
+		exchange_refuse(exchange, 503, "upstream_limit",
 		       "the container has too many open connections, try again later");
 		break;
 	case UP_REFUSED:
 		front_count(thread, upstream_failed);
-		refuse(exchange, 502, "real_ip_refused",
+		exchange_refuse(exchange, 502, "real_ip_refused",
 		       "the container cannot be reached from the client address");
 		break;
 	case UP_MALFORMED:
 		front_count(thread, upstream_failed);
-		refuse(exchange, 502, "upstream_malformed",
+		exchange_refuse(exchange, 502, "upstream_malformed",
 		       "the service sent a response that is not valid HTTP");
 		break;
 	default:
 		front_count(thread, upstream_failed);
-		refuse(exchange, 502, "upstream_failed",
+		exchange_refuse(exchange, 502, "upstream_failed",
 		       "the service does not accept connections or closed this one");
 		break;
 	}
@@ -261,7 +181,7 @@ static void on_failed(struct up_request *request, enum up_failure failure)
 
 	if (failure == UP_OK) {
 		exchange->front->over(exchange);
-		finish(exchange, "complete");
+		exchange_finish(exchange, "complete");
 		return;
 	}
 	if (failure != UP_CUT && !exchange->status) {
@@ -275,7 +195,7 @@ static void on_failed(struct up_request *request, enum up_failure failure)
 	else
 		front_count(thread, upstream_failed);
 	exchange->front->reset(exchange);
-	finish(exchange, failure == UP_CUT ? "cut" : "upstream");
+	exchange_finish(exchange, failure == UP_CUT ? "cut" : "upstream");
 }
 
 static const struct up_request_operations upstream_operations = {
@@ -303,25 +223,25 @@ static bool find_route(struct exchange *exchange, const struct http_head *head,
 	case ROUTE_MALFORMED:
 		exchange->close = true;
 		front_count(thread, refused_malformed);
-		refuse(exchange, 400, "malformed_host", "the host name is malformed");
+		exchange_refuse(exchange, 400, "malformed_host", "the host name is malformed");
 		return false;
 	case ROUTE_NO_HOST:
 		front_count(thread, refused_no_route);
-		refuse(exchange, 404, "no_route", "this host name leads to no container");
+		exchange_refuse(exchange, 404, "no_route", "this host name leads to no container");
 		return false;
 	case ROUTE_NO_SERVICE:
 		front_count(thread, refused_no_route);
-		refuse(exchange, 404, "no_service", "the container has no service of this name");
+		exchange_refuse(exchange, 404, "no_service", "the container has no service of this name");
 		return false;
 	case ROUTE_DELETED:
 		front_count(thread, refused_deleted);
-		refuse(exchange, 404, "deleted", "the container has been deleted");
+		exchange_refuse(exchange, 404, "deleted", "the container has been deleted");
 		return false;
 	case ROUTE_UNAVAILABLE:
 		break;
 	}
 	front_count(thread, refused_unavailable);
-	refuse(exchange, 503, "unavailable", "the container is not running");
+	exchange_refuse(exchange, 503, "unavailable", "the container is not running");
 	return false;
 }
 
@@ -338,23 +258,23 @@ static bool check_permission(struct exchange *exchange, struct http_head *head,
 	case AUTHORIZE_WAITS:
 		return true;
 	case AUTHORIZE_BUSY:
-		refuse_busy(exchange, true);
+		exchange_refuse_busy(exchange, true);
 		return false;
 	case AUTHORIZE_OVERLOADED:
-		refuse_busy(exchange, false);
+		exchange_refuse_busy(exchange, false);
 		return false;
 	case AUTHORIZE_REFUSED:
 		break;
 	}
 	if (decision.verdict == AUTH_UNAUTHORIZED) {
-		refuse_unauthorized(exchange, &decision, service);
+		exchange_refuse_unauthorized(exchange, &decision, service);
 	} else if (decision.verdict == AUTH_MALFORMED) {
 		front_count(thread_of(exchange), refused_malformed);
-		refuse(exchange, 400, "two_authorizations",
+		exchange_refuse(exchange, 400, "two_authorizations",
 		       "the request has more than one Authorization field");
 	} else {
 		front_count(thread_of(exchange), refused_forbidden);
-		refuse(exchange, 403, "forbidden", "this client may not do this here");
+		exchange_refuse(exchange, 403, "forbidden", "this client may not do this here");
 	}
 	return false;
 }
@@ -370,6 +290,7 @@ static struct exchange *create(struct front_connection *connection,
 	if (!exchange)
 		return NULL;
 	list_add_tail(&exchange->node, &thread->exchange_list);
+	list_setup(&exchange->expiring);
 	exchange->connection = connection;
 	exchange->front = front;
 	exchange->owner = owner;
@@ -397,9 +318,9 @@ static bool check_method(struct exchange *exchange, const struct http_head *head
 	exchange->close = true;
 	front_count(thread, refused_malformed);
 	if (head->method == HTTP_METHOD_CONNECT)
-		refuse(exchange, 501, "no_tunnel", "CONNECT is not offered here");
+		exchange_refuse(exchange, 501, "no_tunnel", "CONNECT is not offered here");
 	else
-		refuse(exchange, 405, "no_trace", "TRACE is not passed on");
+		exchange_refuse(exchange, 405, "no_trace", "TRACE is not passed on");
 	return false;
 }
 
@@ -422,19 +343,24 @@ static bool go_on(struct exchange *exchange, struct http_head *head,
 	/* Its clients send tokens. */
 	if ((route.container->flags & IMAGE_CONTROL) && !head->tls) {
 		front_count(thread, refused_forbidden);
-		refuse(exchange, 403, "tls_needed", "the control API is answered over HTTPS only");
+		exchange_refuse(exchange, 403, "tls_needed", "the control API is answered over HTTPS only");
 		return false;
 	}
+	/* Once, though it comes here again after a slow check. */
+	if (!settled && !exchange_check_rate(exchange, &route, LIMIT_OF_CLIENT))
+		return false;
 	upgrade = exchange_fields_upgrade(head);
 	exchange->upstream.upgrade = upgrade.len > 0;
 	if (!check_permission(exchange, head, &route, upgrade.len > 0, settled))
 		return false;
 	if (exchange->wait)
 		return true;
+	if (!exchange_check_rate(exchange, &route, LIMIT_OF_ALL))
+		return false;
 	front_audit_allowed(&exchange->audit);
 	if (!exchange_fields_request(head, connection, route.host.instance, &scratch)) {
 		front_count(thread, refused_too_large);
-		refuse(exchange, 431, "too_many_fields", "the request has too many header fields");
+		exchange_refuse(exchange, 431, "too_many_fields", "the request has too many header fields");
 		return false;
 	}
 	failure = up_request_start(&thread->upstream, &exchange->upstream, route.container,
@@ -454,6 +380,10 @@ struct exchange *exchange_begin(struct front_connection *connection,
 
 	if (!exchange) {
 		front_connection_reset(connection);
+		return NULL;
+	}
+	if (front_memory_full(connection->thread)) {
+		exchange_refuse_memory(exchange);
 		return NULL;
 	}
 	return check_method(exchange, head) && go_on(exchange, head, NULL) ? exchange : NULL;
@@ -477,12 +407,23 @@ void exchange_authorized(struct exchange *exchange, struct authorize_wait *wait)
 	exchange->front->resume(exchange);
 }
 
+static void end_early(struct exchange *exchange, const char *how)
+{
+	up_request_abort(&exchange->upstream);
+	exchange->front->reset(exchange);
+	exchange_finish(exchange, how);
+}
+
 void exchange_revoke(struct exchange *exchange)
 {
 	front_count(thread_of(exchange), exchanges_cut);
-	up_request_abort(&exchange->upstream);
-	exchange->front->reset(exchange);
-	finish(exchange, "revoked");
+	end_early(exchange, "revoked");
+}
+
+void exchange_expire(struct exchange *exchange)
+{
+	front_count(thread_of(exchange), exchanges_expired);
+	end_early(exchange, "expired");
 }
 
 void exchange_request_data(struct exchange *exchange, const char *data, size_t len)
@@ -529,5 +470,5 @@ void exchange_abort(struct exchange *exchange)
 		authorize_abandon(exchange);
 	else
 		up_request_abort(&exchange->upstream);
-	finish(exchange, "client");
+	exchange_finish(exchange, "client");
 }

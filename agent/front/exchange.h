@@ -60,6 +60,8 @@ struct exchange {
 	char				method[16];	/* for the log, cut */
 	struct authorize_wait		*wait;		/* nothing was sent yet */
 	struct authorize_memo		*memo;		/* permissions let it in; or NULL */
+	int64_t			expires;	/* when they have to be asked again; 0: never */
+	struct list		expiring;	/* authorize->expiring */
 	struct front_audit		audit;
 };
 
@@ -84,6 +86,8 @@ bool exchange_request_blocked(struct exchange *exchange);
 void exchange_authorized(struct exchange *exchange, struct authorize_wait *wait);
 /* Its permission was taken away. The exchange is gone. */
 void exchange_revoke(struct exchange *exchange);
+/* The token that let it in has expired. The exchange is gone. */
+void exchange_expire(struct exchange *exchange);
 /* The client takes more. */
 void exchange_resume(struct exchange *exchange);
 /* The client is gone, or its request turned out malformed. */

@@ -142,6 +142,7 @@ struct quic_accept {
 	const ngtcp2_cid	*original, *retry;	/* @retry: NULL where there was none */
 	ngtcp2_token_type	token_type;
 	uint32_t		client_slot;
+	bool			proven;		/* the client has shown a token for its address */
 };
 struct quic_connection *quic_connection_create(struct quic *quic, const struct quic_accept *accept);
 

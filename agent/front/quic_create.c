@@ -305,6 +305,8 @@ struct quic_connection *quic_connection_create(struct quic *quic, const struct q
 	if (!front)
 		goto err_free;
 	connection->front = front;
+	if (!front_connection_allowed(front, accept->proven))
+		goto err_clear;
 	if (set_up_conn(connection, accept) || set_up_tls(connection) ||
 	    front_http3_create(front, connection))
 		goto err_clear;
@@ -317,6 +319,7 @@ struct quic_connection *quic_connection_create(struct quic *quic, const struct q
 	return connection;
 
 err_clear:
+	front_connection_uncount(front);
 	quic_table_remove_all(connection);
 	slab_free(&quic->thread->connections, front);
 err_free:

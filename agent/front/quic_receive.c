@@ -221,10 +221,17 @@ static struct quic_connection *accept_new(struct quic_listener *listener,
 		refuse(listener, datagram, &head, NGTCP2_CONNECTION_REFUSED);
 		return NULL;
 	}
+	accept.proven = shown;
 	connection = quic_connection_create(quic, &accept);
-	if (!connection)
-		quic_table_client_put(quic, accept.client_slot);
-	return connection;
+	if (connection)
+		return connection;
+	quic_table_client_put(quic, accept.client_slot);
+	/* Whoever proves the address is counted apart from those that only name it. */
+	if (!shown)
+		retry(listener, datagram, &head);
+	else
+		refuse(listener, datagram, &head, NGTCP2_CONNECTION_REFUSED);
+	return NULL;
 }
 
 static void take(struct quic_listener *listener, const struct datagram *datagram)

@@ -49,6 +49,8 @@ struct front_board {
 	int		ended_fd;	/* eventfd: written when one ends */
 	bool		started;	/* threads wait for this before they serve */
 	struct auth_helper *helper;	/* slow checks of permissions */
+	struct limit_table *limits;	/* of all threads */
+	bool		memory_full;	/* atomic: no new work */
 };
 
 struct front_thread;
@@ -98,6 +100,12 @@ struct front_thread {
 	__atomic_store_n(&(thread)->stats.name, (thread)->stats.name - 1, __ATOMIC_RELAXED)
 #define front_count_add(thread, name, n)                                                           \
 	__atomic_store_n(&(thread)->stats.name, (thread)->stats.name + (n), __ATOMIC_RELAXED)
+
+/* The worker has as much memory as it may: it finishes what it has. */
+static inline bool front_memory_full(const struct front_thread *thread)
+{
+	return __atomic_load_n(&thread->board->memory_full, __ATOMIC_RELAXED);
+}
 
 static inline const struct image_settings *front_settings(const struct front_thread *thread)
 {

@@ -9,8 +9,10 @@
 #include "front/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "front/limit.h"
 #include "front/quic.h"
 #include "front/sandbox.h"
 #include "front/thread.h"
@@ -26,6 +29,9 @@
 #define CERTIFICATE_BYTES_MAX	(1024 * 1024)
 /* For clients that are being served when control goes away without a word. */
 #define ORPHAN_DEADLINE		30000
+/* Milliseconds between looks at how much memory is in use. */
+#define MEMORY_CHECK		250
+#define MEBIBYTE		(1024 * 1024)
 
 struct worker {
 	struct front_board		board;
@@ -39,6 +45,8 @@ struct worker {
 	struct image			*image;
 	struct audit_ring		*rings;		/* NULL: no audit */
 	unsigned int			rings_count;
+	int				memory_fd;	/* /proc/self/statm */
+	long				page_size;
 	bool				ready, draining, orphaned;
 };
 
@@ -257,6 +265,14 @@ static int start(struct worker *worker)
 	if (!worker->threads)
 		return -ENOMEM;
 	err = quic_prepare();
+	worker->board.limits = limit_table_create();
+	if (!err && !worker->board.limits)
+		err = -ENOMEM;
+	/* Behind the sandbox there are no files. */
+	worker->page_size = sysconf(_SC_PAGESIZE);
+	worker->memory_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (!err && worker->memory_fd < 0)
+		err = -errno;
 	if (!err)
 		err = sandbox_enter();
 	/* One for up to four threads: a check is rare, and remembered. */
@@ -361,6 +377,36 @@ static unsigned int running(struct worker *worker)
 	return count;
 }
 
+/*
+ * Memory of our own, without what is shared with control (image, audit rings): over
+ * the limit nothing new is taken on, until an eighth of it is free again. What
+ * cannot be read counts as full.
+ */
+static void check_memory(struct worker *worker)
+{
+	const uint64_t most =
+		(uint64_t)image_header(worker->image)->settings.memory_max * MEBIBYTE;
+	bool full = worker->board.memory_full;
+	unsigned long resident = 0, shared = 0;
+	uint64_t used = UINT64_MAX;
+	char text[128];
+	ssize_t len = pread(worker->memory_fd, text, sizeof(text) - 1, 0);
+
+	text[len > 0 ? len : 0] = '\0';
+	if (sscanf(text, "%*u %lu %lu", &resident, &shared) == 2 && resident >= shared)
+		used = (uint64_t)(resident - shared) * worker->page_size;
+	full = most && used > (full ? most - most / 8 : most);
+	if (full == worker->board.memory_full)
+		return;
+	__atomic_store_n(&worker->board.memory_full, full, __ATOMIC_RELAXED);
+	if (full)
+		log_warning("event=memory_full used_mib=%llu hint=\"nothing new is taken on; see "
+			    "memory_max in hoody-agent.conf(5)\"",
+			    (unsigned long long)(used / MEBIBYTE));
+	else
+		log_info("event=memory_free used_mib=%llu", (unsigned long long)(used / MEBIBYTE));
+}
+
 /* Until control has no more to say and the threads have nothing more to do. */
 static void serve(struct worker *worker)
 {
@@ -372,7 +418,11 @@ static void serve(struct worker *worker)
 	int err;
 
 	while (!worker->draining || running(worker)) {
-		if (poll(fds, 2, -1) < 0)
+		int count = poll(fds, 2, worker->ready ? MEMORY_CHECK : -1);
+
+		if (worker->ready)
+			check_memory(worker);
+		if (count <= 0)
 			continue;
 		if (fds[1].revents && read(worker->board.ended_fd, &ended, sizeof(ended)) < 0)
 			log_debug("event=eventfd error=\"%s\"", strerror(errno));
@@ -412,6 +462,7 @@ int worker_run(void)
 		auth_helper_destroy(worker.board.helper);
 	for (i = 0; worker.ready && i < worker.threads_count; i++)
 		front_thread_destroy(worker.threads[i]);
+	limit_table_destroy(worker.board.limits);
 	free(worker.threads);
 	audit_ring_unmap(worker.rings, worker.rings_count);
 	free(worker.rings);

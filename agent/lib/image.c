@@ -125,6 +125,21 @@ static bool aliases_ok(const struct image_header *header)
 	return true;
 }
 
+static bool limits_ok(const struct image_header *header)
+{
+	const struct image_limit *limits = at(header, header->limits_offset);
+
+	if (!range_ok(header, header->limits_offset, header->limits_count, sizeof(*limits),
+		      _Alignof(struct image_limit)))
+		return false;
+	for (uint32_t i = 0; i < header->limits_count; i++) {
+		if (!memchr(limits[i].service, '\0', sizeof(limits[i].service)) ||
+		    !image_limit_ok(&limits[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool buckets_ok(const struct image_header *header)
 {
 	const uint32_t *buckets = at(header, header->buckets_offset);
@@ -158,6 +173,9 @@ static bool containers_ok(const struct image_header *header)
 		/* Found under its own id: neither missing in the buckets nor twice. */
 		if (container->flags & ~IMAGE_FLAGS_ALL ||
 		    container->permissions > header->blobs_count ||
+		    container->limits_count > IMAGE_LIMITS_MAX ||
+		    container->limits_count > header->limits_count ||
+		    container->limits_first > header->limits_count - container->limits_count ||
 		    !services_ok(header, container->services_offset, container->services_count) ||
 		    find(header, container->id) != container)
 			return false;
@@ -172,7 +190,8 @@ static int check(const struct image_header *header, size_t size)
 		return EPROTO;
 	if (header->size != size || !settings_ok(&header->settings) ||
 	    !services_ok(header, header->services_offset, header->services_count) ||
-	    !blobs_ok(header) || !aliases_ok(header) || !containers_ok(header))
+	    !blobs_ok(header) || !aliases_ok(header) || !limits_ok(header) ||
+	    !containers_ok(header))
 		return EBADMSG;
 	return 0;
 }
@@ -261,6 +280,14 @@ const struct image_alias *image_alias_find(const struct image *image, const char
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+const struct image_limit *image_limits(const struct image *image,
+				       const struct image_container *container)
+{
+	const struct image_limit *limits = at(image->header, image->header->limits_offset);
+
+	return limits + container->limits_first;
 }
 
 const void *image_blob(const struct image *image, uint32_t number, size_t *size)

@@ -73,6 +73,10 @@ struct image_settings {
 	uint32_t	upstream_idle_timeout;
 	uint32_t	requests_per_connection_max;	/* 0: no limit */
 	uint32_t	audit_query;			/* enum image_audit_query */
+	/* Of one client address, IPv6 /64, in all threads; loopback's are not counted. */
+	uint32_t	connections_per_client_max;	/* 0: no limit */
+	uint32_t	handshakes_per_client;		/* new connections a second; 0: no limit */
+	uint32_t	memory_max;			/* of a worker, MiB; 0: no limit */
 };
 
 /* A default service port: "terminal" -> 76. http-N needs no entry. */
@@ -92,8 +96,37 @@ struct image_container {
 	uint32_t	services_offset;	/* own ports, struct image_service[] */
 	uint32_t	services_count;
 	uint32_t	permissions;		/* the number of a blob; 0: open to all */
+	uint32_t	limits_first;		/* in the image's struct image_limit[] */
+	uint32_t	limits_count;
 	uint32_t	reserved;
 };
+
+enum image_limit_flags {
+	IMAGE_LIMIT_PER_CLIENT	= 1 << 0,	/* each has a bucket; otherwise all share one */
+};
+
+/* A bucket of @burst requests that fills again by @requests in @period seconds. */
+struct image_limit {
+	char		service[IMAGE_NAME_MAX];	/* empty: all of the container */
+	uint32_t	requests, burst;		/* 1 to IMAGE_LIMIT_REQUESTS_MAX */
+	uint32_t	period;				/* 1, 60, 3600 or 86400 */
+	uint32_t	flags;				/* enum image_limit_flags */
+};
+
+#define IMAGE_LIMITS_MAX		16	/* of one container */
+#define IMAGE_LIMIT_REQUESTS_MAX	1000000
+#define IMAGE_LIMIT_REFILL_MAX		604800	/* seconds from empty to full */
+
+/* Whether a rule is within its bounds; what it is for is not looked at. */
+static inline bool image_limit_ok(const struct image_limit *limit)
+{
+	return limit->requests && limit->requests <= IMAGE_LIMIT_REQUESTS_MAX && limit->burst &&
+	       limit->burst <= IMAGE_LIMIT_REQUESTS_MAX &&
+	       (limit->period == 1 || limit->period == 60 || limit->period == 3600 ||
+		limit->period == 86400) &&
+	       (uint64_t)limit->burst * limit->period / limit->requests <= IMAGE_LIMIT_REFILL_MAX &&
+	       !(limit->flags & ~(uint32_t)IMAGE_LIMIT_PER_CLIENT);
+}
 
 /* A host name, whole and in lower case, that leads to a service of a container. */
 struct image_alias {
@@ -131,11 +164,13 @@ struct image_header {
 	uint32_t	actions;		/* the blob with the table of actions; 0: none */
 	uint32_t	aliases_offset;		/* struct image_alias[], in ascending order */
 	uint32_t	aliases_count;
+	uint32_t	limits_offset;		/* struct image_limit[], of all containers */
+	uint32_t	limits_count;
 	uint32_t	reserved;
 };
 
 #define IMAGE_MAGIC	"HOODYIMG"
-#define IMAGE_VERSION	4
+#define IMAGE_VERSION	5
 
 struct image;			/* an opened image; reference counted */
 struct image_builder;
@@ -168,6 +203,10 @@ const struct image_alias *image_alias_find(const struct image *image, const char
 uint16_t image_service_port(const struct image *image, const struct image_container *container,
 			    const char *service, size_t service_len, uint16_t instance);
 
+/* The rules of @container, limits_count of them. */
+const struct image_limit *image_limits(const struct image *image,
+				       const struct image_container *container);
+
 /*
  * image_blob(): blob @number (from 1) and its *@size; NULL for 0. What is in it
  * has to be checked by whom it belongs to, once, after image_open().
@@ -192,6 +231,9 @@ int image_builder_add_container(struct image_builder *builder,
 /* Copies @size bytes, at least one; *@number is how containers refer to them. */
 int image_builder_add_blob(struct image_builder *builder, const void *data, size_t size,
 			   uint32_t *number);
+/* For a container that is added next with this *@first and @count. */
+int image_builder_add_limits(struct image_builder *builder, const struct image_limit *limits,
+			     size_t count, uint32_t *first);
 /* In any order; a name that is there twice makes image_builder_finish() fail (-EEXIST). */
 int image_builder_add_alias(struct image_builder *builder, const struct image_alias *alias);
 /* The blob with the table of actions. */

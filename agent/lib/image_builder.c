@@ -29,6 +29,8 @@ struct image_builder {
 	size_t			blob_bytes_count, blob_bytes_room;
 	struct image_alias	*aliases;
 	size_t			aliases_count, aliases_room;
+	struct image_limit	*limits;
+	size_t			limits_count, limits_room;
 };
 
 /* Makes room for @more elements; doubles, so that adding stays cheap. */
@@ -65,6 +67,7 @@ void image_builder_restart(struct image_builder *builder, const struct image_set
 	builder->blobs_count = 0;
 	builder->blob_bytes_count = 0;
 	builder->aliases_count = 0;
+	builder->limits_count = 0;
 }
 
 struct image_builder *image_builder_create(const struct image_settings *settings,
@@ -170,6 +173,29 @@ int image_builder_add_alias(struct image_builder *builder, const struct image_al
 	return ret;
 }
 
+int image_builder_add_limits(struct image_builder *builder, const struct image_limit *limits,
+			     size_t count, uint32_t *first)
+{
+	int ret;
+
+	if (count > IMAGE_LIMITS_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		if (!memchr(limits[i].service, '\0', sizeof(limits[i].service)) ||
+		    !image_limit_ok(&limits[i]))
+			return -EINVAL;
+	}
+	ret = reserve((void **)&builder->limits, &builder->limits_room, builder->limits_count,
+		      count, sizeof(*builder->limits));
+	if (ret)
+		return ret;
+	*first = (uint32_t)builder->limits_count;
+	if (count)
+		memcpy(builder->limits + builder->limits_count, limits, count * sizeof(*limits));
+	builder->limits_count += count;
+	return 0;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct image_alias *)a)->name, ((const struct image_alias *)b)->name);
@@ -226,6 +252,9 @@ static uint64_t lay_out(struct image_builder *builder)
 	header->aliases_offset = (uint32_t)offset;
 	header->aliases_count = (uint32_t)builder->aliases_count;
 	offset += builder->aliases_count * sizeof(struct image_alias);
+	header->limits_offset = (uint32_t)offset;
+	header->limits_count = (uint32_t)builder->limits_count;
+	offset += builder->limits_count * sizeof(struct image_limit);
 	offset = aligned(offset);
 	header->blobs_offset = (uint32_t)offset;
 	header->blobs_count = (uint32_t)builder->blobs_count;
@@ -256,6 +285,9 @@ static void write_out(const struct image_builder *builder, char *out)
 	if (builder->aliases_count)
 		memcpy(out + header->aliases_offset, builder->aliases,
 		       builder->aliases_count * sizeof(*builder->aliases));
+	if (builder->limits_count)
+		memcpy(out + header->limits_offset, builder->limits,
+		       builder->limits_count * sizeof(*builder->limits));
 	if (builder->blobs_count) {
 		memcpy(out + header->blobs_offset, builder->blobs,
 		       builder->blobs_count * sizeof(*builder->blobs));
@@ -307,6 +339,7 @@ int image_builder_finish(struct image_builder *builder)
 	builder->blobs_count = 0;
 	builder->blob_bytes_count = 0;
 	builder->aliases_count = 0;
+	builder->limits_count = 0;
 	builder->header.services_count = 0;
 	return fd;
 
@@ -320,6 +353,7 @@ void image_builder_destroy(struct image_builder *builder)
 	if (!builder)
 		return;
 	free(builder->aliases);
+	free(builder->limits);
 	free(builder->blob_bytes);
 	free(builder->blobs);
 	free(builder->services);

@@ -96,6 +96,9 @@ struct ipc_ack {
 	X(connections_accepted)		/* by clients */ \
 	X(connections_open)		/* gauge */ \
 	X(connections_refused_limit)	/* over connections_max */ \
+	X(connections_refused_client)	/* over connections_per_client_max */ \
+	X(connections_refused_rate)	/* over handshakes_per_client */ \
+	X(connections_refused_memory)	/* the worker is over memory_max */ \
 	X(tls_handshakes)		/* finished */ \
 	X(tls_handshakes_failed) \
 	X(requests)			/* heads decoded */ \
@@ -114,6 +117,9 @@ struct ipc_ack {
 	X(refused_forbidden)		/* 403: permissions */ \
 	X(refused_checks)		/* 429, 503: too many slow checks, or no memory */ \
 	X(permission_checks)		/* passwords and signatures that were checked */ \
+	X(refused_rate)			/* 429: a rate limit of the container */ \
+	X(refused_memory)		/* 503: the worker is over memory_max */ \
+	X(limits_forgotten)		/* buckets that made room for others too early */ \
 	X(refused_upstream_limit)	/* 503: upstream_per_container_max */ \
 	X(upstream_failed)		/* 502 */ \
 	X(upstream_timeout)		/* 504 */ \
@@ -121,6 +127,7 @@ struct ipc_ack {
 	X(upgrades)			/* WebSocket and others, switched */ \
 	X(upgrades_open)		/* gauge */ \
 	X(exchanges_cut)		/* ended because their container went away */ \
+	X(exchanges_expired)		/* ended because the token that let them in expired */ \
 	X(upstream_connects)		/* new connections to containers */ \
 	X(upstream_reused)		/* exchanges on a kept connection */ \
 	X(upstream_retried)		/* stale kept connection, sent again on a new one */ \

@@ -33,6 +33,10 @@ static int build(uint32_t count)
 {
 	struct image_builder *builder = image_builder_create(&settings, 7);
 	const struct image_service own[2] = { { "terminal", 7681, 0 }, { "files", 9000, 0 } };
+	const struct image_limit limits[2] = {
+		{ .requests = 100, .burst = 200, .period = 1 },
+		{ "terminal", 60, 60, 60, IMAGE_LIMIT_PER_CLIENT },
+	};
 	int fd;
 
 	image_builder_add_default(builder, "terminal", 76);
@@ -46,6 +50,11 @@ static int build(uint32_t count)
 
 		make_id(container.id, i);
 		make_id(container.project, i / 10);
+		if (i % 5 == 0) {
+			container.limits_count = 2;
+			if (image_builder_add_limits(builder, limits, 2, &container.limits_first))
+				return -1;
+		}
 		if (image_builder_add_container(builder, &container, own, i % 3 ? 0 : 2))
 			return -1;
 	}
@@ -85,6 +94,11 @@ static void test_found(void)
 	       "image_port_of_the_container_before_the_default");
 	tap_ok(image_service_port(image, container, "display", 7, 1) == 3998,
 	       "image_port_default");
+	make_id(id, 5);
+	container = image_container_find(image, id);
+	tap_ok(container->limits_count == 2 && image_limits(image, container)[0].burst == 200 &&
+	       !strcmp(image_limits(image, container)[1].service, "terminal"),
+	       "image_limits_of_the_container");
 	make_id(id, 4);
 	container = image_container_find(image, id);
 	tap_ok(image_service_port(image, container, "terminal", 8, 9) == 76,
@@ -156,6 +170,7 @@ static int try_damaged(const char *data, size_t size)
 	int fd = sealed(data, size);
 	struct image *image = image_open(fd);
 	int refused = image == NULL;
+	static volatile size_t touched;
 	uint8_t id[IMAGE_ID_LEN];
 
 	close(fd);
@@ -167,6 +182,8 @@ static int try_damaged(const char *data, size_t size)
 		if (container) {
 			image_service_port(image, container, "terminal", 8, 1);
 			image_service_port(image, container, "none", 4, 1);
+			for (uint32_t rule = 0; rule < container->limits_count; rule++)
+				touched += strlen(image_limits(image, container)[rule].service);
 		}
 	}
 	image_put(image);
@@ -315,7 +332,7 @@ static void test_builder_bounds(void)
 
 int main(void)
 {
-	tap_plan(40);
+	tap_plan(41);
 	test_found();
 	test_empty();
 	test_seals();

@@ -28,6 +28,7 @@ const struct cli_command *const cli_tables[] = {
 	ksm_commands,
 	logs_commands,
 	aliases_commands,
+	limits_commands,
 	tokens_commands,
 	ca_commands,
 	version_commands,

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The calls about rate limits of a container: show, replace all (PUT), set one
+ * (POST) and take one away (DELETE). A rule is named by what it is for: its
+ * service and "per". An answer to a change means that it holds in every worker.
+ */
+#include "control/api.h"
+#include "control/limits.h"
+#include "control/publish.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* False where the call has been answered, and is gone. */
+static bool has_container(struct api_call *call)
+{
+	if (model_find(call->control->model, call->id))
+		return true;
+	if (model_find_tombstone(call->control->model, call->id))
+		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
+	else
+		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
+	return false;
+}
+
+static void reply(void *context)
+{
+	struct api_call *call = context;
+	const struct limits_rules *rules;
+	yyjson_mut_val *data, *list;
+	yyjson_mut_doc *document;
+
+	if (!has_container(call))
+		return;
+	document = yyjson_mut_doc_new(NULL);
+	data = yyjson_mut_obj(document);
+	list = yyjson_mut_obj_add_arr(document, data, "limits");
+	if (!list) {
+		yyjson_mut_doc_free(document);
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+		return;
+	}
+	rules = limits_find(call->control->limits, call->id);
+	for (unsigned int i = 0; rules && i < rules->count; i++)
+		yyjson_mut_arr_append(list, limits_rule_json(document, &rules->rules[i]));
+	api_reply_data(call, 200, document, data);
+}
+
+static void show(struct api_call *call)
+{
+	reply(call);
+}
+
+/* What is there now, to be changed. */
+static struct limits_rules current(const struct api_call *call)
+{
+	const struct limits_rules *rules = limits_find(call->control->limits, call->id);
+	struct limits_rules copy = { .count = 0 };
+
+	if (rules)
+		copy = *rules;
+	memcpy(copy.id, call->id, ID_LEN);
+	return copy;
+}
+
+static void store(struct api_call *call, const struct limits_rules *rules)
+{
+	const char *why;
+	int ret = limits_store(call->control, rules);
+
+	if (!ret) {
+		/* Committed: it will hold, though without memory nobody waits for it. */
+		if (publish_request(call->control->publisher, reply, call))
+			reply(call);
+		return;
+	}
+	why = db_fault(call->control->db);
+	if (ret == -ENOSPC)
+		api_reply_error(call, 507, "full", NULL, "there is no room for more: %s", why);
+	else if (ret == -ENOMEM)
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+	else
+		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
+				*why ? why : strerror(-ret));
+}
+
+static void refuse(struct api_call *call, const char *field, const char *message)
+{
+	api_reply_error(call, 422, strstr(message, "not a known field") ? "unknown_field" :
+									   "invalid_value",
+			field, "%s", message);
+}
+
+static void replace(struct api_call *call)
+{
+	struct limits_rules rules = { .count = 0 };
+	const char *field, *message;
+
+	if (!has_container(call))
+		return;
+	memcpy(rules.id, call->id, ID_LEN);
+	if (limits_parse(call->body, &rules, &field, &message))
+		refuse(call, field, message);
+	else
+		store(call, &rules);
+}
+
+static void set(struct api_call *call)
+{
+	struct limits_rules rules;
+	const char *field, *message;
+	struct image_limit rule, *old;
+
+	if (!has_container(call))
+		return;
+	rules = current(call);
+	if (limits_rule_parse(call->body, &rule, &field, &message)) {
+		refuse(call, field, message);
+		return;
+	}
+	old = limits_rule_find(&rules, rule.service, rule.flags & IMAGE_LIMIT_PER_CLIENT);
+	if (!old && rules.count == IMAGE_LIMITS_MAX) {
+		api_reply_error(call, 507, "full", NULL, "the container has %d rules, which is the most",
+				IMAGE_LIMITS_MAX);
+		return;
+	}
+	*(old ? old : &rules.rules[rules.count++]) = rule;
+	store(call, &rules);
+}
+
+static void take_away(struct api_call *call)
+{
+	const char *service = api_query(call, "service"), *per = api_query(call, "per");
+	struct limits_rules rules;
+	struct image_limit *old;
+
+	if (per && strcmp(per, "client") && strcmp(per, "all")) {
+		refuse(call, "per", "must be \"client\" or \"all\"");
+		return;
+	}
+	if (!has_container(call))
+		return;
+	rules = current(call);
+	old = limits_rule_find(&rules, service ? service : "", per && !strcmp(per, "client"));
+	if (!old) {
+		api_reply_error(call, 404, "not_found", NULL,
+				"the container has no rule for this service and \"per\"");
+		return;
+	}
+	*old = rules.rules[--rules.count];
+	store(call, &rules);
+}
+
+#define PATTERN	"/api/v1/containers/{id}/proxy/limits"
+
+const struct api_route api_limits_routes[] = {
+	{ "GET", PATTERN, API_BODY_NONE, NULL, show },
+	{ "PUT", PATTERN, API_BODY_REQUIRED, NULL, replace },
+	{ "POST", PATTERN, API_BODY_REQUIRED, NULL, set },
+	{ "DELETE", PATTERN, API_BODY_NONE, "service per", take_away },
+	{ NULL, NULL, API_BODY_NONE, NULL, NULL },
+};

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hoody proxy limits show|set|delete: how often a container's services may be
+ * asked.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "options.h"
+#include "print.h"
+
+#define PATH_MAX_LEN	256
+
+static const char *text_of(yyjson_val *json, const char *key)
+{
+	return yyjson_get_str(yyjson_obj_get(json, key)) ?: "";
+}
+
+static const char *check_burst(const char *text)
+{
+	unsigned long number;
+
+	return check_number(text, 1, 1000000, &number) ? "must be a number from 1 to 1000000" : NULL;
+}
+
+static const char *check_service(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
+
+	return len && len < 64 && !text[len] && text[0] > '9'
+		       ? NULL
+		       : "must be a letter and then letters and digits, in lower case";
+}
+
+static enum cli_status print_rules(struct cli *cli, yyjson_val *data)
+{
+	static const char *const headings[] = {"SERVICE", "PER", "REQUESTS", "BURST", NULL};
+	struct print_table *table = print_table_create(headings);
+	yyjson_val *rule;
+	size_t i, max;
+
+	yyjson_arr_foreach(yyjson_obj_get(data, "limits"), i, max, rule)
+	{
+		char burst[32];
+
+		snprintf(burst, sizeof(burst), "%llu",
+			 (unsigned long long)yyjson_get_uint(yyjson_obj_get(rule, "burst")));
+		print_table_cell(table, text_of(rule, "service")[0] ? text_of(rule, "service") : "*",
+				 PRINT_PLAIN);
+		print_table_cell(table, text_of(rule, "per"), PRINT_PLAIN);
+		print_table_cell(table, text_of(rule, "requests"), PRINT_PLAIN);
+		print_table_cell(table, burst, PRINT_PLAIN);
+	}
+	return print_table_finish(cli, table);
+}
+
+static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
+			    const char *query, const char *body)
+{
+	struct api *api = cli_api(cli);
+	enum cli_status status;
+	struct api_reply reply;
+	char path[PATH_MAX_LEN];
+
+	if (!api)
+		return CLI_FAILED;
+	snprintf(path, sizeof(path), "/api/v1/containers/%s/proxy/limits%s",
+		 args_value(args, "container"), query);
+	if (api_call(api, method, path, body, &reply))
+		status = print_refusal(cli, &reply);
+	else
+		status = cli->json ? print_json(reply.data) : print_rules(cli, reply.data);
+	api_reply_clear(&reply);
+	return status;
+}
+
+static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
+{
+	return call(cli, args, "GET", "", NULL);
+}
+
+static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
+{
+	const char *service = args_value(args, "service"), *burst = args_value(args, "burst");
+	const char *per = args_value(args, "per");
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *body = yyjson_mut_obj(doc);
+	enum cli_status status;
+	char *text;
+
+	yyjson_mut_doc_set_root(doc, body);
+	yyjson_mut_obj_add_str(doc, body, "requests", args_value(args, "requests"));
+	yyjson_mut_obj_add_str(doc, body, "per", per ? per : "all");
+	if (service)
+		yyjson_mut_obj_add_str(doc, body, "service", service);
+	if (burst)
+		yyjson_mut_obj_add_uint(doc, body, "burst", strtoul(burst, NULL, 10));
+	text = yyjson_mut_write(doc, 0, NULL);
+	yyjson_mut_doc_free(doc);
+	if (!text)
+		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
+	status = call(cli, args, "POST", "", text);
+	free(text);
+	return status;
+}
+
+static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
+{
+	const char *service = args_value(args, "service"), *per = args_value(args, "per");
+	char query[PATH_MAX_LEN / 2];
+
+	snprintf(query, sizeof(query), "?per=%s%s%s", per ? per : "all", service ? "&service=" : "",
+		 service ? service : "");
+	return call(cli, args, "DELETE", query, NULL);
+}
+
+static const char *const pers[] = {"all", "client", NULL};
+
+#define CONTAINER_OPTION {"container", 'c', CLI_VALUE, true, "ID", "whose limits", check_id, NULL}
+#define SERVICE_OPTION                                                                             \
+	{"service", 0, CLI_VALUE, false, "SERVICE", "for one service; otherwise for all together", \
+	 check_service, NULL}
+#define PER_OPTION                                                                                 \
+	{"per", 0, CLI_VALUE, false, "WHOM", "client: each has the limit; all: they share it",     \
+	 NULL, pers}
+
+static const struct cli_option show_options[] = {CONTAINER_OPTION, {}};
+static const struct cli_option set_options[] = {
+	CONTAINER_OPTION,
+	SERVICE_OPTION,
+	{"requests", 0, CLI_VALUE, true, "RATE", "such as 100/s, 60/m, 1000/h, 5000/d", check_text,
+	 NULL},
+	{"burst", 0, CLI_VALUE, false, "N", "how many pass at once; as many as RATE names otherwise",
+	 check_burst, NULL},
+	PER_OPTION,
+	{},
+};
+static const struct cli_option delete_options[] = {
+	CONTAINER_OPTION,
+	SERVICE_OPTION,
+	PER_OPTION,
+	{},
+};
+
+const struct cli_command limits_commands[] = {
+	{
+		.path = "proxy limits show",
+		.summary = "show how often a container may be asked",
+		.options = show_options,
+		.run = run_show,
+	},
+	{
+		.path = "proxy limits set",
+		.summary = "limit how often a container, or a service of it, may be asked",
+		.details = "Replaces the rule for the same service and --per. What is over it gets 429.",
+		.options = set_options,
+		.run = run_set,
+	},
+	{
+		.path = "proxy limits delete",
+		.summary = "take a rate limit away",
+		.options = delete_options,
+		.run = run_delete,
+	},
+	{},
+};
