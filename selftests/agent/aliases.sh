@@ -88,7 +88,7 @@ body() { printf '{"container_id":"%s","alias":"%s","program":"%s","index":%s%s}'
 
 start_agent
 app_up() { bash -c "exec 3<>/dev/tcp/$APP/8000"; }
-tap_wait 20 app_up || tap_bail "the app does not start"
+tap_wait 30 app_up || tap_bail "the app does not start"
 { hoody containers register --id $CONTAINER_ID --project $PROJECT --realm acme --address $APP &&
 	hoody containers start $CONTAINER_ID &&
 	hoody containers register --id $OTHER --project 77e89abc123def456789abcd --realm other; } >/dev/null ||
@@ -147,9 +147,9 @@ tap_is deleted_alias_is_gone "$(status my-api-2.node-us.containers.hoody.icu) $(
 tap_refused delete_twice_is_refused hoody proxy delete my-api-2
 hoody containers delete $CONTAINER_ID >/dev/null
 ended() { [ "$(status my-api.node-us.containers.hoody.icu) $(status shell.example.org)" = "404 404" ]; }
-tap_run aliases_end_with_their_container tap_wait 10 ended
+tap_run aliases_end_with_their_container tap_wait 30 ended
 none() { [ "$(hoody proxy list --json | jq length)" = 0 ]; }
-tap_run list_is_empty_then tap_wait 10 none
+tap_run list_is_empty_then tap_wait 30 none
 stop_agent
 start_agent
 tap_is and_they_do_not_come_back "$(hoody proxy list --json | jq length)" 0

@@ -103,7 +103,7 @@ counter() { hoody status --json | jq ".worker.counters.$1"; }
 config
 start_agent
 app_up() { bash -c 'exec 3<>/dev/tcp/10.79.0.2/8000'; }
-tap_wait 20 app_up || tap_bail "the app does not start"
+tap_wait 30 app_up || tap_bail "the app does not start"
 hoody containers register --id $ID --project $PROJECT --realm acme --address $APP >/dev/null &&
 	hoody containers start $ID >/dev/null || tap_bail "the container cannot be registered"
 
@@ -178,7 +178,7 @@ tap_like command_shows_a_table "$(hoody logs query -c $ID --status 410)" '410 .*
 tap_like command_shows_figures "$(hoody logs stats --since 1h)" 'requests'
 (timeout 20 "$HOODY_BUILD/bin/hoody" logs follow --status 418 --json >"$WORK/follow" 2>/dev/null) &
 followed() { get /418 >/dev/null; grep -q 418 "$WORK/follow"; }
-tap_run command_follows tap_wait 15 followed
+tap_run command_follows tap_wait 30 followed
 
 # --- metrics -----------------------------------------------------------------------
 api /metrics >"$WORK/metrics"
@@ -191,7 +191,7 @@ tap_is nothing_else_over_tcp "$(curl -s -o /dev/null -w '%{http_code}' http://12
 before=$(count status=200)
 for _ in 1 2 3 4 5 6 7 8 9 10; do get /before-the-end >/dev/null; done
 kill -KILL "$(hoody status --json | jq .worker.pid)"
-tap_wait 20 serving
+tap_wait 30 serving
 tap_is death_takes_no_record "$(count status=200)" $((before + 10))
 seq 1 2000 | sed "s|.*|url = \"http://$PROJECT-$ID-http-8000.$BASE/many?n=&\"\noutput = /dev/null|" >"$WORK/many"
 curl -s --no-progress-meter -Z --parallel-max 20 --connect-to ::127.0.0.1:8091 -K "$WORK/many"

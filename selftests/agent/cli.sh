@@ -178,7 +178,7 @@ test_https() {
 	"$hoody" ca "$WORK/ca" 127.0.0.1 >/dev/null
 	serve tls "$port" "$WORK/ca/server.pem" "$WORK/ca/server.key" "$log"
 	export HOODY_API=https://127.0.0.1:$port
-	HOODY_CA=$WORK/ca/ca.pem tap_wait 20 "$hoody" status
+	HOODY_CA=$WORK/ca/ca.pem tap_wait 30 "$hoody" status
 	status_is cli_https_with_token 0 env HOODY_CA="$WORK/ca/ca.pem" HOODY_TOKEN=s3cret "$hoody" status
 	tap_is cli_token_is_sent "$(sent .headers.Authorization)" '"Bearer s3cret"'
 	status_is cli_https_untrusted_is_1 1 "$hoody" status
@@ -239,7 +239,7 @@ test_complete() {
 
 tap_plan 147
 serve unix "$WORK/api.sock" "$log"
-tap_wait 20 test -S "$WORK/api.sock" || tap_bail "the stand-in for the agent does not start"
+tap_wait 30 test -S "$WORK/api.sock" || tap_bail "the stand-in for the agent does not start"
 test_usage
 test_containers
 test_errors

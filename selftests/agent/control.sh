@@ -128,7 +128,7 @@ served() { [ "$(fetch "$1" "${3:-}")" = "$2" ]; }
 start_agent() {
 	"$AGENT" --config "$CONFIG" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 20 serving || { tap_note "$(tail -20 "$WORK/log")"; return 1; }
+	tap_wait 30 serving || { tap_note "$(tail -20 "$WORK/log")"; return 1; }
 }
 serving() { [ "$(api GET /api/v1/status | jq -r .data.worker.state)" = serving ]; }
 worker_pid() { api GET /api/v1/status | jq -r .data.worker.pid; }
@@ -173,12 +173,12 @@ while True:
     print(s.recv(4096).decode().replace("\n", " "), flush=True)
 PY
 tap_cleanup "kill $!"
-tap_wait 10 test -S "$NOTIFY" || tap_bail "no notification socket"
+tap_wait 30 test -S "$NOTIFY" || tap_bail "no notification socket"
 export NOTIFY_SOCKET=$NOTIFY
 start_agent || tap_bail "the agent does not start"
 unset NOTIFY_SOCKET
 WORKER=$(worker_pid)
-tap_like "agent_tells_ready" "$(cat "$WORK/notified")" 'READY=1'
+tap_run "agent_tells_ready" tap_wait 30 grep -q READY=1 "$WORK/notified"
 tap_is "control_runs_as_root" "$(field $AGENT_PID Uid)" "0 0 0 0"
 tap_is "control_keeps_only_its_capabilities" "$(field $AGENT_PID CapEff) $(field $AGENT_PID CapPrm)" "000000c0000015e4 000000c0000015e4"
 tap_is "control_bounds_its_capabilities" "$(field $AGENT_PID CapBnd)" "000000c0000015e4"
@@ -237,11 +237,11 @@ hold() { # a response that never ends; its curl is HOLD
 	rm -f "$WORK/held"
 	curl -sN --max-time 60 -o "$WORK/held" -H "Host: $PROJECT-$ID-http-8000.$BASE" "http://127.0.0.1:8080${1:-/hold}" &
 	HOLD=$!
-	tap_wait 10 test -s "$WORK/held"
+	tap_wait 30 test -s "$WORK/held"
 }
 hold || tap_note "no held response"
 api_is "stop" 200 '.data.state == "stopped"' POST /api/v1/containers/$ID/stop
-tap_run "stop_cuts_what_is_open" tap_wait 10 gone $HOLD
+tap_run "stop_cuts_what_is_open" tap_wait 30 gone $HOLD
 wait $HOLD
 tap_is "cut_response_is_an_error" $(($? != 0)) 1
 tap_is "serve_stopped_again" "$(fetch /)" 503
@@ -249,7 +249,7 @@ api POST /api/v1/containers/$ID/start >/dev/null
 hold || tap_note "no held response"
 api_is "delete" 200 ".data == {\"id\": \"$ID\", \"deleted\": true}" DELETE /api/v1/containers/$ID
 tap_is "serve_deleted_is_404" "$(fetch /)" 404
-tap_run "delete_cuts_what_is_open" tap_wait 10 gone $HOLD
+tap_run "delete_cuts_what_is_open" tap_wait 30 gone $HOLD
 api_is "status_counts_what_was_cut" 200 '.data.worker.counters.exchanges_cut >= 2 and .data.containers == {"registered":0,"running":0,"tombstones":1}' GET /api/v1/status
 api_is "show_deleted" 404 '.error.code == "deleted"' GET /api/v1/containers/$ID
 api_is "delete_again" 404 '.error.code == "deleted"' DELETE /api/v1/containers/$ID
@@ -364,7 +364,7 @@ print("held", flush=True)
 time.sleep(600)
 PY
 IDLE_PID=$!
-tap_wait 10 test -s "$WORK/idle"
+tap_wait 30 test -s "$WORK/idle"
 api_is "idle_connections_lock_nobody_out" 200 '.data' GET /api/v1/status
 kill $IDLE_PID
 
@@ -384,7 +384,7 @@ REQUESTS=$(api GET /api/v1/status | jq .data.worker.counters.requests)
 WORKER=$(worker_pid)
 kill -KILL "$WORKER"
 replaced() { local now; now=$(worker_pid) && [ "$now" != null ] && [ "$now" != "$WORKER" ] && serving; }
-tap_run "killed_worker_is_replaced" tap_wait 20 replaced
+tap_run "killed_worker_is_replaced" tap_wait 30 replaced
 tap_is "served_by_the_new_worker" "$(fetch /)" 200
 api_is "status_counts_restarts" 200 '.data.worker.restarts == 1' GET /api/v1/status
 api_is "counters_outlive_a_worker" 200 ".data.worker.counters.requests > $REQUESTS" GET /api/v1/status
@@ -393,14 +393,14 @@ WORKER=$(worker_pid)
 kill -STOP "$WORKER"
 api_is "change_with_a_stuck_worker_is_answered" 200 '.data.state == "stopped"' POST /api/v1/containers/$ID/stop
 tap_run "answer_waits_until_the_stuck_worker_is_gone" gone "$WORKER"
-tap_run "stuck_worker_is_replaced" tap_wait 20 replaced
+tap_run "stuck_worker_is_replaced" tap_wait 30 replaced
 tap_is "revoked_behind_the_stuck_worker" "$(fetch /)" 503
 api POST /api/v1/containers/$ID/start >/dev/null
 
 WORKER=$(worker_pid)
 kill -KILL $AGENT_PID
 wait $AGENT_PID 2>/dev/null
-tap_run "worker_ends_without_control" tap_wait 20 gone "$WORKER"
+tap_run "worker_ends_without_control" tap_wait 30 gone "$WORKER"
 start_agent
 api_is "containers_come_back" 200 '.data.containers == {"registered":201,"running":1,"tombstones":1}' GET /api/v1/status
 tap_is "running_container_is_served_after_sigkill" "$(fetch /)" 200
@@ -416,7 +416,7 @@ api POST /api/v1/containers/$ID/start '{"cgroup":null}' >/dev/null
 # --- reload ------------------------------------------------------------------------------
 names() { openssl s_client -connect 127.0.0.1:8443 -servername a.$BASE </dev/null 2>/dev/null | openssl x509 -noout -subject; }
 WORKER=$(worker_pid)
-reload() { : >"$WORK/log"; kill -HUP $AGENT_PID; tap_wait 20 logged "$1"; }
+reload() { : >"$WORK/log"; kill -HUP $AGENT_PID; tap_wait 30 logged "$1"; }
 config 's/^threads.*/threads = nonsense/'
 tap_run "reload_refuses_a_bad_file" reload 'reload: refused'
 tap_is "reload_refused_goes_on_serving" "$(fetch /)" 200
@@ -425,21 +425,21 @@ tap_run "reload_refuses_another_state_directory" reload 'state_directory has cha
 config "s/first/second/" "s/^mine.*/yours = 8000/"
 tap_run "reload_takes_a_good_file" reload 'reloaded: worker=kept'
 second() { [ "$(names)" = "subject=CN = second" ] || [ "$(names)" = "subject=CN=second" ]; }
-tap_run "reload_changes_the_certificate" tap_wait 10 second
-tap_run "reload_changes_services" tap_wait 10 served / 200 "$PROJECT-$ID-yours-1.$BASE"
+tap_run "reload_changes_the_certificate" tap_wait 30 second
+tap_run "reload_changes_services" tap_wait 30 served / 200 "$PROJECT-$ID-yours-1.$BASE"
 tap_is "reload_keeps_the_worker" "$(worker_pid)" "$WORKER"
 config 's/^threads.*/threads = 2/'
 tap_run "reload_refuses_another_number_of_threads" reload 'threads has changed'
 config "s/first/second/" 's/^plain.*/plain = 127.0.0.1:8080, 127.0.0.1:8081/'
 hold /until
 tap_run "reload_with_new_addresses_replaces_the_worker" reload 'reloaded: worker=replaced'
-tap_run "new_worker_serves" tap_wait 20 replaced
+tap_run "new_worker_serves" tap_wait 30 replaced
 tap_is "new_address_is_served" "$(curl -s -o /dev/null -w '%{http_code}' -H "Host: $PROJECT-$ID-http-8000.$BASE" http://127.0.0.1:8081/)" 200
 tap_is "old_address_is_still_served" "$(fetch /)" 200
 touch "$WORK/go"
 wait $HOLD
 tap_is "old_worker_finished_its_request" "$? $(cat "$WORK/held")" "0 0123456789"
-tap_run "old_worker_has_gone" tap_wait 20 gone "$WORKER"
+tap_run "old_worker_has_gone" tap_wait 30 gone "$WORKER"
 rm "$WORK/go"
 
 # --- the end -------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ tap_refused "second_agent_is_refused" timeout 20 "$AGENT" --config "$CONFIG"
 hold /until
 : >"$WORK/log"
 kill $AGENT_PID
-tap_run "drain_closes_the_control_socket" tap_wait 10 test ! -e "$SOCKET"
+tap_run "drain_closes_the_control_socket" tap_wait 30 test ! -e "$SOCKET"
 touch "$WORK/go"
 wait $HOLD
 tap_is "drain_finishes_what_is_open" "$? $(cat "$WORK/held")" "0 0123456789"

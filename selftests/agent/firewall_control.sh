@@ -100,7 +100,7 @@ server() { # NS PORT...
 	shift
 	in_ns "$ns" python3 "$WORK/server.py" "$@" >"$WORK/server.$ns" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 20 grep -q up "$WORK/server.$ns" || tap_bail "no server in $ns"
+	tap_wait 30 grep -q up "$WORK/server.$ns" || tap_bail "no server in $ns"
 }
 
 # talk NS HOST PORT: whether a server answers; dead: nothing comes back.
@@ -324,7 +324,7 @@ bypass() { # KIND REASON
 	before=$(drops_of $A "$2")
 	in_ns a "$RAW" eth0 "$1" $MAC_A "$(cat /sys/class/net/ha/address)" 10.0.0.2 $OUT4 fd00::2 $OUT6
 	more() { [ "$(drops_of $A "$2")" -gt "$before" ]; }
-	tap_run "bypass_$1" tap_wait 5 more "$1" "$2"
+	tap_run "bypass_$1" tap_wait 30 more "$1" "$2"
 }
 test_bypass() {
 	# Everything is open: only what a packet is can be wrong.
@@ -395,7 +395,7 @@ test_learn() {
 	tap_run learn_lets_pass talk a $OUT4 80
 	tap_run learn_lets_come_in talk out 10.0.0.2 8000
 	tap_run learn_what_rules_allow_is_not_learned talk a $OUT4 443
-	tap_run learn_proposes_the_rules tap_wait 5 learned_both
+	tap_run learn_proposes_the_rules tap_wait 30 learned_both
 	hoody firewall learn -c $A | jq '{rules}' >"$WORK/learned.json"
 	tap_run learn_off hoody firewall learn -c $A --off
 	tap_run learn_off_denies dead a $OUT4 80
@@ -433,8 +433,8 @@ test_survives() {
 	in_ns a ip addr add 10.0.0.2/24 dev eth0
 	in_ns a ip route add default via 10.0.0.1
 	attached() { [ -e "$PINS/links/$(cat /sys/class/net/ha/ifindex)-egress" ] && state_is $A enforced; }
-	tap_run again_attached_by_itself tap_wait 5 attached
-	tap_run again_allows tap_wait 5 talk a $OUT4 443
+	tap_run again_attached_by_itself tap_wait 30 attached
+	tap_run again_allows tap_wait 30 talk a $OUT4 443
 	tap_run again_denies dead a $OUT4 8000
 	hoody containers stop $A >/dev/null
 	tap_is stopped_nothing_is_attached "$(find $PINS/links -name "$(cat /sys/class/net/ha/ifindex)-*" | wc -l)" 0

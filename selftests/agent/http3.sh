@@ -132,7 +132,7 @@ test_counted
 test_big
 test_retry
 test_revocation
-tap_wait 20 eval '[ "$(counter requests_open)" = 0 ]'
+tap_wait 30 eval '[ "$(counter requests_open)" = 0 ]'
 tap_is http3_nothing_left_open "$(counter requests_open)" 0
 test_drain
 test_lost_client

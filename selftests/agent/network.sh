@@ -174,7 +174,7 @@ threading.Event().wait()
 PY
 	ip netns exec out python3 "$WORK/server.py" >"$WORK/server" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 20 grep -q up "$WORK/server" || tap_bail "no server"
+	tap_wait 30 grep -q up "$WORK/server" || tap_bail "no server"
 	ip netns exec n python3 "$WORK/server.py" >"$WORK/server.n" 2>&1 &
 	tap_cleanup "kill $!"
 	cat >"$WORK/tinyproxy.conf" <<'CONF'
@@ -196,14 +196,14 @@ CONF
 	tap_cleanup "kill $!"
 	tap_cleanup 'kill $SOCKS'
 	start_socks
-	tap_wait 20 in_ns out bash -c '</dev/tcp/192.0.2.21/3128' || tap_bail "no tinyproxy: $(cat "$WORK/tinyproxy")"
-	tap_wait 20 in_ns out bash -c '</dev/tcp/192.0.2.21/3129' || tap_bail "no TLS: $(cat "$WORK/socat")"
+	tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.21/3128' || tap_bail "no tinyproxy: $(cat "$WORK/tinyproxy")"
+	tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.21/3129' || tap_bail "no TLS: $(cat "$WORK/socat")"
 }
 
 start_socks() {
 	ip netns exec out microsocks -i :: -p 1080 -u bob -P 's@crt' >>"$WORK/microsocks" 2>&1 &
 	SOCKS=$!
-	tap_wait 20 in_ns out bash -c '</dev/tcp/192.0.2.20/1080' || tap_bail "no microsocks"
+	tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.20/1080' || tap_bail "no microsocks"
 }
 
 agent_conf() {
@@ -367,7 +367,7 @@ ip netns exec out dnsmasq -k --port=53 --listen-address=192.0.2.10 --bind-interf
 	--pid-file= --user=root --txt-record=name.test,right --txt-record="big.test,$long,$long,$long" \
 	--txt-record="huge.test,$long,$long,$long,$long,$long,$long" --edns-packet-max=4096 >"$WORK/dnsmasq" 2>&1 &
 tap_cleanup "kill $!"
-tap_wait 20 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
+tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
 tap_is names_are_not_asked_without_servers "$(ask a 8.8.8.8 name.test 2>&1 | tail -1)" "TimeoutError: timed out"
 tap_run names_servers_are_set set_exit $A 'socks5://bob:s%40crt@192.0.2.20' --dns 192.0.2.99 --dns 192.0.2.10
 mark
@@ -451,14 +451,14 @@ start_socks
 who_is exit_is_back a 192.0.2.10 192.0.2.10
 kill -KILL "$(relay_pid)"
 who a 192.0.2.10 >/dev/null
-tap_wait 20 bash -c "[ \"\$(ip netns exec a timeout 5 bash -c 'exec 3<>/dev/tcp/192.0.2.10/7000; echo x >&3; head -1 <&3')\" = 192.0.2.10 ]"
+tap_wait 30 bash -c "[ \"\$(ip netns exec a timeout 5 bash -c 'exec 3<>/dev/tcp/192.0.2.10/7000; echo x >&3; head -1 <&3')\" = 192.0.2.10 ]"
 tap_is relay_is_started_again "$?" 0
 kill -KILL "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
 who_is no_agent_nothing_leaves a 192.0.2.10 ""
 who_is no_agent_nothing_leaves_the_bridge b 192.0.2.10 ""
 nothing_straight deaths_let_nothing_straight
 start_agent
-tap_wait 20 shows $A .health unknown
+tap_wait 30 shows $A .health unknown
 who_is agent_is_back_with_its_exits a 192.0.2.10 192.0.2.10
 who_is agent_is_back_with_the_other_exit b 192.0.2.10 192.0.2.21
 

@@ -113,7 +113,7 @@ start_agent() {
 stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
 tap_cleanup 'kill -KILL $AGENT_PID'
 app_up() { ip netns exec $NETNS bash -c 'exec 3<>/dev/tcp/10.78.0.2/8000'; }
-tap_wait 20 app_up || tap_bail "the app does not start"
+tap_wait 30 app_up || tap_bail "the app does not start"
 start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.78.0.2 >/dev/null &&
 	hoody containers start $CONTAINER_ID >/dev/null || tap_bail "the container cannot be registered"
@@ -334,7 +334,7 @@ hold from_open $OUTSIDE
 hoody containers proxy permissions replace -c $CONTAINER_ID --default deny \
 	--groups ci='{"type":"token","value":"first-token"}' --groups office='{"type":"ip","range":"203.0.113.0/24"}' \
 	--permissions ci='{"exec":true}' --permissions office='{"exec":true}' >/dev/null
-tap_run cut_what_was_open tap_wait 10 test -s "$WORK/from_open.status"
+tap_run cut_what_was_open tap_wait 30 test -s "$WORK/from_open.status"
 hold by_token $OUTSIDE -H 'Authorization: Bearer first-token'
 hold by_address $OFFICE
 {
@@ -344,11 +344,11 @@ hold by_address $OFFICE
 tap_cleanup "kill $!"
 tap_wait 30 test -s "$WORK/by_http2"
 hoody containers proxy permissions patch -c $CONTAINER_ID --groups ci='{"value":"second-token"}' >/dev/null
-tap_run cut_over_http2 tap_wait 10 test -s "$WORK/by_http2.status"
-tap_run cut_by_changed_token tap_wait 10 test -s "$WORK/by_token.status"
+tap_run cut_over_http2 tap_wait 30 test -s "$WORK/by_http2.status"
+tap_run cut_by_changed_token tap_wait 30 test -s "$WORK/by_token.status"
 tap_refused keep_what_is_still_allowed test -s "$WORK/by_address.status"
 hoody containers proxy permissions patch -c $CONTAINER_ID --permissions office=null >/dev/null
-tap_run cut_by_withdrawn_permission tap_wait 10 test -s "$WORK/by_address.status"
+tap_run cut_by_withdrawn_permission tap_wait 30 test -s "$WORK/by_address.status"
 
 # --- restart, and the built-in table replaced -------------------------------------------------------
 stop_agent
@@ -359,7 +359,7 @@ printf 'exec GET /** look\nexec * /** touch\n' >"$WORK/actions"
 sed -i "/^jwks_directory/a actions = $WORK/actions" "$WORK/agent.conf"
 kill -HUP "$AGENT_PID"
 reloaded() { grep -q 'reloaded:' "$WORK/log"; }
-tap_wait 20 reloaded
+tap_wait 30 reloaded
 tap_run own_action hoody containers proxy permissions patch -c $CONTAINER_ID --permissions ci='{"exec":["look"]}'
 tap_is own_table_decides "$(get $OUTSIDE exec / -H 'Authorization: Bearer second-token') $(get $OUTSIDE exec / -H 'Authorization: Bearer second-token' -d x)" '200 403'
 hoody containers delete $CONTAINER_ID >/dev/null

@@ -103,7 +103,7 @@ ACME=acme.api.$BASE
 
 start_agent
 app_up() { bash -c "exec 3<>/dev/tcp/$APP/8000"; }
-tap_wait 20 app_up || tap_bail "the app does not start"
+tap_wait 30 app_up || tap_bail "the app does not start"
 { hoody containers register --id $ID --project $PROJECT --realm acme --address $APP &&
 	hoody containers start $ID &&
 	hoody containers register --id $OTHER --project $OTHER_PROJECT --realm other --address 10.80.0.3; } >/dev/null ||
@@ -126,7 +126,7 @@ start_agent
 
 # --- getting in ---------------------------------------------------------------------
 open_now() { [ "$(at $API "$root" GET /api/v1/containers)" = 200 ]; }
-tap_run token_lets_in tap_wait 10 open_now
+tap_run token_lets_in tap_wait 30 open_now
 tap_is host_token_sees_all "$(answer '[.data[].id] | sort | join(" ")')" "$ID $OTHER"
 tap_is http2_too "$(at $API "$root" GET /api/v1/status --http2; answer .data.node)" "200node-us"
 tap_is http1_too "$(at $API "$root" GET /api/v1/status --http1.1)" 200
@@ -165,7 +165,7 @@ hoody tokens delete "$id" >/dev/null
 tap_is deleted_is_refused "$(at $API "$office" GET /api/v1/containers --interface 203.0.113.50)" 401
 short=$(hoody tokens create --expires "$(date -u -d '+2 seconds' +%Y-%m-%dT%H:%M:%SZ)" 2>/dev/null)
 expired() { [ "$(at $API "$short" GET /api/v1/containers)" = 401 ]; }
-tap_run token_expires tap_wait 20 expired
+tap_run token_expires tap_wait 30 expired
 tap_like list_shows_tokens "$(hoody tokens list)" 'operations.*enabled'
 
 # --- a realm ------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ curl -s --max-time 60 --cacert "$WORK/server.pem" --connect-to ::127.0.0.1:8454 
 	"https://$PROJECT-$ID-http-8000.node-us.$BASE/hold" &
 held=$!
 holding() { [ "$(cat "$WORK/held" 2>/dev/null)" = 01234 ]; }
-tap_wait 20 holding
+tap_wait 30 holding
 tap_is delete_over_https "$(at $ACME "$acme" DELETE /api/v1/containers/$ID; answer .data.deleted)" 200true
 tap_is url_is_dead "$(page /)" 404
 tap_refused connection_is_cut wait $held
@@ -205,6 +205,6 @@ tap_is change_names_its_token "$(hoody logs query --kind change --json | jq -r '
 	"token:$(cut -d_ -f2 <<<"$acme") acme 127.0.0.1"
 hoody tokens list --json | jq -r '.[].id' | while read -r id; do hoody tokens delete "$id" >/dev/null; done
 closed() { [ "$(at $API "$root" GET /api/v1/containers)" = 404 ]; }
-tap_run last_token_closes_the_api tap_wait 10 closed
+tap_run last_token_closes_the_api tap_wait 30 closed
 
 tap_done

@@ -115,7 +115,7 @@ PY
 	shift
 	in_ns "$ns" python3 "$WORK/server.py" "$@" >"$WORK/server.$ns" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 20 grep -q up "$WORK/server.$ns" || tap_bail "no server in $ns"
+	tap_wait 30 grep -q up "$WORK/server.$ns" || tap_bail "no server in $ns"
 }
 
 # talk NS ADDRESS PORT: whether a TCP server answers.
@@ -188,14 +188,14 @@ PY
 	in_ns a python3 "$WORK/hold.py" $OUT4 <"$WORK/hold" >"$WORK/held" 2>&1 &
 	tap_cleanup "kill $!"
 	exec 7>"$WORK/hold"
-	tap_wait 10 grep -q up "$WORK/held" || tap_bail "no held connection: $(cat "$WORK/held")"
+	tap_wait 30 grep -q up "$WORK/held" || tap_bail "no held connection: $(cat "$WORK/held")"
 	policy a rule=egress,allow,tcp,192.0.2.10,443
 	echo >&7
-	tap_wait 10 grep -qE 'answer|silence' "$WORK/held"
+	tap_wait 30 grep -qE 'answer|silence' "$WORK/held"
 	tap_is replace_keeps_an_allowed_connection "$(tail -n 1 "$WORK/held")" answer
 	policy a rule=egress,allow,tcp,192.0.2.10,80
 	echo >&7
-	tap_wait 10 grep -q silence "$WORK/held"
+	tap_wait 30 grep -q silence "$WORK/held"
 	tap_is replace_cuts_a_forbidden_connection "$(tail -n 1 "$WORK/held")" silence
 	tap_like replace_says_why "$(fw drops 1)" 'policy_changed=[1-9]'
 	exec 7>&-
@@ -208,7 +208,7 @@ bypass() {
 	in_ns a "$RAW" eth0 "$1" $MAC_A "$(cat /sys/class/net/ha/address)" 10.0.0.2 $OUT4 fd00::2 $OUT6
 	# The veth delivers before sendmsg() returns or very soon after.
 	reached() { after=$(drops_of 1 "$2"); [ "$after" -gt "$before" ]; }
-	tap_run "bypass_$1_is_dropped_as_$2" tap_wait 5 reached "$1" "$2"
+	tap_run "bypass_$1_is_dropped_as_$2" tap_wait 30 reached "$1" "$2"
 }
 
 test_bypasses() {
@@ -218,7 +218,7 @@ test_bypasses() {
 	before=$(fw passed 1)
 	in_ns a "$RAW" eth0 control_udp $MAC_A "$(cat /sys/class/net/ha/address)" 10.0.0.2 $OUT4 fd00::2 $OUT6
 	moved() { [ "$(fw passed 1)" != "$before" ]; }
-	tap_run bypass_control_passes tap_wait 5 moved
+	tap_run bypass_control_passes tap_wait 30 moved
 	bypass source_mac source_mac
 	bypass source_ip source_address
 	bypass source_ip6 source_address
@@ -313,7 +313,7 @@ s.bind(("eth0", 0))
 s.send(peer + own + b"\x08\0" + ip + tcp)
 PY
 	counted() { [ "$(drops_of 1 no_socket)" -gt 0 ]; }
-	tap_run agent_stray_packets_stop_at_the_firewall tap_wait 5 counted
+	tap_run agent_stray_packets_stop_at_the_firewall tap_wait 30 counted
 }
 
 # A tap device, as a microVM has it; a program plays the machine behind it.
@@ -349,14 +349,14 @@ PY
 	python3 "$WORK/tap.py" <"$WORK/tap" >"$WORK/tap.log" 2>&1 &
 	tap_cleanup "kill $!"
 	exec 6>"$WORK/tap"
-	tap_wait 10 grep -q up "$WORK/tap.log" || tap_bail "no tap: $(cat "$WORK/tap.log")"
+	tap_wait 30 grep -q up "$WORK/tap.log" || tap_bail "no tap: $(cat "$WORK/tap.log")"
 	ip addr add 10.2.0.1/24 dev ht
 	ip link set ht up
 	tap_run tap_attach fw attach ht
 	tap_run tap_policy fw commit ht slot=4 gen=1 mac=02:00:00:00:0c:02 addr=10.2.0.2 \
 		rule=egress,allow,udp,192.0.2.10,9 rule=ingress,allow,icmp,10.2.0.1,-
 	ping -c 1 -W 1 10.2.0.2 >/dev/null
-	tap_run tap_ingress_arrives tap_wait 5 grep -q ping "$WORK/tap.log"
+	tap_run tap_ingress_arrives tap_wait 30 grep -q ping "$WORK/tap.log"
 	echo own >&6
 	# Two where the answer, "port unreachable", has come already.
 	counts() {
@@ -364,10 +364,10 @@ PY
 		counters=$(fw counters ht)
 		[ "${counters%%/*}" -ge 1 ]
 	}
-	tap_run tap_egress_passes tap_wait 5 counts
+	tap_run tap_egress_passes tap_wait 30 counts
 	echo spoofed >&6
 	spoofed() { [ "$(drops_of 4 source_address)" = 1 ]; }
-	tap_run tap_spoofed_source_is_dropped tap_wait 5 spoofed
+	tap_run tap_spoofed_source_is_dropped tap_wait 30 spoofed
 	exec 6>&-
 }
 

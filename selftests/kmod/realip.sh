@@ -24,7 +24,7 @@ one() { agent "$BIN/realip_load" one "$@"; }
 tap_run clients_80_random_order load --requests 4000 --parallel 32 --seed $RANDOM
 tap_run clients_80_fresh_connections load --requests 1000 --fresh 100 --seed $RANDOM
 tap_is nothing_was_denied "$(stat_of realip_denied) $(stat_of realip_failed)" "0 0"
-tap_wait 20 eval '[ "$(stat_of realip_open)" = 0 ]'
+tap_wait 30 eval '[ "$(stat_of realip_open)" = 0 ]'
 tap_is gauge_falls_to_zero "$(stat_of realip_open)" 0
 
 # Ports.
@@ -32,7 +32,7 @@ tap_is port_kept_v4 "$(one --client4 198.51.100.7 --client-port 50007 --dest4 "$
 tap_is port_kept_v6 "$(one --client6 2001:db8:c::7 --client-port 50007 --dest6 "$C1V6")" "ok 2001:db8:c::7 50007"
 agent "$BIN/realip_load" one --client4 198.51.100.8 --client-port 50008 --dest4 "$C1" --hold >"$WORK/held" &
 HELD=$!
-tap_wait 20 grep -q ok "$WORK/held"
+tap_wait 30 grep -q ok "$WORK/held"
 tap_is port_of_held "$(cat "$WORK/held")" "ok 198.51.100.8 50008"
 tap_like port_taken_gets_another "$(one --client4 198.51.100.8 --client-port 50008 --dest4 "$C1" | grep -v ' 50008$')" '^ok 198.51.100.8 [0-9]+$'
 tap_is port_kept_towards_another_container "$(one --client4 198.51.100.8 --client-port 50008 --dest4 "$C2")" "ok 198.51.100.8 50008"

@@ -71,7 +71,7 @@ tap_is escape_to_the_host_itself "$(grep '^fail' "$WORK/escape")" ""
 
 # One that is allowed to be there shows that the capture sees.
 agent "$BIN/realip_load" one --client4 198.51.100.250 --dest4 "$C2" >/dev/null
-tap_wait 20 grep -q 198.51.100.250 "$WORK/c2"
+tap_wait 30 grep -q 198.51.100.250 "$WORK/c2"
 tap_like wire_is_watched "$(cat "$WORK/c2")" 198.51.100.250
 tap_is wire_of_another_container_is_clean "$(grep -v 198.51.100.250 "$WORK/c2")" ""
 tap_is wire_of_the_client_is_clean "$(cat "$WORK/client")" ""

@@ -167,7 +167,7 @@ kmod_server() { # NAMESPACE PORT
 	local pid=$!
 	disown $pid
 	tap_cleanup "kill $pid"
-	tap_wait 20 kmod_listens "$1" "$2" || tap_bail "no server in $1: $(cat "$WORK/server-$1-$2.log")"
+	tap_wait 30 kmod_listens "$1" "$2" || tap_bail "no server in $1: $(cat "$WORK/server-$1-$2.log")"
 }
 
 kmod_listens() { ip netns exec "$1" ss -Hltn "sport = :$2" | grep -q .; }
@@ -178,7 +178,7 @@ capture_start() { # NAMESPACE DEVICE FILE FILTER...
 	shift 3
 	ip netns exec "$namespace" tcpdump -lnn --immediate-mode -i "$device" "$@" >"$file" 2>"$file.err" &
 	capture_pid=$!
-	tap_wait 20 grep -q 'listening on' "$file.err" || tap_bail "tcpdump: $(cat "$file.err")"
+	tap_wait 30 grep -q 'listening on' "$file.err" || tap_bail "tcpdump: $(cat "$file.err")"
 }
 
 capture_stop() {

@@ -44,16 +44,17 @@ system_client_net() {
 	ip address add 203.0.113.1/24 dev eth0
 	ip address add 2001:db8:1::1/64 dev eth0 nodad
 	ip link set eth0 up
-	in_client ip link set lo up
-	for i in "$@"; do
-		case $i in
-		*:*) in_client ip address add "$i/64" dev eth0 nodad ;;
-		*) in_client ip address add "$i/24" dev eth0 ;;
-		esac
-	done
-	in_client ip link set eth0 up
-	in_client ip route add default via 203.0.113.1
-	in_client ip route add default via 2001:db8:1::1
+	# In one go: a process for each address would take seconds here.
+	{
+		printf 'link set lo up\n'
+		for i in "$@"; do
+			case $i in
+			*:*) printf 'address add %s/64 dev eth0 nodad\n' "$i" ;;
+			*) printf 'address add %s/24 dev eth0\n' "$i" ;;
+			esac
+		done
+		printf '%s\n' 'link set eth0 up' 'route add default via 203.0.113.1' 'route add default via 2001:db8:1::1'
+	} | ip -netns client -batch - || tap_bail "the client's namespace"
 }
 
 system_module() {
@@ -179,7 +180,37 @@ CONFIG
 PYTHON_SERVER='exec python3 -u -m http.server --bind :: 8080 >/var/log/http 2>&1'
 NODE_SERVER='exec node -e "require(\"http\").createServer((q, r) => r.end(\"Your IP: \" + q.socket.remoteAddress + \"\\n\")).listen(8080)"'
 
-# container_ready NAME [PORT]: its server listens.
+# nginx_server LINES: the shell command of one whose server block has these lines.
+# It starts in a tenth of the time that Node or Python take on an emulated processor.
+nginx_server() {
+	cat <<SERVER
+cat >/etc/nginx.conf <<'CONF'
+worker_processes 1;
+pid /run/nginx.pid;
+error_log /var/log/error;
+events { worker_connections 4096; }
+http {
+	access_log off;
+	keepalive_requests 1000000;
+	keepalive_timeout 600s;
+	client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
+	uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
+	server {
+		listen 8080; listen [::]:8080;
+		$1
+	}
+}
+CONF
+exec nginx -c /etc/nginx.conf -g "daemon off; user root;"
+SERVER
+}
+
+# container_ready NAME [PORT]: its server listens; read from outside, because entering
+# a container again and again would slow down what is waited for.
 container_ready() {
-	tap_wait 60 eval "lxc-attach -n $1 -- ss -Hltn | grep -q ':${2:-8080} '"
+	local port pid
+	pid=$(lxc-info -pHn "$1")
+	printf -v port '%04X' "${2:-8080}"
+	# State 0A is LISTEN.
+	tap_wait 60 grep -qE ":$port [0-9A-F:]+ 0A " "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6"
 }

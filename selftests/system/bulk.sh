@@ -15,27 +15,32 @@ system_module
 system_config
 system_agent
 
-COUNT_SERVER='cat >/srv/count.js <<JS
-const http = require("http"), gib = 1 << 30, piece = Buffer.alloc(1 << 18, "x");
-http.createServer((request, response) => {
-	let got = 0;
-	if (request.method === "GET") {
-		response.writeHead(200, { "content-length": gib });
-		const more = () => {
-			while (got < gib) {
-				got += piece.length;
-				if (!response.write(piece))
-					return response.once("drain", more);
-			}
-			response.end();
-		};
-		return more();
-	}
-	request.on("data", (data) => got += data.length);
-	request.on("end", () => response.end(request.socket.remoteAddress + " " + got + "\n"));
-}).listen(8080);
-JS
-exec node /srv/count.js'
+COUNT_SERVER='cat >/srv/count.py <<APP
+import http.server, socket
+GIB, PIECE = 1 << 30, bytearray(1 << 20)
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def head(self, length):
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+    def do_GET(self):
+        self.head(GIB)
+        for _ in range(GIB // len(PIECE)):
+            self.wfile.write(PIECE)
+    def do_PUT(self):
+        room, got, length = memoryview(bytearray(1 << 20)), 0, int(self.headers.get("Content-Length", 0))
+        while got < length:
+            got += self.rfile.readinto(room[:min(len(room), length - got)]) or exit("cut off")
+        answer = f"{self.client_address[0]} {got}\n".encode()
+        self.head(len(answer))
+        self.wfile.write(answer)
+    do_POST = do_OPTIONS = do_PUT
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+Server(("::", 8080), Handler).serve_forever()
+APP
+exec python3 /srv/count.py >/var/log/http 2>&1'
 tap_run container_starts container web "$ID" routed 2 "$COUNT_SERVER"
 container_ready web
 

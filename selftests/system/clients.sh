@@ -22,24 +22,8 @@ system_config
 printf '[timeouts]\nhandshake = 120s\nhead = 120s\nkeepalive = 600s\n' >>"$CONFIG"
 system_agent
 
-NGINX_SERVER='cat >/etc/nginx.conf <<CONF
-worker_processes 1;
-pid /run/nginx.pid;
-error_log /var/log/error;
-events { worker_connections 4096; }
-http {
-	access_log off;
-	keepalive_requests 1000000;
-	client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
-	uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
-	server {
-		listen 8080; listen [::]:8080;
-		location / { return 200 "\$remote_addr \$remote_port\n"; }
-	}
-}
-CONF
-exec nginx -c /etc/nginx.conf -g "daemon off; user root;"'
-tap_run container_starts container web "$ID" routed 2 "$NGINX_SERVER"
+tap_run container_starts container web "$ID" routed 2 \
+	"$(nginx_server 'location / { return 200 "$remote_addr $remote_port\n"; }')"
 container_ready web || tap_note "$(lxc-attach -n web -- cat /var/log/error 2>&1)"
 
 counter() { hoody status --json | grep -oE "\"$1\": *[0-9]+" | head -n 1 | grep -oE '[0-9]+$'; }

@@ -10,7 +10,7 @@
 WEB=890abcdef12345678901cdef OTHER=890abcdef12345678901cde0
 tap_plan 31
 
-HEADERS_SERVER='exec node -e "require(\"http\").createServer((q, r) => r.end(q.socket.remoteAddress + \" \" + q.headers[\"x-hoody-real-ip\"] + \"\\n\")).listen(8080)"'
+HEADERS_SERVER=$(nginx_server 'location / { return 200 "$remote_addr $http_x_hoody_real_ip\n"; }')
 answer() { fetch --interface "$CLIENT4" "$(host_of $WEB)" / 2>&1; }
 # From another client, so that no kept connection is used.
 code() { fetch --interface 203.0.113.51 -o /dev/null -w '%{http_code}' "$(host_of "$1")" / 2>&1; }

@@ -77,7 +77,7 @@ tap_is a_new_user_namespace_is_no_way_round "$(gets userns,mount)" 'mount Functi
 tap_is refusals_are_counted "$(state | jq -c '[.counters[] | select(.syscall == "mount") | [.arch, .count]]')" '[["x86_64",2]]'
 # Reports are limited, calls are not: one that was left out comes with the next.
 seen() { gets mount >/dev/null; state | jq -e '[.denials[] | select(.syscall == "mount" and .command == "python3" and .errno == 38 and (.passed | not))] | length > 0'; }
-tap_run refusals_are_reported tap_wait 20 seen
+tap_run refusals_are_reported tap_wait 30 seen
 tap_like show_shows_them "$(hoody syscalls show -c $WEB)" 'mount +x86_64 +[0-9]+'
 tap_like posture_sees_the_gate "$(hoody posture -c $WEB)" 'syscall_gate +holds .*narrow, enforce'
 
