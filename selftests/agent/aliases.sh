@@ -68,7 +68,7 @@ serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = servi
 start_agent() {
 	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
+	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
 }
 stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
 tap_cleanup 'kill -KILL $AGENT_PID'

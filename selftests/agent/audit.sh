@@ -83,7 +83,7 @@ serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = servi
 start_agent() {
 	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
+	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
 }
 stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
 tap_cleanup 'kill -KILL $AGENT_PID'
@@ -191,7 +191,7 @@ tap_is nothing_else_over_tcp "$(curl -s -o /dev/null -w '%{http_code}' http://12
 before=$(count status=200)
 for _ in 1 2 3 4 5 6 7 8 9 10; do get /before-the-end >/dev/null; done
 kill -KILL "$(hoody status --json | jq .worker.pid)"
-tap_wait 30 serving
+tap_wait 60 serving
 tap_is death_takes_no_record "$(count status=200)" $((before + 10))
 seq 1 2000 | sed "s|.*|url = \"http://$PROJECT-$ID-http-8000.$BASE/many?n=&\"\noutput = /dev/null|" >"$WORK/many"
 curl -s --no-progress-meter -Z --parallel-max 20 --connect-to ::127.0.0.1:8091 -K "$WORK/many"

@@ -128,7 +128,7 @@ served() { [ "$(fetch "$1" "${3:-}")" = "$2" ]; }
 start_agent() {
 	"$AGENT" --config "$CONFIG" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 30 serving || { tap_note "$(tail -20 "$WORK/log")"; return 1; }
+	tap_wait 60 serving || { tap_note "$(tail -20 "$WORK/log")"; return 1; }
 }
 serving() { [ "$(api GET /api/v1/status | jq -r .data.worker.state)" = serving ]; }
 worker_pid() { api GET /api/v1/status | jq -r .data.worker.pid; }

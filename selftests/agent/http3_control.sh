@@ -94,7 +94,7 @@ config tls 32K
 "$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 AGENT_PID=$!
 tap_cleanup "kill $AGENT_PID; wait $AGENT_PID"
-tap_wait 30 serving || tap_bail "$(cat "$WORK/log")"
+tap_wait 60 serving || tap_bail "$(cat "$WORK/log")"
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.79.0.2 >/dev/null &&
 	hoody containers start $CONTAINER_ID >/dev/null || tap_bail "the container cannot be registered"
 tap_is quic_follows_tls "$(get --http3-only -o /dev/null -w '%{http_version} %{http_code}')" '3 200'

@@ -37,7 +37,7 @@ AGENT_PID=
 start_agent() {
 	hoody-agent --config "$WORK/agent.conf" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 30 hoody status || tap_bail "the agent does not answer: $(tail -n 5 "$WORK/log")"
+	tap_wait 60 hoody status || tap_bail "the agent does not answer: $(tail -n 5 "$WORK/log")"
 }
 stop_agent() { kill $AGENT_PID && wait $AGENT_PID; }
 tap_cleanup 'kill -KILL $AGENT_PID'

@@ -94,7 +94,7 @@ system_agent() {
 	hoody-agent --config "$CONFIG" >>"$LOG" 2>&1 &
 	AGENT=$!
 	tap_cleanup 'kill $AGENT 2>/dev/null; tap_wait 30 eval "! kill -0 $AGENT"'
-	tap_wait 30 hoody status || { cat "$LOG" >&2; tap_bail "the agent does not answer: $(tail -n 5 "$LOG")"; }
+	tap_wait 60 hoody status || { cat "$LOG" >&2; tap_bail "the agent does not answer: $(tail -n 5 "$LOG")"; }
 }
 
 system_agent_stop() {
