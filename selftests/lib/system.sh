@@ -36,7 +36,7 @@ fetch() {
 }
 
 system_client_net() {
-	local i
+	local i family6=''
 	ip netns add client
 	tap_cleanup ip netns del client
 	ip link add eth0 type veth peer name eth0 netns client
@@ -49,11 +49,14 @@ system_client_net() {
 		printf 'link set lo up\n'
 		for i in "$@"; do
 			case $i in
-			*:*) printf 'address add %s/64 dev eth0 nodad\n' "$i" ;;
+			*:*)
+				printf 'address add %s/64 dev eth0 nodad\n' "$i"
+				family6=yes ;;
 			*) printf 'address add %s/24 dev eth0\n' "$i" ;;
 			esac
 		done
-		printf '%s\n' 'link set eth0 up' 'route add default via 203.0.113.1' 'route add default via 2001:db8:1::1'
+		printf '%s\n' 'link set eth0 up' 'route add default via 203.0.113.1'
+		[ -z "$family6" ] || echo 'route add default via 2001:db8:1::1'
 	} | ip -netns client -batch - || tap_bail "the client's namespace"
 }
 
