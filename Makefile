@@ -43,6 +43,9 @@ kmod_src	:= $(wildcard kmod/*.c kmod/*.h kmod/Kbuild kmod/uapi/linux/*.h)
 # Every kernel of the build root; natively the running one, where its headers are.
 KERNELS		?= $(if $(HOODY_DEVROOT),$(shell cat /etc/hoody-kernels),$(if $(wildcard /lib/modules/$(shell uname -r)/build),$(shell uname -r)))
 
+# Modules that only tests load.
+test_kmod_src	:= $(wildcard selftests/kmod/modules/*.c selftests/kmod/modules/Kbuild)
+
 .PHONY: all agent cli kmod tests install uninstall check demo bench lint help clean FORCE
 .DELETE_ON_ERROR:
 
@@ -51,7 +54,7 @@ all: agent cli kmod
 agent: $(O)/bin/hoody-agent
 cli: $(O)/bin/hoody
 kmod: $(KERNELS:%=$(O)/kmod/%/hoody.ko)
-tests: $(test_bin)
+tests: $(test_bin) $(KERNELS:%=$(O)/selftests/kmod/modules/%/rival.ko)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -93,6 +96,12 @@ $(O)/kmod/%/hoody.ko: $(kmod_src)
 	cp -u kmod/*.c kmod/*.h kmod/Kbuild kmod/VERSION $(@D)/
 	cp -u kmod/uapi/linux/hoody.h $(@D)/uapi/linux/
 	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),KBUILD_CHECKSRC=2 CF="-Wsparse-error -include $(abspath tools/sparse.h)") $(if $(WERROR),KCFLAGS=-Werror) modules
+
+# rival.ko stands for all of them.
+$(O)/selftests/kmod/modules/%/rival.ko: $(test_kmod_src)
+	@mkdir -p $(@D)
+	cp -u $(test_kmod_src) $(@D)/
+	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(WERROR),KCFLAGS=-Werror) modules
 
 include tools/packaging/install.mk
 

@@ -36,7 +36,7 @@ static struct hlist_head members[1 << GATE_BITS];	/* writers: gate_lock; readers
 static unsigned long member_levels;
 static u32 level_count[BITS_PER_LONG];			/* gate_lock */
 
-static struct hlist_head *member_bucket(const struct cgroup *cgroup)
+static __always_inline struct hlist_head *member_bucket(const struct cgroup *cgroup)
 {
 	return &members[hash_ptr(cgroup, GATE_BITS)];
 }
@@ -52,7 +52,7 @@ static unsigned int level_bit(unsigned int level)
  * function with no number at all, and is told by its address. U32_MAX where
  * nothing fits, which every profile decides as a number past its table.
  */
-static __always_inline unsigned int call_number(const struct pt_regs *regs, unsigned int *arch)
+static unsigned int call_number(const struct pt_regs *regs, unsigned int *arch)
 {
 	static const u16 vsyscalls[] = { __NR_gettimeofday, __NR_time, __NR_getcpu };
 	unsigned int nr = regs->orig_ax, slot;
@@ -114,8 +114,8 @@ static __always_inline u8 check_decide(const struct gate_check *check, const str
 }
 
 /* The index of the action that the profile has for a call with these registers. */
-static __always_inline u8 table_decide(const struct gate_table *table, unsigned int arch,
-				       unsigned int nr, const struct pt_regs *regs)
+static u8 table_decide(const struct gate_table *table, unsigned int arch, unsigned int nr,
+		       const struct pt_regs *regs)
 {
 	const struct hoody_table *head = &table->head;
 	u8 decision;
@@ -132,7 +132,7 @@ static bool verdict_refuses(u32 verdict)
 }
 
 /* What @member's profile says; tells about it where that is not a plain yes. */
-static __always_inline u32 member_decide(struct gate_member *member, const struct pt_regs *regs)
+static u32 member_decide(struct gate_member *member, const struct pt_regs *regs)
 {
 	const struct gate_table *table = rcu_dereference_sched(member->profile->table);
 	unsigned int arch, nr = call_number(regs, &arch);
@@ -151,8 +151,11 @@ static __always_inline u32 member_decide(struct gate_member *member, const struc
 	return verdict;
 }
 
-/* Of all members above a task's cgroup the outermost that refuses has the word. */
-static __always_inline u32 task_decide(const struct pt_regs *regs)
+/*
+ * Of all members above a task's cgroup the outermost that refuses has the word.
+ * Not inlined: its registers would have to be saved for every call that passes.
+ */
+static noinline u32 task_decide(const struct pt_regs *regs)
 {
 	struct cgroup *cgroup = task_dfl_cgroup(current);
 	unsigned long levels = READ_ONCE(member_levels) & GENMASK(level_bit(cgroup->level), 0);
@@ -178,6 +181,56 @@ static __always_inline u32 task_decide(const struct pt_regs *regs)
 		}
 	}
 	return HOODY_ACTION_ALLOW;
+}
+
+/*
+ * Is this an ordinary call that @member's profile plainly allows? Where it is not,
+ * task_decide() finds out, also whether it is allowed all the same.
+ */
+static __always_inline bool member_passes(const struct gate_member *member,
+					  const struct pt_regs *regs)
+{
+	const struct gate_table *table = rcu_dereference_sched(member->profile->table);
+	/* One row behind the other: the compiler's check of two bounds is one of ours. */
+	const u8 *decisions = (const u8 *)table->head.decision;
+	unsigned int nr = regs->orig_ax;
+	struct gate_check *const *checks = table->checks;
+	u8 decision;
+
+	if (unlikely(nr >= HOODY_TABLE_CALLS))
+		return false;
+	if (unlikely(syscall_get_arch(current) == AUDIT_ARCH_I386)) {
+		decisions += HOODY_TABLE_CALLS;
+		checks++;
+	}
+	decision = decisions[nr];
+	if (decision & HOODY_TABLE_CHECKED)
+		decision = check_decide(*checks + (decision & ~HOODY_TABLE_CHECKED), regs);
+	return !decision;
+}
+
+/*
+ * Does the call pass by all members above the task's cgroup? The same question as
+ * task_decide()'s, for the answer that nearly all calls get: nothing is called here,
+ * so that nothing has to be saved.
+ */
+static __always_inline bool task_passes(const struct pt_regs *regs)
+{
+	const struct cgroup *cgroup = task_dfl_cgroup(current);
+	unsigned long levels = READ_ONCE(member_levels);
+	const struct gate_member *member;
+
+	if (unlikely(cgroup->level >= BITS_PER_LONG - 1))
+		return !levels;
+	for (levels &= (2UL << cgroup->level) - 1; levels; levels &= levels - 1) {
+		const struct cgroup *above = cgroup->ancestors[__ffs(levels)];
+
+		hlist_for_each_entry_rcu(member, member_bucket(above), node,
+					 rcu_read_lock_sched_held())
+			if (member->cgroup == above && !member_passes(member, regs))
+				return false;
+	}
+	return true;
 }
 
 /*
@@ -216,11 +269,15 @@ static void signal_send(const struct pt_regs *regs, unsigned int error, bool fat
 
 /*
  * Runs in the place of a refused call, in its task, with the verdict where the
- * call's second parameter would be if it had one. Never sleeps, so that a grace
- * period of RCU tasks covers it at unload.
+ * call's result will be. Nothing comes in a register: a BPF program that traces the
+ * same function runs in between, and leaves of them what it thinks are the
+ * function's parameters. Never sleeps, so that a grace period of RCU tasks covers
+ * it at unload.
  */
-static noinline long gate_refused(const struct pt_regs *regs, unsigned long verdict)
+static noinline long gate_refused(void)
 {
+	const struct pt_regs *regs = task_pt_regs(current);
+	unsigned long verdict = regs->ax;
 	unsigned int error = verdict >> 16;
 
 	switch (verdict & 0xffff) {
@@ -245,16 +302,21 @@ static noinline long gate_refused(const struct pt_regs *regs, unsigned long verd
 void gate_hook(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 	       struct ftrace_regs *fregs)
 {
-	struct pt_regs *frame = &arch_ftrace_regs(fregs)->regs;
+	const struct pt_regs *regs = (const struct pt_regs *)arch_ftrace_regs(fregs)->regs.di;
 	u32 verdict;
 
 	/* A read side of RCU like rcu_read_lock(), and in two instructions. */
 	preempt_disable_notrace();
-	verdict = task_decide((const struct pt_regs *)frame->di);
-	preempt_enable_notrace();
-	if (likely(verdict == HOODY_ACTION_ALLOW))
+	if (likely(task_passes(regs))) {
+		preempt_enable_notrace();
 		return;
-	frame->si = verdict;
+	}
+	verdict = task_decide(regs);
+	preempt_enable_notrace();
+	if (verdict == HOODY_ACTION_ALLOW)
+		return;
+	/* Nobody reads it before the call's result is written there. */
+	task_pt_regs(current)->ax = verdict;
 	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)gate_refused);
 }
 

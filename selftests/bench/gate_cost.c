@@ -12,8 +12,10 @@
 #include <sys/mman.h>
 
 #define A	GATE_ROOT "/cost"
+#define B	GATE_ROOT "/beside"
 #define ROUNDS	7
 #define CALLS	2000
+#define TASKS	1000
 
 static struct kmod_nl nl;
 
@@ -132,7 +134,7 @@ static void line(const char *name, struct cost cost, struct cost base)
 	printf("\n");
 }
 
-/* Instructions of attaching, with hooks to place and without. */
+/* Instructions of attaching, with hooks to place and without, to an empty container. */
 static void attach_cost(void)
 {
 	uint64_t start, first, again;
@@ -149,6 +151,39 @@ static void attach_cost(void)
 	       (unsigned long long)again);
 }
 
+/*
+ * The same with tasks in the container: attached anew, with the hooks kept in place
+ * by another container that has the profile.
+ */
+static void attach_tasks_cost(void)
+{
+	uint64_t start, took;
+	pid_t pids[TASKS];
+
+	gate_attach(&nl, 2, B, "cost", HOODY_GATE_ENFORCE);
+	gate_attach(&nl, 1, A, NULL, 0);
+	for (int i = 0; i < TASKS; i++) {
+		pids[i] = fork();
+		if (pids[i] < 0)
+			kmod_die("fork");
+		if (!pids[i])
+			for (;;)
+				pause();
+		gate_move(A, pids[i]);
+	}
+	start = now();
+	if (gate_attach(&nl, 1, A, "cost", HOODY_GATE_ENFORCE))
+		kmod_die(nl.text);
+	took = now() - start;
+	printf("attach to a running container of %d tasks: %llu instructions, hooks in place\n", TASKS,
+	       (unsigned long long)took);
+	for (int i = 0; i < TASKS; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	gate_delete(&nl, 2);
+}
+
 int main(void)
 {
 	struct cost base, host, gate, filter;
@@ -161,6 +196,7 @@ int main(void)
 	}
 	gate_cgroup(GATE_ROOT);
 	gate_cgroup(A);
+	gate_cgroup(B);
 	base = cost_of(NULL, false);
 	filter = cost_of(NULL, true);
 	if (gate_profile(&nl, "cost", 1, json))
@@ -176,9 +212,11 @@ int main(void)
 	line("gate, task of the container", gate, base);
 	line("gate, task of the host", host, base);
 	line("seccomp filter, same profile", filter, base);
+	attach_tasks_cost();
 	gate_delete(&nl, 1);
 	free(json);
 	rmdir(A);
+	rmdir(B);
 	rmdir(GATE_ROOT);
 	return 0;
 }

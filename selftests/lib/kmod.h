@@ -61,8 +61,8 @@ static inline void kmod_die(const char *what)
 	exit(1);
 }
 
-/* Loads hoody.ko of the running kernel from $HOODY_BUILD. */
-static inline int kmod_load(const char *parameters)
+/* Loads $HOODY_BUILD/@folder/<release of the running kernel>/@name.ko. */
+static inline int kmod_insert(const char *folder, const char *name, const char *parameters)
 {
 	const char *build = getenv("HOODY_BUILD");
 	struct utsname uts;
@@ -70,13 +70,37 @@ static inline int kmod_load(const char *parameters)
 	int fd, err;
 
 	uname(&uts);
-	snprintf(path, sizeof(path), "%s/kmod/%s/hoody.ko", build ? build : "build/devroot",
-		 uts.release);
+	snprintf(path, sizeof(path), "%s/%s/%s/%s.ko", build ? build : "build/devroot", folder,
+		 uts.release, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	err = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
 	close(fd);
+	return err;
+}
+
+static inline int kmod_load(const char *parameters)
+{
+	return kmod_insert("kmod", "hoody", parameters);
+}
+
+/* Loads one of selftests/kmod/modules. */
+static inline int kmod_load_helper(const char *name, const char *parameters)
+{
+	return kmod_insert("selftests/kmod/modules", name, parameters);
+}
+
+/* Takes a module out, as soon as nothing holds it; -errno after 60 s. */
+static inline int kmod_remove(const char *name)
+{
+	int err = -EAGAIN;
+
+	for (int i = 0; i < 6000 && (err == -EAGAIN || err == -EBUSY); i++) {
+		err = syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+		if (err)
+			usleep(10000);
+	}
 	return err;
 }
 

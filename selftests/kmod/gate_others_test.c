@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The syscall gate beside others on the same function: a live patch, of which the
+ * kernel accepts one user only, and tracers, with which it is shared. Whoever comes
+ * first, a refused call stays refused, and who cannot be served is told.
+ */
+#include "tap.h"
+#include "gate.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#define A	GATE_ROOT "/others"
+#define TRACING	"/sys/kernel/tracing/"
+#define PATCH	"/sys/kernel/livepatch/rival/"
+
+/* mount(2) that fails for another reason (-ENODEV: no such file system) when it is let through. */
+#define TRY_MOUNT	SYS_mount, (long)"x", (long)"/", (long)"none-such", 0, 0
+#define PATCHED		(-EUCLEAN)	/* what the live patch says */
+
+static const char deny[] =
+	"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\"],\"syscalls\":["
+	"{\"names\":[\"mount\",\"acct\"],\"action\":\"SCMP_ACT_ERRNO\"},"
+	"{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":77}]}";
+
+static struct kmod_nl nl;
+static struct actor actor;
+
+static int write_file(const char *path, const char *text, int flags)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags), err;
+
+	if (fd < 0)
+		return -errno;
+	err = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static bool refused(void)
+{
+	return actor_call(&actor, TRY_MOUNT) == -EPERM && actor_call(&actor, SYS_acct, 1) == -EPERM &&
+	       actor_call(&actor, SYS_getppid) == -77;
+}
+
+static bool attach(void)
+{
+	return !gate_attach(&nl, 1, A, "p", HOODY_GATE_ENFORCE);
+}
+
+static void detach(void)
+{
+	gate_attach(&nl, 1, A, NULL, 0);
+}
+
+/* --- a live patch --- */
+
+static int patch_remove(void)
+{
+	uint64_t end = kmod_now_us() + 60000000;
+
+	/* Every task has to leave the patched function first; refused until it is in force. */
+	while (write_file(PATCH "enabled", "0", 0) == -EBUSY && kmod_now_us() < end)
+		usleep(10000);
+	return kmod_remove("rival");
+}
+
+/* A task sees the patch when the kernel has found it outside of patched functions. */
+static bool patch_works(void)
+{
+	uint64_t end = kmod_now_us() + 60000000;
+
+	while (actor_call(&actor, TRY_MOUNT) != PATCHED) {
+		if (kmod_now_us() > end)
+			return false;
+		usleep(10000);
+	}
+	return true;
+}
+
+static void test_patch(void)
+{
+	int err = kmod_load_helper("rival", "");
+
+	tap_ok(!err && patch_works(), "patch_is_there_first (%d)", err);
+	err = gate_attach(&nl, 1, A, "p", HOODY_GATE_ENFORCE);
+	tap_ok(err == -EBUSY && strstr(nl.text, "__x64_sys_mount:"),
+	       "patched_first_attach_fails_and_names_the_function (%d): %s", err, nl.text);
+	tap_ok(!gate_stat(&nl, HOODY_STAT_GATE_HOOKED) && actor_call(&actor, SYS_acct, 1) != -EPERM &&
+	       actor_call(&actor, TRY_MOUNT) == PATCHED, "patched_first_nothing_is_changed");
+	err = patch_remove();
+	tap_ok(!err && actor_call(&actor, TRY_MOUNT) == -ENODEV, "patch_goes (%d)", err);
+	tap_ok(attach() && refused(), "patch_gone_attach_succeeds: %s", nl.text);
+	err = kmod_load_helper("rival", "");
+	tap_ok(err == -EBUSY, "attached_first_the_patch_is_refused (%d)", err);
+	tap_ok(refused() && gate_count(&nl, 1, HOODY_ARCH_X86_64, SYS_mount) == 2,
+	       "attached_first_calls_stay_refused");
+	detach();
+	err = kmod_load_helper("rival", "");
+	tap_ok(!err && patch_works() && !patch_remove(),
+	       "detached_leaves_the_function_to_others (%d)", err);
+}
+
+/* --- tracers --- */
+
+struct tracer {
+	const char	*name;
+	enum bpf_attach_type type;	/* of a BPF program, on */
+	const char	*function;
+	const char	*event;		/* or an event of kprobes */
+	int		program, link;
+};
+
+static bool probe_start(const struct tracer *tracer)
+{
+	return !write_file(TRACING "kprobe_events", tracer->event, O_APPEND) &&
+	       !write_file(TRACING "events/others/probe/enable", "1", 0);
+}
+
+static void probe_stop(void)
+{
+	uint64_t end = kmod_now_us() + 30000000;
+
+	write_file(TRACING "events/others/probe/enable", "0", 0);
+	while (write_file(TRACING "kprobe_events", "-:others/probe", O_APPEND) == -EBUSY &&
+	       kmod_now_us() < end)
+		usleep(10000);
+}
+
+/* How often the event came. */
+static uint64_t probe_hits(void)
+{
+	FILE *file = fopen(TRACING "kprobe_profile", "r");
+	unsigned long long hits, count = 0;
+	char name[128];
+
+	while (file && fscanf(file, "%127s %llu %*u", name, &hits) == 2)
+		if (!strcmp(name, "probe"))
+			count = hits;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+static bool program_start(struct tracer *tracer)
+{
+	const struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = tracer->type);
+
+	options.attach_btf_id = libbpf_find_vmlinux_btf_id(tracer->function, tracer->type);
+	tracer->program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "others", "GPL", code, 2, &options);
+	if (tracer->program < 0)
+		return false;
+	tracer->link = bpf_link_create(tracer->program, 0, tracer->type, NULL);
+	return tracer->link >= 0;
+}
+
+static uint64_t program_hits(const struct tracer *tracer)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	return bpf_prog_get_info_by_fd(tracer->program, &info, &size) ? 0 : info.run_cnt;
+}
+
+static bool tracer_start(struct tracer *tracer)
+{
+	return tracer->event ? probe_start(tracer) : program_start(tracer);
+}
+
+static uint64_t tracer_hits(const struct tracer *tracer)
+{
+	return tracer->event ? probe_hits() : program_hits(tracer);
+}
+
+static void tracer_stop(struct tracer *tracer)
+{
+	if (tracer->event) {
+		probe_stop();
+		return;
+	}
+	close(tracer->link);
+	close(tracer->program);
+}
+
+static void test_tracer(struct tracer *tracer)
+{
+	bool started;
+
+	tap_ok(attach() && refused(), "%s_attached_first", tracer->name);
+	started = tracer_start(tracer);
+	tap_ok(started && refused() && refused(), "%s_started_later_calls_stay_refused (%d)",
+	       tracer->name, started);
+	detach();
+	tap_ok(actor_call(&actor, TRY_MOUNT) == -ENODEV && actor_call(&actor, SYS_getppid) > 0 &&
+	       tracer_hits(tracer) > 0,
+	       "%s_goes_on_without_the_gate (%llu)", tracer->name,
+	       (unsigned long long)tracer_hits(tracer));
+	tap_ok(attach() && refused(), "%s_was_first_calls_are_refused: %s", tracer->name, nl.text);
+	tracer_stop(tracer);
+	tap_ok(refused(), "%s_gone_calls_stay_refused", tracer->name);
+	detach();
+}
+
+int main(void)
+{
+	struct tracer tracers[] = {
+		{ "kprobe", .event = "p:others/probe __x64_sys_mount" },
+		{ "kretprobe", .event = "r:others/probe __x64_sys_mount" },
+		{ "fentry", .type = BPF_TRACE_FENTRY, .function = "__x64_sys_mount" },
+		{ "fexit", .type = BPF_TRACE_FEXIT, .function = "__x64_sys_mount" },
+		{ "fentry_of_getppid", .type = BPF_TRACE_FENTRY, .function = "__do_sys_getppid" },
+		{ "fexit_of_getppid", .type = BPF_TRACE_FEXIT, .function = "__do_sys_getppid" },
+	};
+	int stats;
+
+	tap_plan(8 + 5 * 6 + 1);
+	errno = -kmod_load("");
+	if (errno)
+		kmod_die("loading hoody.ko");
+	if (kmod_nl_open(&nl))
+		kmod_die("netlink family");
+	gate_cgroup(GATE_ROOT);
+	gate_cgroup(A);
+	actor = actor_start(A, NULL);
+	if (gate_profile(&nl, "p", 1, deny))
+		kmod_die(nl.text);
+	/* Counts the runs of programs. */
+	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	test_patch();
+	for (size_t i = 0; i < sizeof(tracers) / sizeof(*tracers); i++)
+		test_tracer(&tracers[i]);
+	close(stats);
+	actor_stop(&actor);
+	gate_delete(&nl, 1);
+	gate_profile_del(&nl, "p");
+	kmod_nl_close(&nl);
+	tap_ok(!kmod_remove("hoody"), "module_goes");
+	rmdir(A);
+	rmdir(GATE_ROOT);
+	return tap_done();
+}
