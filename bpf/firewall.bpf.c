@@ -22,6 +22,8 @@
 #define FW_GO_ON	(-1)
 #define FW_STOP		2
 
+#define FW_STEER_BRIDGE	__builtin_offsetof(struct fw_header, steer_bridge)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -29,36 +31,91 @@ struct {
 	__type(value, struct fw_work);
 } fw_work SEC(".maps");
 
+/* What the image says about the packet's container, for those who cannot reach the map. */
+static __always_inline void fw_take_header(const struct fw_header *header, struct fw_work *work)
+{
+	work->generation = header->generation;
+	work->slot = header->slot;
+	work->flags = header->flags;
+	work->project[0] = header->project[0];
+	work->project[1] = header->project[1];
+	work->project[2] = header->project[2];
+	work->quota[0] = header->quota[0];
+	work->quota[1] = header->quota[1];
+	work->quota[2] = header->quota[2];
+	work->rules = header->rules;
+	work->counters = header->counters;
+	__builtin_memcpy(work->owner.mac, header->mac, 6);
+	work->owner.addresses4 = header->addresses4;
+	work->owner.addresses6 = header->addresses6;
+	__builtin_memcpy(work->steer_mac, header->steer_mac, 6);
+}
+
+static __always_inline int fw_leave_by_exit(struct __sk_buff *skb, struct fw_view *view,
+					    struct fw_work *work)
+{
+	const __u32 *line = fw_line(view, FW_STEER_BRIDGE / FW_LINE_SIZE);
+
+	if (!line)
+		return FW_DROP_LAYOUT;
+	work->steer_bridge = line[FW_STEER_BRIDGE % FW_LINE_SIZE / 4];
+	return fw_leave(skb, work);
+}
+
+/* Whether it is from and to whom it says; @done: that is all there is to say. */
+static __always_inline int fw_judge_owner(struct __sk_buff *skb, struct fw_view *view,
+					  struct fw_work *work, int *done)
+{
+	struct fw_packet *packet = &work->packet;
+	const void *line, *next;
+
+	*done = 1;
+	if (packet->ip != 6) {
+		line = fw_line(view, 1);
+		if (!line)
+			return FW_DROP_LAYOUT;
+		if (!packet->ip)
+			return fw_judge_arp(skb, packet, &work->owner, line);
+		*done = 0;
+		return fw_judge_addresses4(packet, &work->owner, line);
+	}
+	line = fw_line(view, 2);
+	next = fw_line(view, 3);
+	if (!line || !next)
+		return FW_DROP_LAYOUT;
+	if (fw_is_discovery(packet))
+		return fw_judge_discovery(skb, packet, &work->owner, line, next);
+	if (packet->hop_by_hop)
+		return FW_DROP_EXTENSION_HEADER;
+	*done = 0;
+	return fw_judge_addresses6(packet, &work->owner, line, next);
+}
+
 static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 				    struct fw_work *work, struct fw_state *state, __u32 direction)
 {
-	const struct fw_header *header = (const void *)fw_line(view, 0);
-	struct fw_owner owner = { .view = view };
-	int ret;
+	int ret, done;
 
-	if (!header)
-		return FW_DROP_LAYOUT;
 	ret = fw_parse(skb, &work->packet, direction);
 	if (ret)
 		return ret;
-	owner.addresses4 = header->addresses4;
-	owner.addresses6 = header->addresses6;
-	fw_own_mac(header, state, &work->packet, owner.mac);
-	if (direction == FW_EGRESS && !fw_same_mac(work->packet.mac_source, owner.mac))
+	if (!(work->flags & FW_MAC_KNOWN))
+		fw_learn_mac(state, &work->packet, work->owner.mac);
+	if (direction == FW_EGRESS && !fw_same_mac(work->packet.mac_source, work->owner.mac))
 		return FW_DROP_SOURCE_MAC;
-	if (!work->packet.ip)
-		return fw_judge_arp(skb, &work->packet, &owner);
-	if (fw_is_discovery(&work->packet))
-		return fw_judge_discovery(skb, &work->packet, &owner);
-	if (work->packet.hop_by_hop)
-		return FW_DROP_EXTENSION_HEADER;
-	ret = fw_judge_addresses(&work->packet, &owner);
+	ret = fw_judge_owner(skb, view, work, &done);
+	if (ret || done)
+		return ret;
+	ret = fw_meet(skb, work);
+	if (ret == FW_ASK)
+		ret = fw_settle(work, fw_ask(view, work));
 	if (ret)
 		return ret;
-	ret = fw_judge_ip(skb, view, work);
-	if (!ret && direction == FW_EGRESS && work->flags & (FW_EXIT_BLOCK | FW_EXIT_RELAY))
-		ret = fw_leave(skb, view, work, header->steer_mac);
-	return ret;
+	if (work->packet.fragment && !work->packet.fragment_offset)
+		fw_fragment_remember(&work->packet, work->slot, work->generation);
+	if (direction == FW_EGRESS && work->flags & (FW_EXIT_BLOCK | FW_EXIT_RELAY))
+		return fw_leave_by_exit(skb, view, work);
+	return FW_PASSED;
 }
 
 static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
@@ -84,18 +141,8 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 	header = (const void *)fw_line(&view, 0);
 	if (!header)
 		return FW_STOP;
-	work->generation = header->generation;
-	work->slot = header->slot;
-	work->flags = header->flags;
+	fw_take_header(header, work);
 	work->redirect = 0;
-	work->project[0] = header->project[0];
-	work->project[1] = header->project[1];
-	work->project[2] = header->project[2];
-	work->quota[0] = header->quota[0];
-	work->quota[1] = header->quota[1];
-	work->quota[2] = header->quota[2];
-	work->rules = header->rules;
-	work->counters = header->counters;
 	state = bpf_map_lookup_elem(&fw_states, &work->slot);
 	if (!state)
 		return FW_STOP;

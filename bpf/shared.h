@@ -216,6 +216,9 @@ struct fw_question {
 struct fw_answer {
 	__u32	action;		/* enum fw_action */
 	__u32	rule;		/* FW_NO_RULE with FW_NONE */
+	/* The look-up's own. */
+	__u32	low, high;	/* of the search that is going on */
+	__u32	node, allow, deny;
 };
 
 /*

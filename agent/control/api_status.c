@@ -4,6 +4,7 @@
  * for while the caller waits; where no worker can answer they are null.
  */
 #include "control/api.h"
+#include "control/firewall.h"
 #include "control/kernel_sync.h"
 
 #include <stdio.h>
@@ -65,6 +66,28 @@ static void add_real_ip(const struct control *control, yyjson_mut_doc *document,
 	yyjson_mut_obj_add_uint(document, object, "containers_refused", control->kernel_failed);
 	target.object = yyjson_mut_obj_add_obj(document, object, "stats");
 	knl_stats(control->knl, add_stat, &target);
+}
+
+/* "loaded", "off" or "unavailable" with the reason: what keeps containers from starting. */
+static void add_firewall(const struct control *control, yyjson_mut_doc *document,
+			 yyjson_mut_val *data)
+{
+	yyjson_mut_val *object = yyjson_mut_obj_add_obj(document, data, "firewall");
+	const struct firewall *firewall = control->firewall;
+	const char *state = "unavailable";
+
+	if (firewall->bpf)
+		state = "loaded";
+	else if (control->config->firewall == CONFIG_FIREWALL_OFF)
+		state = "off";
+	yyjson_mut_obj_add_str(document, object, "state", state);
+	if (!firewall->bpf && firewall->fault[0])
+		yyjson_mut_obj_add_strcpy(document, object, "reason", firewall->fault);
+	else
+		yyjson_mut_obj_add_null(document, object, "reason");
+	yyjson_mut_obj_add_uint(document, object, "load_ms", firewall->load_ms);
+	yyjson_mut_obj_add_uint(document, object, "enforced", firewall->enforced);
+	yyjson_mut_obj_add_uint(document, object, "failed", firewall->failed);
 }
 
 static void add_worker(const struct control *control, yyjson_mut_doc *document,
@@ -134,6 +157,7 @@ static void on_stats(void *context, const struct ipc_stats *stats)
 	yyjson_mut_obj_add_uint(document, data, "generation", db_generation(control->db));
 	add_container_counts(control, document, data);
 	add_real_ip(control, document, data);
+	add_firewall(control, document, data);
 	add_worker(control, document, data, stats);
 	add_listeners(control, document, data);
 	api_reply_data(call, 200, document, data);

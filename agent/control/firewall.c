@@ -3,8 +3,8 @@
  * The firewall as a feature of the control process, see firewall.h and feature.h:
  * documents in, the host's interfaces watched, everything else is called from here.
  *
- * Programs are loaded with the first container that has an interface: it takes a
- * second or two, and a host without such containers needs none of it.
+ * Programs are loaded when the agent starts, before the control API answers: the
+ * kernel checks them first, which is not for the start of a container to wait for.
  */
 #include "control/firewall.h"
 #include "control/feature.h"
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 static struct firewall_entry **bucket(const struct firewall *firewall, const uint8_t id[ID_LEN])
 {
@@ -200,6 +201,7 @@ int firewall_load(struct firewall *firewall)
 	};
 	char fault[KNL_BPF_FAULT_MAX];
 	bool told = firewall->fault[0];
+	struct timespec before, after;
 	int ret;
 
 	if (firewall->bpf)
@@ -209,7 +211,9 @@ int firewall_load(struct firewall *firewall)
 			 "it is switched off in the configuration ([firewall] enabled)");
 		return -EOPNOTSUPP;
 	}
+	clock_gettime(CLOCK_MONOTONIC, &before);
 	ret = knl_bpf_open(&options, &firewall->bpf, fault);
+	clock_gettime(CLOCK_MONOTONIC, &after);
 	if (!ret) {
 		ret = tell_agent(firewall);
 		if (ret) {
@@ -227,14 +231,16 @@ int firewall_load(struct firewall *firewall)
 		return ret;
 	}
 	firewall->fault[0] = '\0';
+	firewall->load_ms = (uint32_t)((after.tv_sec - before.tv_sec) * 1000 +
+				       (after.tv_nsec - before.tv_nsec) / 1000000);
 	learn_host(firewall);
 	watch_links(firewall);
 	if (firewall_events_open(firewall))
 		log_error("firewall: dropped packets cannot be told");
 	firewall_take_over(firewall);
 	fill_members(firewall);
-	log_info("firewall is loaded: pins=%s flows=%u", config->firewall_pins,
-		 config->firewall_flows);
+	log_info("firewall is loaded: pins=%s flows=%u ms=%u", config->firewall_pins,
+		 config->firewall_flows, firewall->load_ms);
 	return 0;
 }
 
@@ -288,8 +294,6 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 		if (!firewall_entry_get(firewall, model_container_at(control->model, i)->id))
 			return -ENOMEM;
 	}
-	if (!has_work(firewall))
-		return 0;
 	ret = firewall_load(firewall);
 	if (ret && control->config->firewall == CONFIG_FIREWALL_ON) {
 		snprintf(fault, fault_size, "firewall: %s", firewall->fault);
@@ -374,7 +378,7 @@ static void tick(struct control *control)
 	struct firewall *firewall = control->firewall;
 
 	if (!firewall->bpf) {
-		/* BPF may come (a mount that was missing) while containers run without. */
+		/* BPF may come: a mount that was missing. */
 		if (control->config->firewall != CONFIG_FIREWALL_OFF && has_work(firewall) &&
 		    !firewall_load(firewall))
 			firewall_apply_all(firewall);

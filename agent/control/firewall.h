@@ -195,13 +195,14 @@ struct firewall {
 	struct firewall_entry	*slots[FW_SLOTS_MAX];
 	uint64_t		sequence;	/* of the last drop */
 	uint32_t		enforced, failed;
+	uint32_t		load_ms;	/* how long the kernel took over the programs */
 };
 
 struct firewall_entry *firewall_find(const struct firewall *firewall, const uint8_t id[ID_LEN]);
 
 /*
- * firewall_load(): programs and maps, once there is something to enforce. 0, or
- * a negative errno with firewall->fault; -EOPNOTSUPP where it is switched off.
+ * firewall_load(): programs and maps, where they are not loaded yet. 0, or a
+ * negative errno with firewall->fault; -EOPNOTSUPP where it is switched off.
  */
 int firewall_load(struct firewall *firewall);
 

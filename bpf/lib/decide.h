@@ -11,6 +11,10 @@
  *	2. its node, and along the links those of wider prefixes (at most 8)
  *	3. in each the entry of the port, by binary search
  *	4. deny beats allow; among equals the rule with the lowest number is named
+ *
+ * What changes from step to step is kept in struct fw_answer, which is in a map's
+ * memory: the verifier of older kernels would follow every value that a local
+ * variable may have, five times as many instructions.
  */
 #ifndef HOODY_BPF_DECIDE_H
 #define HOODY_BPF_DECIDE_H
@@ -44,64 +48,70 @@ static __always_inline int fw_key_at_most(struct fw_view *view, __u32 index, con
 
 /* The node of the address in a section, 0: none. */
 static __noinline __u32 fw_find_node(struct fw_view *view, const struct fw_question *question,
-				     __u32 base, __u32 count)
+				     struct fw_answer *answer, __u32 base, __u32 count)
 {
-	__u32 low = 0, high = count, middle, i;
+	__u32 middle, i;
 
 	/* Boundary @low is at or before the address, @high is behind it. */
+	answer->low = 0;
+	answer->high = count;
 	fw_repeat(i, FW_SEARCH_STEPS)
 	{
-		if (low + 1 >= high)
+		if (answer->low + 1 >= answer->high)
 			break;
-		middle = (low + high) / 2;
+		middle = (answer->low + answer->high) / 2;
 		if (question->family == FW_V4 ?
 			    fw_word(view, base + 2 * middle) <= question->address[0] :
 			    fw_key_at_most(view, base + 4 * middle, question->address))
-			low = middle;
+			answer->low = middle;
 		else
-			high = middle;
+			answer->high = middle;
 	}
-	return question->family == FW_V4 ? fw_word(view, base + 2 * low + 1) :
-					   fw_word(view, base + 4 * count + low);
+	return question->family == FW_V4 ? fw_word(view, base + 2 * answer->low + 1) :
+					   fw_word(view, base + 4 * count + answer->low);
 }
 
 /* The entry that covers @port in a table of @count, 0 where it has none. */
-static __noinline __u32 fw_find_port(struct fw_view *view, __u32 table, __u32 count, __u32 port)
+static __noinline __u32 fw_find_port(struct fw_view *view, struct fw_answer *answer, __u32 table,
+				     __u32 count, __u32 port)
 {
-	__u32 low = 0, high = count, middle, i;
+	__u32 middle, i;
 
 	if (!count)
 		return 0;
+	answer->low = 0;
+	answer->high = count;
 	fw_repeat(i, FW_SEARCH_STEPS)
 	{
-		if (low + 1 >= high)
+		if (answer->low + 1 >= answer->high)
 			break;
-		middle = (low + high) / 2;
+		middle = (answer->low + answer->high) / 2;
 		if (FW_ENTRY_PORT(fw_word(view, table + middle)) <= port)
-			low = middle;
+			answer->low = middle;
 		else
-			high = middle;
+			answer->high = middle;
 	}
-	return fw_word(view, table + low);
+	return fw_word(view, table + answer->low);
 }
 
-/* The answer of one node, and where to go on (@next, 0: nowhere). */
+/* The answer of one node; @answer->node: where to go on, 0: nowhere. */
 static __always_inline __u32 fw_ask_node(struct fw_view *view, const struct fw_question *question,
-				    __u32 node, __u32 *next)
+					 struct fw_answer *answer)
 {
-	const __u32 *line = fw_line(view, node / FW_LINE_WORDS);
+	const __u32 *line = fw_line(view, answer->node / FW_LINE_WORDS);
 	const struct fw_node *fields;
 
-	*next = 0;
-	if (!line)
+	if (!line) {
+		answer->node = 0;
 		return 0;
-	fields = (const struct fw_node *)(line + (node & FW_LINE_WORDS / 2));
-	*next = fields->link;
+	}
+	fields = (const struct fw_node *)(line + (answer->node & FW_LINE_WORDS / 2));
+	answer->node = fields->link;
 	switch (question->protocol) {
 	case 6:
-		return fw_find_port(view, fields->tcp, fields->tcp_count, question->port);
+		return fw_find_port(view, answer, fields->tcp, fields->tcp_count, question->port);
 	case 17:
-		return fw_find_port(view, fields->udp, fields->udp_count, question->port);
+		return fw_find_port(view, answer, fields->udp, fields->udp_count, question->port);
 	case 1:
 		return question->family == FW_V4 ? fields->icmp : fields->other;
 	case 58:
@@ -114,11 +124,12 @@ static __always_inline int fw_decide(struct fw_view *view, const struct fw_quest
 				struct fw_answer *answer)
 {
 	const __u32 *line = fw_line(view, 1);
-	__u32 allow = FW_NO_RULE, deny = FW_NO_RULE, node, i, base, count;
+	__u32 i, base, count;
 	const struct fw_section *section;
 
 	answer->action = FW_NONE;
 	answer->rule = FW_NO_RULE;
+	answer->allow = answer->deny = FW_NO_RULE;
 	if (!line)
 		return 0;
 	section = (const struct fw_section *)line +
@@ -127,26 +138,26 @@ static __always_inline int fw_decide(struct fw_view *view, const struct fw_quest
 	count = section->count;
 	if (!count)
 		return 0;
-	node = fw_find_node(view, question, base, count);
+	answer->node = fw_find_node(view, question, answer, base, count);
 	fw_repeat(i, FW_HOPS_MAX)
 	{
 		__u32 entry, rule;
 
-		if (!node)
+		if (!answer->node)
 			break;
-		entry = fw_ask_node(view, question, node, &node);
+		entry = fw_ask_node(view, question, answer);
 		rule = FW_ENTRY_RULE(entry);
-		if (FW_ENTRY_ACTION(entry) == FW_DENY && rule < deny)
-			deny = rule;
-		if (FW_ENTRY_ACTION(entry) == FW_ALLOW && rule < allow)
-			allow = rule;
+		if (FW_ENTRY_ACTION(entry) == FW_DENY && rule < answer->deny)
+			answer->deny = rule;
+		if (FW_ENTRY_ACTION(entry) == FW_ALLOW && rule < answer->allow)
+			answer->allow = rule;
 	}
-	if (deny != FW_NO_RULE) {
+	if (answer->deny != FW_NO_RULE) {
 		answer->action = FW_DENY;
-		answer->rule = deny;
-	} else if (allow != FW_NO_RULE) {
+		answer->rule = answer->deny;
+	} else if (answer->allow != FW_NO_RULE) {
 		answer->action = FW_ALLOW;
-		answer->rule = allow;
+		answer->rule = answer->allow;
 	}
 	return 0;
 }

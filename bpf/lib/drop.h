@@ -48,8 +48,8 @@ static __noinline int fw_tell(const struct fw_packet *packet, struct fw_event *e
 }
 
 /* @slot 0 where there is no policy. */
-static __noinline int fw_drop(const struct fw_packet *packet, __u32 slot, __u64 generation,
-			      __u32 verdict, __u32 rule)
+fw_checked_once fw_drop(const struct fw_packet *packet fw_expects, __u32 slot, __u64 generation,
+			__u32 verdict, __u32 rule)
 {
 	struct fw_state *state = bpf_map_lookup_elem(&fw_states, &slot);
 	struct fw_config *config;

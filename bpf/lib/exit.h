@@ -17,8 +17,6 @@
 
 #include "judge.h"
 
-#define FW_STEER_BRIDGE		__builtin_offsetof(struct fw_header, steer_bridge)
-
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, FW_RELAY_SOCKETS);
@@ -58,7 +56,7 @@ static __always_inline struct bpf_sock *fw_relay_connection(struct __sk_buff *sk
 }
 
 /* Gives the packet to the relay. 0 or a reason. */
-static __noinline int fw_steer(struct __sk_buff *skb, struct fw_work *work)
+fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
 	const __u32 udp = work->key.protocol == IPPROTO_UDP;
 	__u32 index = (udp ? FW_RELAY_UDP4 : FW_RELAY_TCP4) + (work->key.family == FW_V6);
@@ -79,11 +77,9 @@ static __noinline int fw_steer(struct __sk_buff *skb, struct fw_work *work)
 	return FW_PASSED;
 }
 
-/* For a packet from the container that passed; @mac: the policy's steer_mac. */
-static __noinline int fw_leave(struct __sk_buff *skb, struct fw_view *view, struct fw_work *work,
-			       const __u8 *mac)
+/* For a packet from the container that passed. */
+fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
-	const __u32 *line = fw_line(view, FW_STEER_BRIDGE / FW_LINE_SIZE);
 	const struct fw_packet *packet = &work->packet;
 	struct fw_flow *flow;
 	__u8 to[6];
@@ -101,8 +97,8 @@ static __noinline int fw_leave(struct __sk_buff *skb, struct fw_view *view, stru
 		return FW_DROP_EXIT_BLOCKED;
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return FW_DROP_EXIT_PROTOCOL;
-	__builtin_memcpy(to, mac, sizeof(to));
-	if (!fw_mac_value(to) || !line)
+	__builtin_memcpy(to, work->steer_mac, sizeof(to));
+	if (!fw_mac_value(to))
 		return FW_DROP_EXIT_DOWN;
 	ret = fw_steer(skb, work);
 	if (ret)
@@ -110,7 +106,7 @@ static __noinline int fw_leave(struct __sk_buff *skb, struct fw_view *view, stru
 	if (bpf_skb_store_bytes(skb, 0, to, sizeof(to), 0) ||
 	    bpf_skb_change_type(skb, 0 /* PACKET_HOST */))
 		return FW_DROP_EXIT_DOWN;
-	work->redirect = line[FW_STEER_BRIDGE % FW_LINE_SIZE / 4];
+	work->redirect = work->steer_bridge;
 	return FW_PASSED;
 }
 

@@ -103,7 +103,7 @@ static long fw_sweep_one(void *map, const struct fw_flow_key *key, struct fw_flo
 }
 
 /* Takes out idle flows where nobody has done so for long. Returns how many. */
-static __noinline int fw_sweep_overdue(void)
+fw_checked_once fw_sweep_overdue(void)
 {
 	struct fw_sweep_work work = { .now = fw_now() };
 	struct fw_config *config;
@@ -130,8 +130,8 @@ static __always_inline int fw_flow_count(struct fw_state *state, __u32 class, __
 	return 0;
 }
 
-static __noinline int fw_flow_create(const struct fw_flow_key *key, __u32 class, __u32 quota,
-				     __u64 generation, __u32 rule)
+fw_checked_once fw_flow_create(const struct fw_flow_key *key fw_expects, __u32 class, __u32 quota,
+			       __u64 generation, __u32 rule)
 {
 	struct fw_flow fresh = { .generation = generation, .seen = fw_now(),
 				 .rule = rule, .class = class };

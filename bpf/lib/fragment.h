@@ -49,8 +49,8 @@ static __always_inline struct fw_fragment *fw_fragment_place(const struct fw_pac
 }
 
 /* A first fragment passed. */
-static __noinline int fw_fragment_remember(const struct fw_packet *packet, __u32 slot,
-					   __u64 generation)
+fw_checked_once fw_fragment_remember(const struct fw_packet *packet fw_expects, __u32 slot,
+				     __u64 generation)
 {
 	struct fw_datagram datagram;
 	struct fw_fragment *place = fw_fragment_place(packet, slot, &datagram);
@@ -65,8 +65,8 @@ static __noinline int fw_fragment_remember(const struct fw_packet *packet, __u32
 	return 0;
 }
 
-static __noinline int fw_judge_fragment(const struct fw_packet *packet, __u32 slot,
-					__u64 generation)
+fw_checked_once fw_judge_fragment(const struct fw_packet *packet fw_expects, __u32 slot,
+				  __u64 generation)
 {
 	struct fw_datagram datagram, known;
 	struct fw_fragment *place = fw_fragment_place(packet, slot, &datagram);

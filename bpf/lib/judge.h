@@ -13,6 +13,10 @@
  *	   gateways may; then the default of the direction
  *
  * TCP sequence numbers are not followed: a flow is its addresses and ports.
+ *
+ * The rules are in the image, which only the entry program reaches (maps.h), so a
+ * verdict has up to three steps: fw_meet() decides or says FW_ASK, fw_ask() asks the
+ * rules, fw_settle() makes the flow or goes on with it as they say.
  */
 #ifndef HOODY_BPF_JUDGE_H
 #define HOODY_BPF_JUDGE_H
@@ -21,9 +25,19 @@
 #include "flow.h"
 #include "fragment.h"
 
+/* Beside the reasons: the rules have to be asked. */
+#define FW_ASK		FW_REASONS_MAX
+
+enum fw_pending {
+	FW_PENDING_OPEN,	/* a new flow; one that was there under its key is over */
+	FW_PENDING_GO_ON,	/* a known flow that an older policy allowed */
+	FW_PENDING_QUOTED,	/* such a flow, in an ICMP error */
+};
+
 /* What one packet's verdict needs; lives in a per-CPU map, the stack is small. */
 struct fw_work {
 	struct fw_packet	packet;
+	struct fw_owner		owner;
 	struct fw_flow_key	key;
 	struct fw_member_key	member;
 	struct fw_question	question;
@@ -34,6 +48,10 @@ struct fw_work {
 	__u32			quota[FW_FLOW_CLASSES];
 	__u32			rules, counters;
 	__u32			redirect;	/* ifindex to go on at; 0: here */
+	__u32			steer_bridge;	/* of struct fw_header, as the next */
+	__u8			steer_mac[6];
+	__u8			pending;	/* enum fw_pending */
+	__u8			replaces;	/* class + 1 of the flow that is over */
 	__u32			project[3];
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
 	__u8			inner[48];	/* what an ICMP error quotes */
@@ -96,7 +114,7 @@ static __always_inline __u32 fw_load_word(const __u8 *bytes)
  * What no rule speaks of. Containers do not reach each other, but for the gateways
  * of a project, which reach the others of it; all else is the policy's default.
  */
-static __always_inline int fw_default(struct fw_work *work, __u32 direction)
+fw_checked_once fw_default(struct fw_work *work fw_expects, __u32 direction)
 {
 	const struct fw_flow_key *key = &work->key;
 	struct fw_member *member;
@@ -119,13 +137,13 @@ static __always_inline int fw_default(struct fw_work *work, __u32 direction)
 	return FW_PASSED;
 }
 
-/* What the rules say about opening the flow of @work->key in @direction. */
-static __noinline int fw_ask(struct fw_view *view, struct fw_work *work, __u32 direction)
+/* What the rules say about opening the flow of @work->key, in @work->question's direction. */
+static __noinline int fw_ask(struct fw_view *view, struct fw_work *work)
 {
 	struct fw_question *question = &work->question;
 	const struct fw_flow_key *key = &work->key;
+	const __u32 direction = question->direction;
 
-	question->direction = direction;
 	question->family = key->family;
 	question->address[0] = fw_load_word(key->remote);
 	question->address[1] = fw_load_word(key->remote + 4);
@@ -149,7 +167,7 @@ static __noinline int fw_ask(struct fw_view *view, struct fw_work *work, __u32 d
  * Whether the host still has the agent's socket of the flow: a packet of a
  * connection that nobody holds any more would otherwise be routed to the client.
  */
-static __noinline int fw_has_socket(struct __sk_buff *skb, const struct fw_flow_key *key)
+fw_checked_once fw_has_socket(struct __sk_buff *skb, const struct fw_flow_key *key fw_expects)
 {
 	struct bpf_sock_tuple tuple;
 	struct bpf_sock *sock;
@@ -179,7 +197,7 @@ static __noinline int fw_has_socket(struct __sk_buff *skb, const struct fw_flow_
 	return found;
 }
 
-static __noinline int fw_is_agent(struct __sk_buff *skb, const struct fw_packet *packet)
+fw_checked_once fw_is_agent(struct __sk_buff *skb, const struct fw_packet *packet fw_expects)
 {
 	struct fw_config *config;
 	__u32 zero = 0;
@@ -212,10 +230,10 @@ static __always_inline void fw_count_rule(struct fw_view *view, const struct fw_
 
 /*
  * A known flow of @work->key: FW_PASSED where it may go on under the policy that
- * holds now. Deletes what may not.
+ * holds now, FW_ASK where only the rules know.
  */
-static __noinline int fw_recheck(struct __sk_buff *skb, struct fw_view *view, struct fw_work *work,
-				 struct fw_flow *flow)
+static __always_inline int fw_recheck(struct __sk_buff *skb, struct fw_work *work,
+				      struct fw_flow *flow, __u32 pending)
 {
 	if (flow->class == FW_FLOW_AGENT) {
 		flow->generation = work->generation;
@@ -228,13 +246,9 @@ static __noinline int fw_recheck(struct __sk_buff *skb, struct fw_view *view, st
 		work->rule = flow->rule;
 		return FW_PASSED;
 	}
-	if (fw_ask(view, work, fw_flow_opener(flow))) {
-		fw_flow_delete(&work->key, flow->class);
-		return FW_DROP_POLICY_CHANGED;
-	}
-	flow->rule = work->rule;
-	flow->generation = work->generation;
-	return FW_PASSED;
+	work->question.direction = fw_flow_opener(flow);
+	work->pending = pending;
+	return FW_ASK;
 }
 
 static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol)
@@ -243,8 +257,7 @@ static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol
 }
 
 /* An ICMP error: finds the flow of the packet that it quotes. */
-static __noinline int fw_judge_error(struct __sk_buff *skb, struct fw_view *view,
-				     struct fw_work *work)
+fw_checked_once fw_judge_error(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
 	const struct fw_packet *packet = &work->packet;
 	const int out = packet->direction == FW_EGRESS, v4 = packet->ip == 4;
@@ -288,33 +301,29 @@ static __noinline int fw_judge_error(struct __sk_buff *skb, struct fw_view *view
 	flow = bpf_map_lookup_elem(&fw_flows, key);
 	if (!flow || fw_is_idle(flow, key->protocol))
 		return FW_DROP_NO_FLOW;
-	return fw_recheck(skb, view, work, flow);
+	return fw_recheck(skb, work, flow, FW_PENDING_QUOTED);
 }
 
-/* No known flow, or one that this packet does not belong to. */
-static __noinline int fw_judge_first(struct __sk_buff *skb, struct fw_view *view,
-				     struct fw_work *work, struct fw_flow *old)
+/* No known flow, or one (@old) that this packet does not belong to. */
+static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *work,
+					 const struct fw_flow *old)
 {
-	const struct fw_packet *packet = &work->packet;
-	__u32 class = packet->direction == FW_EGRESS ? FW_FLOW_EGRESS : FW_FLOW_INGRESS;
-	int ret;
+	const __u32 direction = work->packet.direction;
 
-	if (packet->direction == FW_INGRESS && fw_is_agent(skb, packet)) {
-		class = FW_FLOW_AGENT;
-		work->rule = FW_NO_RULE;
-	} else {
-		ret = fw_ask(view, work, packet->direction);
-		if (ret)
-			return ret;
-	}
+	work->pending = FW_PENDING_OPEN;
+	work->replaces = old ? old->class + 1 : 0;
+	work->question.direction = direction;
+	if (direction == FW_EGRESS || !fw_is_agent(skb, &work->packet))
+		return FW_ASK;
+	work->rule = FW_NO_RULE;
 	/* Only now: a refused packet must not end a flow that it is not part of. */
 	if (old)
 		fw_flow_delete(&work->key, old->class);
-	return fw_flow_create(&work->key, class, work->quota[class], work->generation, work->rule);
+	return fw_flow_create(&work->key, FW_FLOW_AGENT, work->quota[FW_FLOW_AGENT],
+			      work->generation, work->rule);
 }
 
-static __noinline int fw_judge_flow(struct __sk_buff *skb, struct fw_view *view,
-				    struct fw_work *work)
+static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *work)
 {
 	const struct fw_packet *packet = &work->packet;
 	const int icmp = fw_is_icmp(packet), tcp = packet->protocol == IPPROTO_TCP;
@@ -323,7 +332,7 @@ static __noinline int fw_judge_flow(struct __sk_buff *skb, struct fw_view *view,
 
 	if (icmp) {
 		if (fw_is_icmp_error(packet))
-			return fw_judge_error(skb, view, work);
+			return fw_judge_error(skb, work);
 		if (!fw_is_echo(packet, 0) && !fw_is_echo(packet, 1))
 			return FW_DROP_ICMP_TYPE;
 		opens = fw_is_echo(packet, 0);
@@ -336,21 +345,20 @@ static __noinline int fw_judge_flow(struct __sk_buff *skb, struct fw_view *view,
 	/* TCP, opened from the other side, or again after its end: a new flow. */
 	if (!flow || fw_is_idle(flow, packet->protocol) ||
 	    (tcp && opens && (packet->direction != fw_flow_opener(flow) || fw_flow_is_over(flow))))
-		return opens ? fw_judge_first(skb, view, work, flow) : FW_DROP_NO_FLOW;
+		return opens ? fw_meet_first(skb, work, flow) : FW_DROP_NO_FLOW;
 	/* The opener asks, the other side answers. */
 	if (icmp && opens != (packet->direction == fw_flow_opener(flow)))
 		return FW_DROP_NO_FLOW;
-	ret = fw_recheck(skb, view, work, flow);
+	ret = fw_recheck(skb, work, flow, FW_PENDING_GO_ON);
 	if (!ret)
 		fw_flow_touch(flow, packet);
 	return ret;
 }
 
-static __always_inline int fw_judge_ip(struct __sk_buff *skb, struct fw_view *view,
-				       struct fw_work *work)
+/* 0, a reason, or FW_ASK. */
+fw_checked_once fw_meet(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
 	const struct fw_packet *packet = &work->packet;
-	int ret;
 
 	/* Of the other family: nothing that Linux would understand. */
 	if (packet->protocol == (packet->ip == 4 ? FW_PROTO_ICMPV6 : IPPROTO_ICMP))
@@ -359,10 +367,36 @@ static __always_inline int fw_judge_ip(struct __sk_buff *skb, struct fw_view *vi
 		return FW_DROP_TUNNEL;
 	if (packet->fragment_offset)
 		return fw_judge_fragment(packet, work->slot, work->generation);
-	ret = fw_judge_flow(skb, view, work);
-	if (!ret && packet->fragment)
-		fw_fragment_remember(packet, work->slot, work->generation);
-	return ret;
+	return fw_judge_flow(skb, work);
+}
+
+/* What follows from the rules' answer @ret to what fw_meet() left open. 0 or a reason. */
+fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
+{
+	const struct fw_packet *packet = &work->packet;
+	__u32 class = packet->direction == FW_EGRESS ? FW_FLOW_EGRESS : FW_FLOW_INGRESS;
+	struct fw_flow *flow;
+
+	if (work->pending == FW_PENDING_OPEN) {
+		if (ret)
+			return ret;
+		if (work->replaces)
+			fw_flow_delete(&work->key, work->replaces - 1);
+		return fw_flow_create(&work->key, class, work->quota[class], work->generation,
+				      work->rule);
+	}
+	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
+	if (!flow)
+		return FW_DROP_NO_FLOW;
+	if (ret) {
+		fw_flow_delete(&work->key, flow->class);
+		return FW_DROP_POLICY_CHANGED;
+	}
+	flow->rule = work->rule;
+	flow->generation = work->generation;
+	if (work->pending == FW_PENDING_GO_ON)
+		fw_flow_touch(flow, packet);
+	return FW_PASSED;
 }
 
 #endif /* HOODY_BPF_JUDGE_H */

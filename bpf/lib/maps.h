@@ -61,6 +61,17 @@ struct fw_view {
 	void *map;
 };
 
+/*
+ * A function that the verifier looks at once, for whatever arguments, and not
+ * again at each call with what is known there: with ordinary ones it would follow
+ * every way through a packet, which is hundreds of thousands of instructions.
+ * Such a function knows nothing but its arguments: pointers are to structures of
+ * a known size, and fw_expects says that they are never NULL. What needs an
+ * image's map, which cannot be handed over, stays in the entry program.
+ */
+#define fw_checked_once	__attribute__((noinline)) int
+#define fw_expects	__arg_nonnull
+
 static __always_inline const __u32 *fw_line(struct fw_view *view, __u32 line)
 {
 	return bpf_map_lookup_elem(view->map, &line);

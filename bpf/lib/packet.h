@@ -65,7 +65,7 @@ static __always_inline int fw_load_l4(struct __sk_buff *skb, const struct fw_pac
 	return bpf_skb_load_bytes(skb, packet->l4, to, size);
 }
 
-static __noinline int fw_parse_l4(struct __sk_buff *skb, struct fw_packet *packet)
+fw_checked_once fw_parse_l4(struct __sk_buff *skb, struct fw_packet *packet fw_expects)
 {
 	const int short_reason = packet->fragment ? FW_DROP_FRAGMENT : FW_DROP_MALFORMED;
 	union {
@@ -183,7 +183,8 @@ static __noinline int fw_parse_ipv6(struct __sk_buff *skb, struct fw_packet *pac
 }
 
 /* Fills @packet, which is all zero. */
-static __always_inline int fw_parse(struct __sk_buff *skb, struct fw_packet *packet, __u32 direction)
+fw_checked_once fw_parse(struct __sk_buff *skb, struct fw_packet *packet fw_expects,
+			 __u32 direction)
 {
 	struct ethhdr ethernet;
 

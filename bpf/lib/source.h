@@ -12,10 +12,20 @@
 
 #include "packet.h"
 
+/* Whose packet it is, or ought to be. */
 struct fw_owner {
-	struct fw_view	*view;
-	__u8		mac[6];
-	__u8		addresses4, addresses6;
+	__u8	mac[6];
+	__u8	addresses4, addresses6;
+};
+
+/* The lines of an image that hold the container's addresses. */
+struct fw_lines4 {
+	__u32	sections[8];
+	__u32	addresses[FW_ADDRESSES_MAX];
+};
+
+struct fw_lines6 {
+	__u32	addresses[4][4];
 };
 
 #define FW_LEARNED		(1ull << 48)
@@ -32,19 +42,14 @@ static __always_inline int fw_same_mac(const __u8 *a, const __u8 *b)
 }
 
 /*
- * The MAC address that the container is held to: the registered one, or the one
- * of its first frame.
+ * The MAC address that the container is held to where none is registered: that of
+ * its first frame.
  */
-static __always_inline void fw_own_mac(const struct fw_header *header, struct fw_state *state,
-				       const struct fw_packet *packet, __u8 *mac)
+static __always_inline void fw_learn_mac(struct fw_state *state, const struct fw_packet *packet,
+					 __u8 *mac)
 {
-	__u64 learned;
+	__u64 learned = state->learned_mac;
 
-	if (header->flags & FW_MAC_KNOWN) {
-		__builtin_memcpy(mac, header->mac, 6);
-		return;
-	}
-	learned = state->learned_mac;
 	if (!learned && packet->direction == FW_EGRESS && !(packet->mac_source[0] & 1)) {
 		__sync_val_compare_and_swap(&state->learned_mac, 0,
 					    fw_mac_value(packet->mac_source) | FW_LEARNED);
@@ -58,16 +63,14 @@ static __always_inline void fw_own_mac(const struct fw_header *header, struct fw
 	mac[5] = learned;
 }
 
-static __always_inline int fw_is_own4(const struct fw_owner *owner, const __u8 *address)
+static __always_inline int fw_is_own4(const struct fw_owner *owner, const struct fw_lines4 *own,
+				      const __u8 *address)
 {
-	const __u32 *line = fw_line(owner->view, 1);
 	__u32 value, i;
 
-	if (!line)
-		return 0;
 	value = (__u32)address[0] << 24 | address[1] << 16 | address[2] << 8 | address[3];
 	for (i = 0; i < FW_ADDRESSES_MAX; i++)
-		if (i < owner->addresses4 && line[8 + i] == value)
+		if (i < owner->addresses4 && own->addresses[i] == value)
 			return 1;
 	return 0;
 }
@@ -89,20 +92,35 @@ static __always_inline int fw_is_link_local_of(const __u8 *mac, const __u8 *addr
 	       address[14] == mac[4] && address[15] == mac[5];
 }
 
-/* @address is aligned to four bytes. */
-static __noinline int fw_is_own6(const struct fw_owner *owner, const __u8 *address)
+struct fw_address6 {
+	__u32	words[4];
+};
+
+fw_checked_once fw_is_own6(const struct fw_owner *owner fw_expects,
+			   const struct fw_lines6 *low fw_expects,
+			   const struct fw_lines6 *high fw_expects,
+			   const struct fw_address6 *address fw_expects)
 {
-	const __u32 *line;
+	const __u32 count = owner->addresses6;
 	__u32 i;
 
-	for (i = 0; i < FW_ADDRESSES_MAX; i++) {
-		if (i >= owner->addresses6)
-			break;
-		line = fw_line(owner->view, 2 + i / 4);
-		if (line && fw_same6(line + i % 4 * 4, address))
+	for (i = 0; i < FW_ADDRESSES_MAX / 2; i++) {
+		if (i < count && fw_same6(low->addresses[i], address))
+			return 1;
+		if (i + 4 < count && fw_same6(high->addresses[i], address))
 			return 1;
 	}
-	return fw_is_link_local_of(owner->mac, address);
+	return fw_is_link_local_of(owner->mac, (const __u8 *)address);
+}
+
+static __always_inline const struct fw_address6 *fw_source6(const struct fw_packet *packet)
+{
+	return (const void *)packet->source;
+}
+
+static __always_inline const struct fw_address6 *fw_destination6(const struct fw_packet *packet)
+{
+	return (const void *)packet->destination;
 }
 
 static __always_inline int fw_is_zero6(const __u8 *address)
@@ -125,8 +143,9 @@ struct fw_arp {
 	__u8	target_mac[6], target[4];
 } __attribute__((packed));
 
-static __noinline int fw_judge_arp(struct __sk_buff *skb, const struct fw_packet *packet,
-				   const struct fw_owner *owner)
+fw_checked_once fw_judge_arp(struct __sk_buff *skb, const struct fw_packet *packet fw_expects,
+			     const struct fw_owner *owner fw_expects,
+			     const struct fw_lines4 *own fw_expects)
 {
 	int sender_own, target_own;
 	struct fw_arp arp;
@@ -137,8 +156,8 @@ static __noinline int fw_judge_arp(struct __sk_buff *skb, const struct fw_packet
 	    arp.hardware_length != 6 || arp.protocol_length != 4 ||
 	    (arp.operation != bpf_htons(1) && arp.operation != bpf_htons(2)))
 		return FW_DROP_ARP;
-	sender_own = fw_is_own4(owner, arp.sender);
-	target_own = fw_is_own4(owner, arp.target);
+	sender_own = fw_is_own4(owner, own, arp.sender);
+	target_own = fw_is_own4(owner, own, arp.target);
 	if (packet->direction == FW_EGRESS) {
 		if (!fw_same_mac(arp.sender_mac, owner->mac))
 			return FW_DROP_ARP;
@@ -167,8 +186,9 @@ static __always_inline int fw_is_discovery(const struct fw_packet *packet)
 }
 
 /* Link-layer addresses in the options of a solicitation or advertisement. */
-static __noinline int fw_judge_nd_options(struct __sk_buff *skb, const struct fw_packet *packet,
-					  const struct fw_owner *owner)
+fw_checked_once fw_judge_nd_options(struct __sk_buff *skb,
+				    const struct fw_packet *packet fw_expects,
+				    const struct fw_owner *owner fw_expects)
 {
 	__u32 at = 24, i;
 	__u8 option[8];
@@ -187,45 +207,49 @@ static __noinline int fw_judge_nd_options(struct __sk_buff *skb, const struct fw
 	return FW_DROP_ND;
 }
 
-static __noinline int fw_judge_neighbour(struct __sk_buff *skb, const struct fw_packet *packet,
-					 const struct fw_owner *owner)
+fw_checked_once fw_judge_neighbour(struct __sk_buff *skb, const struct fw_packet *packet fw_expects,
+				   const struct fw_owner *owner fw_expects,
+				   const struct fw_lines6 *low fw_expects,
+				   const struct fw_lines6 *high fw_expects)
 {
 	const int advertises = packet->icmp_type == FW_ND_NA;
-	__u32 target[4];
+	struct fw_address6 target;
 	int own;
 
 	if (packet->hop_limit != 255 || packet->icmp_code)
 		return FW_DROP_ND;
 	if (packet->l4_length < 24 ||
-	    bpf_skb_load_bytes(skb, packet->l4 + 8, target, sizeof(target)))
+	    bpf_skb_load_bytes(skb, packet->l4 + 8, &target, sizeof(target)))
 		return FW_DROP_MALFORMED;
-	own = fw_is_own6(owner, (const __u8 *)target);
+	own = fw_is_own6(owner, low, high, &target);
 	if (packet->direction == FW_INGRESS) {
 		if (advertises)
 			return own ? FW_DROP_ND : FW_PASSED;
 		return own ? FW_PASSED : FW_DROP_DESTINATION;
 	}
 	/* Only a question about its own address comes from nobody (RFC 4862). */
-	if (fw_is_zero6(packet->source) ? advertises || !own : !fw_is_own6(owner, packet->source))
+	if (fw_is_zero6(packet->source) ? advertises || !own : !fw_is_own6(owner, low, high, fw_source6(packet)))
 		return FW_DROP_ND;
 	if (advertises && !own)
 		return FW_DROP_ND;
 	return fw_judge_nd_options(skb, packet, owner);
 }
 
-static __noinline int fw_judge_discovery(struct __sk_buff *skb, const struct fw_packet *packet,
-					 const struct fw_owner *owner)
+fw_checked_once fw_judge_discovery(struct __sk_buff *skb, const struct fw_packet *packet fw_expects,
+				   const struct fw_owner *owner fw_expects,
+				   const struct fw_lines6 *low fw_expects,
+				   const struct fw_lines6 *high fw_expects)
 {
 	const int out = packet->direction == FW_EGRESS;
 	int own_or_zero;
 
 	if (packet->fragment)
 		return FW_DROP_FRAGMENT;
-	own_or_zero = fw_is_zero6(packet->source) || fw_is_own6(owner, packet->source);
+	own_or_zero = fw_is_zero6(packet->source) || fw_is_own6(owner, low, high, fw_source6(packet));
 	switch (packet->icmp_type) {
 	case FW_ND_NS:
 	case FW_ND_NA:
-		return fw_judge_neighbour(skb, packet, owner);
+		return fw_judge_neighbour(skb, packet, owner, low, high);
 	case FW_ND_RS:
 		return out && own_or_zero && packet->hop_limit == 255 ? FW_PASSED : FW_DROP_ND;
 	case FW_ND_RA:
@@ -239,31 +263,53 @@ static __noinline int fw_judge_discovery(struct __sk_buff *skb, const struct fw_
 	return out && own_or_zero && packet->hop_limit == 1 ? FW_PASSED : FW_DROP_ND;
 }
 
-/* An IP packet that is no discovery: from itself, to somebody, or the reverse. */
-static __noinline int fw_judge_addresses(const struct fw_packet *packet,
-					 const struct fw_owner *owner)
+/* DHCP and DHCPv6 servers; and what is not for one receiver. */
+static __always_inline int fw_is_rogue_dhcp(const struct fw_packet *packet)
 {
-	const int v4 = packet->ip == 4;
-	int from_own, to_own, multicast;
+	return packet->protocol == IPPROTO_UDP && packet->direction == FW_EGRESS &&
+	       !packet->fragment_offset &&
+	       packet->source_port == (packet->ip == 4 ? bpf_htons(67) : bpf_htons(547));
+}
 
-	if (packet->protocol == IPPROTO_UDP && packet->direction == FW_EGRESS &&
-	    !packet->fragment_offset &&
-	    (packet->source_port == (v4 ? bpf_htons(67) : bpf_htons(547))))
-		return FW_DROP_ROGUE_DHCP;
-	from_own = v4 ? fw_is_own4(owner, packet->source) : fw_is_own6(owner, packet->source);
-	multicast = v4 ? fw_is_multicast4(packet->destination) : packet->destination[0] == 0xff;
-	if (packet->direction == FW_EGRESS) {
-		if (!from_own)
-			return FW_DROP_SOURCE_ADDRESS;
-		return multicast || packet->mac_destination[0] & 1 ? FW_DROP_MULTICAST : FW_PASSED;
-	}
-	if (from_own)
+static __always_inline int fw_is_multicast(const struct fw_packet *packet)
+{
+	return packet->mac_destination[0] & 1 ||
+	       (packet->ip == 4 ? fw_is_multicast4(packet->destination) :
+				  packet->destination[0] == 0xff);
+}
+
+/* An IP packet that is no discovery: from itself, to somebody, or the reverse. */
+static __always_inline int fw_judge_addresses(const struct fw_packet *packet, int from_own,
+					      int to_own)
+{
+	if (packet->direction == FW_EGRESS ? !from_own : from_own)
 		return FW_DROP_SOURCE_ADDRESS;
-	if (multicast || packet->mac_destination[0] & 1)
+	if (fw_is_multicast(packet))
 		return FW_DROP_MULTICAST;
-	to_own = v4 ? fw_is_own4(owner, packet->destination) :
-		      fw_is_own6(owner, packet->destination);
-	return to_own ? FW_PASSED : FW_DROP_DESTINATION;
+	return packet->direction == FW_EGRESS || to_own ? FW_PASSED : FW_DROP_DESTINATION;
+}
+
+fw_checked_once fw_judge_addresses4(const struct fw_packet *packet fw_expects,
+				    const struct fw_owner *owner fw_expects,
+				    const struct fw_lines4 *own fw_expects)
+{
+	if (fw_is_rogue_dhcp(packet))
+		return FW_DROP_ROGUE_DHCP;
+	return fw_judge_addresses(packet, fw_is_own4(owner, own, packet->source),
+				  packet->direction == FW_INGRESS &&
+				  fw_is_own4(owner, own, packet->destination));
+}
+
+fw_checked_once fw_judge_addresses6(const struct fw_packet *packet fw_expects,
+				    const struct fw_owner *owner fw_expects,
+				    const struct fw_lines6 *low fw_expects,
+				    const struct fw_lines6 *high fw_expects)
+{
+	if (fw_is_rogue_dhcp(packet))
+		return FW_DROP_ROGUE_DHCP;
+	return fw_judge_addresses(packet, fw_is_own6(owner, low, high, fw_source6(packet)),
+				  packet->direction == FW_INGRESS &&
+				  fw_is_own6(owner, low, high, fw_destination6(packet)));
 }
 
 #endif /* HOODY_BPF_SOURCE_H */

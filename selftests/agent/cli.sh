@@ -146,6 +146,7 @@ listens on:   0.0.0.0:443, [::]:80 (plain)
 uptime:       1 d 2 h
 containers:   3 registered, 2 running, 1 deleted
 real ip:      unavailable: the module is not loaded: modprobe hoody
+firewall:     loaded, around 2 containers, not enforced on others: hoody firewall show
 worker:       serving, pid 4711, 2 threads, 0 restarts, image 12
 connections:  1 open of 10 accepted
 requests:     100, 7 of them refused, 2 failed upstream

@@ -47,6 +47,7 @@ STATUS = {
     "version": "9.8.7", "protocol": 1, "node": "node-us", "base_domain": "containers.test",
     "uptime_seconds": 93784, "generation": 7,
     "containers": {"registered": 3, "running": 2, "tombstones": 1},
+    "firewall": {"state": "loaded", "reason": None, "load_ms": 97, "enforced": 2, "failed": 1},
     "real_ip": {"state": "unavailable", "reason": "the module is not loaded: modprobe hoody",
                 "module_version": None, "stats": {}},
     "worker": {"pid": 4711, "state": "serving", "restarts": 0, "threads": 2, "image_sequence": 12,

@@ -167,9 +167,11 @@ rule_count() { hoody firewall "$2" list -c "$1" --json | jq length; }
 
 # --- before there is a rule --------------------------------------------------
 test_open() {
+	tap_is loaded_before_any_container "$(hoody status --json | jq -r .firewall.state)" loaded
 	tap_run open_register_a hoody containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 --address fd00::2
 	tap_run open_start_a hoody containers start $A
 	tap_is open_is_enforced "$(state_of $A)" enforced
+	tap_is open_status_counts_it "$(hoody status --json | jq -c '[.firewall.state, .firewall.enforced, .firewall.failed]')" '["loaded",1,0]'
 	tap_run open_egress_passes talk a $OUT4 443
 	tap_run open_ipv6_egress_passes talk a "[$OUT6]" 443
 	tap_run open_ingress_passes talk out 10.0.0.2 8000
@@ -473,7 +475,7 @@ test_refuses() {
 # shellcheck disable=SC2016
 caps() { awk '/^CapEff/ { print $2 }' "/proc/$1/status"; }
 
-tap_plan 160
+tap_plan 162
 network
 server out 80 443 8000
 server a 80 8000

@@ -46,6 +46,19 @@ static void show_real_ip(const struct cli *cli, yyjson_val *real_ip)
 						    : PRINT_PLAIN);
 }
 
+static void show_firewall(const struct cli *cli, yyjson_val *firewall)
+{
+	const char *state = text_of(firewall, "state"), *reason = text_of(firewall, "reason");
+	const unsigned long long failed = number_of(firewall, "failed");
+
+	if (!strcmp(state, "loaded"))
+		print_fieldf(cli, WIDTH, "firewall", "loaded, around %llu containers%s",
+			     number_of(firewall, "enforced"),
+			     failed ? ", not enforced on others: hoody firewall show" : "");
+	else
+		print_fieldf(cli, WIDTH, "firewall", "%s%s%s", state, reason[0] ? ": " : "", reason);
+}
+
 static void show_worker(const struct cli *cli, yyjson_val *worker)
 {
 	const char *state = text_of(worker, "state");
@@ -127,6 +140,8 @@ static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
 		     number_of(containers, "registered"), number_of(containers, "running"),
 		     number_of(containers, "tombstones"));
 	show_real_ip(cli, yyjson_obj_get(data, "real_ip"));
+	if (yyjson_obj_get(data, "firewall"))
+		show_firewall(cli, yyjson_obj_get(data, "firewall"));
 	show_worker(cli, yyjson_obj_get(data, "worker"));
 	show_counters(cli, yyjson_obj_get(yyjson_obj_get(data, "worker"), "counters"));
 out:
