@@ -178,6 +178,22 @@ static void on_ready(struct relay_daemon *daemon)
 	}
 }
 
+/* A port that the relay answers from. It has to do without where there is none. */
+static int on_port(struct relay_daemon *daemon, const struct ipc_message *message,
+		   const struct relay_port *port)
+{
+	int fd, ret;
+
+	if (message->length != sizeof(*port) || !port->port || port->port > UINT16_MAX ||
+	    (port->family != AF_INET && port->family != AF_INET6))
+		return -1;
+	fd = knl_steer_datagrams_from((sa_family_t)port->family, (uint16_t)port->port);
+	ret = ipc_send(daemon->sock, RELAY_PORT_SOCKET, 0, port, sizeof(*port), &fd, fd >= 0);
+	if (fd >= 0)
+		close(fd);
+	return ret && ret != -EPIPE && ret != -ECONNRESET ? -1 : 0;
+}
+
 /* 0, or -1 where the message does not fit what was asked. */
 static int on_message(struct relay_daemon *daemon, const struct ipc_message *message,
 		      const void *payload)
@@ -189,6 +205,8 @@ static int on_message(struct relay_daemon *daemon, const struct ipc_message *mes
 		on_ready(daemon);
 		return 0;
 	}
+	if (message->type == RELAY_PORT && daemon->ready)
+		return on_port(daemon, message, payload);
 	if (!daemon->count)
 		return -1;
 	question = daemon->outstanding[daemon->first];
@@ -213,6 +231,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 	union {
 		struct relay_ack	ack;
 		struct relay_stats	stats;
+		struct relay_port	port;
 	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];

@@ -81,16 +81,21 @@ int knl_steer_listen(sa_family_t family)
 
 int knl_steer_datagrams(sa_family_t family)
 {
+	return knl_steer_datagrams_from(family, DNS_PORT);
+}
+
+int knl_steer_datagrams_from(sa_family_t family, uint16_t port)
+{
 	union place at = { .any.sa_family = family };
 	int fd = open_transparent(family, SOCK_DGRAM), ret;
 
 	if (fd < 0)
 		return fd;
 	if (family == AF_INET) {
-		at.v4.sin_port = htons(DNS_PORT);
+		at.v4.sin_port = htons(port);
 		at.v4.sin_addr.s_addr = htonl(DNS_ADDRESS4);
 	} else {
-		at.v6.sin6_port = htons(DNS_PORT);
+		at.v6.sin6_port = htons(port);
 		at.v6.sin6_addr = dns_address6;
 	}
 	if (!bind_to(fd, &at))

@@ -33,6 +33,12 @@ int knl_steer_listen(sa_family_t family);
  */
 int knl_steer_datagrams(sa_family_t family);
 
+/*
+ * The same with port @port, to answer from alone: nothing is steered to it. Its port
+ * may be another program's too, which loses nothing by it.
+ */
+int knl_steer_datagrams_from(sa_family_t family, uint16_t port);
+
 /* Adds what is missing, for a family. Again: no change. */
 int knl_steer_routes_add(sa_family_t family);
 /* Removes it; what is not there is no error. */

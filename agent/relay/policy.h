@@ -28,6 +28,7 @@ struct relay_exit {
 	enum relay_health	health;
 	uint64_t		health_since;	/* loop time */
 	char			fault[32];
+	uint64_t		no_udp_until;	/* loop time: it has refused UDP ASSOCIATE */
 };
 
 struct relay_container {

@@ -3,7 +3,7 @@
  * The relay process: control's messages and the listeners. It ends when control
  * is gone, and takes no connection before the first policy and the sandbox.
  */
-#include "relay/relay.h"
+#include "relay/udp.h"
 
 #include "front/sandbox.h"
 #include "lib/ipc.h"
@@ -53,6 +53,7 @@ static const uint32_t durations[LOOP_TIMER_CLASSES] = {
 	[LOOP_TIMER_UPGRADE] = 24 * 3600 * 1000,	/* idle: as the firewall's flows */
 	[LOOP_TIMER_LINGER] = 1800 * 1000,	/* half closed: the same */
 	[LOOP_TIMER_ACCEPT] = 100,
+	[LOOP_TIMER_KEEPALIVE] = 120 * 1000,	/* idle UDP (RFC 4787 4.3) */
 	[LOOP_TIMER_RESPONSE] = 5000,		/* of a DNS server, through the exit */
 };
 
@@ -235,6 +236,15 @@ static int send_stats(struct relay *relay, const struct ipc_message *message,
 			NULL, 0);
 }
 
+static int take_port(struct relay *relay, const struct ipc_message *message,
+		     const struct relay_port *port, const int *fds, size_t count)
+{
+	if (message->length != sizeof(*port) || count > 1)
+		return -EINVAL;
+	relay_udp_port(relay, port->family, port->port, count ? fds[0] : -1);
+	return 0;
+}
+
 /* Sockets and a policy are there: the sandbox, then work. */
 static int start(struct relay_process *process)
 {
@@ -279,6 +289,10 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 	case RELAY_STATS:
 		ret = send_stats(&process->relay, message, payload);
 		break;
+	case RELAY_PORT_SOCKET:
+		ret = take_port(&process->relay, message, payload, fds, count);
+		kept = !ret;
+		break;
 	default:
 		ret = -EPROTO;
 	}
@@ -293,6 +307,7 @@ static void on_control(struct loop_source *source, uint32_t events)
 	union {
 		struct relay_sockets		sockets;
 		struct relay_stats_query	stats;
+		struct relay_port		port;
 	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
@@ -327,7 +342,8 @@ static int set_up(struct relay_process *process)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	load_trust(relay);
-	if (!relay->trust)
+	relay->udp = relay_udp_create();
+	if (!relay->trust || !relay->udp)
 		return -ENOMEM;
 	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++) {
 		struct relay_listener *listener = &process->listeners[i];

@@ -9,6 +9,8 @@
  *	  | -- RELAY_POLICY, RELAY_STATS, any order ...
  *	  | <-------------- RELAY_ACK ---- |   the policy holds, and what it forbids is cut
  *
+ *	  | <-- RELAY_PORT ... RELAY_PORT_SOCKET (fd) --> |   at any time
+ *
  * Every RELAY_POLICY is answered with RELAY_ACK, every RELAY_STATS with
  * RELAY_STATS_REPLY, with its sequence number and in order. A status below 0 is
  * a negative errno and means that the relay goes on with the policy it had.
@@ -32,12 +34,20 @@ enum relay_message {
 	RELAY_READY,
 	RELAY_ACK,		/* struct relay_ack */
 	RELAY_STATS_REPLY,	/* struct relay_stats */
+	RELAY_PORT,		/* struct relay_port: asks for a socket to answer from */
+	RELAY_PORT_SOCKET,	/* struct relay_port, with one fd or none */
 };
 
 /* At least a TCP listener; what the host lacks is left out. */
 struct relay_sockets {
 	uint32_t	count;
 	uint32_t	which[FW_RELAY_SOCKETS];	/* enum fw_relay_socket of each */
+};
+
+/* A UDP port of others, which the relay may not bind by itself: kernel/steer.h. */
+struct relay_port {
+	uint32_t	family;		/* AF_INET, AF_INET6 */
+	uint32_t	port;		/* host order */
 };
 
 struct relay_ack {
@@ -65,7 +75,11 @@ struct relay_stats_query {
 	X(failed_unreachable)		/* it cannot reach the destination */ \
 	X(failed_resources)		/* memory or descriptors of the relay */ \
 	X(cut)				/* ended because the exit was changed */ \
-	X(udp_refused)			/* datagrams that are no DNS queries */ \
+	X(udp_refused)			/* datagrams that the exit does not carry */ \
+	X(udp_associations_open)	/* gauge: UDP ports behind SOCKS5 */ \
+	X(udp_out)			/* datagrams through SOCKS5 */ \
+	X(udp_in) \
+	X(udp_dropped)			/* too much, or an answer to nothing */ \
 	X(dns_queries)			/* over UDP */ \
 	X(dns_answered) \
 	X(dns_failed)			/* no server answers, or too many queries */ \

@@ -6,6 +6,7 @@
  *
  *	process.c		the process: control's messages, sandbox, listeners
  *	resolve.c	DNS over UDP, asked over TCP through the exit
+ *	udp.c		other UDP, through SOCKS5
  *	session.c	one connection: connect, TLS, handshake, then bytes
  *	pump.c		the bytes: splice(2), or copied where TLS is in the way
  *	policy.c	whose connections, where to
@@ -53,6 +54,8 @@ enum relay_state {
 };
 
 struct relay;
+struct relay_association;
+struct relay_udp;
 
 struct relay_session {
 	struct relay		*relay;
@@ -66,6 +69,7 @@ struct relay_session {
 	struct relay_flow	out, in;	/* to the proxy, to the container */
 	struct handshake	handshake;
 	size_t			sent;		/* of handshake.out */
+	struct relay_association *association;	/* UDP's, see udp.h; NULL: a connection */
 };
 
 struct relay {
@@ -74,6 +78,7 @@ struct relay {
 	X509_STORE		*trust;
 	struct list		sessions;
 	size_t			sessions_count;
+	struct relay_udp	*udp;
 	struct list		queries;
 	size_t			queries_count;
 	uint64_t		strangers;	/* connections of no container */
@@ -91,10 +96,22 @@ bool relay_address(const struct sockaddr_storage *storage, struct address *addre
  */
 bool relay_take_datagrams(struct relay *relay, int udp);
 void relay_queries_clear(struct relay *relay);
+/* A datagram to @peer by @fd's port, from any address @from. */
+bool relay_send_from(int fd, const struct address *from, const struct address *peer,
+		     uint16_t peer_port, const void *bytes, size_t len);
 
 /* session.c: takes @fd over. Cuts it where it cannot be carried, and counts why. */
 void relay_session_start(struct relay *relay, int fd, const struct address *peer,
 			 const struct address *destination, uint16_t port);
+/*
+ * The same for datagrams: asks the proxy for UDP, with @fd as a client that says
+ * nothing and whose end is the session's. NULL: @fd is closed, and counted why.
+ */
+struct relay_session *relay_session_associate(struct relay *relay, int fd,
+					      struct relay_container *container,
+					      struct relay_association *association);
+/* In order, without a reset. */
+void relay_session_end(struct relay_session *session);
 /* Resets both sides; freed at the end of the turn. */
 void relay_session_cut(struct relay_session *session);
 

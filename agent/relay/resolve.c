@@ -11,7 +11,7 @@
  * Queries and answers pass as they are: the relay looks at the header, at the size
  * that the asker takes (RFC 6891), and at nothing else.
  */
-#include "relay/relay.h"
+#include "relay/udp.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,8 +109,8 @@ static struct relay_container *container_of_query(const struct relay_query *quer
 	return relay_policy_by_id(query->relay->policy, query->container);
 }
 
-/* From the address that was asked; its port is the socket's. */
-static void send_answer(struct relay_query *query, const void *bytes, size_t len)
+bool relay_send_from(int fd, const struct address *from, const struct address *peer,
+		     uint16_t peer_port, const void *bytes, size_t len)
 {
 	union {
 		char		space[CMSG_SPACE(sizeof(struct in6_pktinfo))];
@@ -124,25 +124,31 @@ static void send_answer(struct relay_query *query, const void *bytes, size_t len
 	};
 	struct cmsghdr *cmsg = &control.align;
 
-	message.msg_namelen = address_sockaddr(&query->peer, query->peer_port, &to);
-	if (query->asked.family == AF_INET) {
-		const struct in_pktinfo from = { .ipi_spec_dst = query->asked.v4 };
+	message.msg_namelen = address_sockaddr(peer, peer_port, &to);
+	if (from->family == AF_INET) {
+		const struct in_pktinfo info = { .ipi_spec_dst = from->v4 };
 
 		cmsg->cmsg_level = SOL_IP;
 		cmsg->cmsg_type = IP_PKTINFO;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(from));
-		memcpy(CMSG_DATA(cmsg), &from, sizeof(from));
-		message.msg_controllen = CMSG_SPACE(sizeof(from));
+		cmsg->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+		message.msg_controllen = CMSG_SPACE(sizeof(info));
 	} else {
-		const struct in6_pktinfo from = { .ipi6_addr = query->asked.v6 };
+		const struct in6_pktinfo info = { .ipi6_addr = from->v6 };
 
 		cmsg->cmsg_level = SOL_IPV6;
 		cmsg->cmsg_type = IPV6_PKTINFO;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(from));
-		memcpy(CMSG_DATA(cmsg), &from, sizeof(from));
-		message.msg_controllen = CMSG_SPACE(sizeof(from));
+		cmsg->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+		message.msg_controllen = CMSG_SPACE(sizeof(info));
 	}
-	sendmsg(query->udp, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+/* From the address that was asked; its port is the socket's. */
+static void send_answer(struct relay_query *query, const void *bytes, size_t len)
+{
+	relay_send_from(query->udp, &query->asked, &query->peer, query->peer_port, bytes, len);
 }
 
 /* A whole answer is there. */
@@ -287,6 +293,9 @@ static void take_query(struct relay *relay, int udp, const unsigned char *bytes,
 
 	if (!container)
 		return;
+	if ((asked_port != 53 || !container->dns_count) &&
+	    relay_udp_take(relay, container, bytes, len, peer, peer_port, asked, asked_port))
+		return;
 	/* One question, not an answer: everything else has no business here. */
 	if (asked_port != 53 || !container->dns_count || !end || bytes[2] & 0x80 ||
 	    len > DNS_QUERY_MAX) {
@@ -338,7 +347,7 @@ static bool original(struct msghdr *message, struct sockaddr_storage *to)
 
 bool relay_take_datagrams(struct relay *relay, int udp)
 {
-	static unsigned char bytes[DNS_QUERY_MAX + 1];
+	static unsigned char bytes[UDP_PAYLOAD_MAX];
 	struct sockaddr_storage from, to;
 	union {
 		char		space[CMSG_SPACE(sizeof(struct sockaddr_in6))];
@@ -358,7 +367,7 @@ bool relay_take_datagrams(struct relay *relay, int udp)
 
 		if (len < 0 && errno == EAGAIN)
 			return false;
-		if (len <= 0 || !original(&message, &to) ||
+		if (len < 0 || !original(&message, &to) ||
 		    !relay_address(&from, &peer, &peer_port) ||
 		    !relay_address(&to, &asked, &asked_port))
 			continue;

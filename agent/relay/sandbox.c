@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The relay's system calls. It makes TCP sockets and pipes, and moves bytes; it
+ * The relay's system calls. It makes TCP and UDP sockets and pipes, and moves bytes; it
  * binds nothing, opens no file and starts no thread or process.
  */
 #include "relay/relay.h"
@@ -54,7 +54,10 @@ static int add_checked(scmp_filter_ctx filter)
 	for (size_t i = 0; !ret && i < sizeof(families) / sizeof(families[0]); i++)
 		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
 				       SCMP_A0(SCMP_CMP_EQ, families[i], 0),
-				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM));
+				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM)) ?:
+		      seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+				       SCMP_A0(SCMP_CMP_EQ, families[i], 0),
+				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM));
 	/* A DNS query and its session. */
 	if (!ret)
 		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,

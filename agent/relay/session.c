@@ -8,7 +8,7 @@
  * of it. Whatever goes wrong resets both sides: a container must not take a
  * connection that broke for one that ended.
  */
-#include "relay/relay.h"
+#include "relay/udp.h"
 
 #include "lib/log.h"
 
@@ -70,6 +70,9 @@ static void free_session(struct loop_task *task)
 
 static void end_session(struct relay_session *session, bool broken)
 {
+	struct relay_association *association = session->association;
+
+	session->association = NULL;
 	close_end(&session->client, broken);
 	close_end(&session->proxy, broken);
 	relay_flow_clear(&session->out);
@@ -84,6 +87,13 @@ static void end_session(struct relay_session *session, bool broken)
 	list_del(&session->task.node);
 	loop_task_setup(&session->task, free_session);
 	loop_bury(&session->relay->loop, &session->task);
+	if (association)
+		relay_association_end(association);
+}
+
+void relay_session_end(struct relay_session *session)
+{
+	end_session(session, false);
 }
 
 void relay_session_cut(struct relay_session *session)
@@ -109,6 +119,9 @@ static void fail_handshake(struct relay_session *session, enum handshake_fault f
 		fail(session, &stats->failed_login, "login");
 		return;
 	case HANDSHAKE_REFUSED:
+		if (session->association)
+			session->exit->no_udp_until = session->relay->loop.now + UDP_NONE_MS;
+		/* fall through */
 	case HANDSHAKE_UNREACHABLE:
 		/* The destination's trouble: the exit itself works. */
 		++*(fault == HANDSHAKE_REFUSED ? &stats->failed_refused :
@@ -134,7 +147,8 @@ static void run_pump(struct relay_session *session)
 		end_session(session, true);
 		return;
 	}
-	if (out == 1 && in == 1) {
+	/* RFC 1928 7: datagrams are carried for as long as their connection is there. */
+	if (session->association ? out == 1 || in == 1 : out == 1 && in == 1) {
 		end_session(session, false);
 		return;
 	}
@@ -158,6 +172,11 @@ static void opened(struct relay_session *session)
 	if (!session->proxy.ssl) {
 		relay_flow_open_pipe(&session->out);
 		relay_flow_open_pipe(&session->in);
+	}
+	if (session->association &&
+	    !relay_association_opened(session->association, session->handshake.bound_port)) {
+		end_session(session, true);
+		return;
 	}
 	run_pump(session);
 }
@@ -383,44 +402,67 @@ static struct relay_session *make_session(struct relay *relay, struct relay_cont
 	return session;
 }
 
+/* Takes @fd over. NULL: closed, and counted why. */
+static struct relay_session *start(struct relay *relay, int fd, struct relay_container *container,
+				   const struct address *destination, uint16_t port, bool associate)
+{
+	struct relay_session *session;
+	int ret;
+
+	container->stats.connections++;
+	if (relay->sessions_count >= RELAY_SESSIONS_MAX ||
+	    container->stats.connections_open >= RELAY_CONTAINER_MAX) {
+		container->stats.refused_limit++;
+		reset(fd);
+		return NULL;
+	}
+	session = make_session(relay, container, fd);
+	if (!session) {
+		container->stats.failed_resources++;
+		reset(fd);
+		return NULL;
+	}
+	handshake_begin(&session->handshake, &session->exit->spec, destination, port);
+	session->handshake.associate = associate;
+	ret = connect_proxy(session);
+	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM) {
+		container->stats.failed_resources++;
+		end_session(session, true);
+		return NULL;
+	}
+	if (ret || watch(&session->client) || watch(&session->proxy)) {
+		fail(session, &container->stats.failed_connect, "connect");
+		return NULL;
+	}
+	loop_timer_start(&relay->loop, &session->timer, LOOP_TIMER_CONNECT);
+	return session;
+}
+
 void relay_session_start(struct relay *relay, int fd, const struct address *peer,
 			 const struct address *destination, uint16_t port)
 {
 	struct relay_container *container = relay_policy_by_address(relay->policy, peer);
-	struct relay_session *session;
 	const int one = 1;
-	int ret;
 
 	if (!container) {
 		relay->strangers++;
 		reset(fd);
 		return;
 	}
-	container->stats.connections++;
-	if (relay->sessions_count >= RELAY_SESSIONS_MAX ||
-	    container->stats.connections_open >= RELAY_CONTAINER_MAX) {
-		container->stats.refused_limit++;
-		reset(fd);
-		return;
-	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	session = make_session(relay, container, fd);
-	if (!session) {
-		container->stats.failed_resources++;
-		reset(fd);
-		return;
-	}
-	handshake_begin(&session->handshake, &session->exit->spec, destination, port);
-	ret = connect_proxy(session);
-	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM) {
-		container->stats.failed_resources++;
-		end_session(session, true);
-		return;
-	}
-	if (ret || watch(&session->client) || watch(&session->proxy)) {
-		fail(session, &container->stats.failed_connect, "connect");
-		return;
-	}
-	loop_timer_start(&relay->loop, &session->timer, LOOP_TIMER_CONNECT);
+	start(relay, fd, container, destination, port, false);
+}
+
+struct relay_session *relay_session_associate(struct relay *relay, int fd,
+					      struct relay_container *container,
+					      struct relay_association *association)
+{
+	/* RFC 1928 4: a client that does not know its own address says so. */
+	const struct address any = { .family = container->exit->spec.address.family };
+	struct relay_session *session = start(relay, fd, container, &any, 0, true);
+
+	if (session)
+		session->association = association;
+	return session;
 }

@@ -5,6 +5,7 @@
  * their end nor taken for a connection.
  */
 #include "relay/handshake.h"
+#include "relay/udp.h"
 
 #include "tap.h"
 
@@ -214,12 +215,41 @@ static void test_random(void)
 	tap_ok(!opened, "random_bytes_open_nothing");
 }
 
+static void test_datagrams(void)
+{
+	static const unsigned char fragment[] = { 0, 0, 1, 1, 192, 0, 2, 1, 0, 53, 'x' };
+	static const unsigned char name[] = { 0, 0, 0, 3, 1, 'a', 0, 53, 0, 0, 0, 0, 0 };
+	static const unsigned char no_port[] = { 0, 0, 0, 1, 192, 0, 2, 1, 0, 0, 'x' };
+	unsigned char bytes[UDP_HEADER_MAX];
+	struct address address, from;
+	uint16_t port = 0;
+	bool cut_is_none = true;
+	size_t len;
+
+	address_parse(TEXT("192.0.2.1"), &address);
+	len = udp_header_write(&address, 443, bytes);
+	tap_ok(len == 10 && udp_header_read(bytes, len, &from, &port) == len && port == 443 &&
+	       address_equal(&from, &address), "datagram_header_of_ipv4");
+	address_parse(TEXT("2001:db8::1"), &address);
+	len = udp_header_write(&address, 65535, bytes);
+	tap_ok(len == 22 && udp_header_read(bytes, len, &from, &port) == len && port == 65535 &&
+	       address_equal(&from, &address), "datagram_header_of_ipv6");
+	while (len--)
+		cut_is_none &= !udp_header_read(bytes, len, &from, &port);
+	tap_ok(cut_is_none, "datagram_header_that_is_cut");
+	tap_ok(!udp_header_read(fragment, sizeof(fragment), &from, &port) &&
+	       !udp_header_read(name, sizeof(name), &from, &port) &&
+	       !udp_header_read(no_port, sizeof(no_port), &from, &port),
+	       "datagram_header_that_is_not_taken");
+}
+
 int main(void)
 {
-	tap_plan(37);
+	tap_plan(41);
 	test_exits();
 	test_answers();
 	test_requests();
 	test_random();
+	test_datagrams();
 	return tap_done();
 }
