@@ -49,6 +49,7 @@ static __always_inline void fw_take_header(const struct fw_header *header, struc
 	work->owner.addresses4 = header->addresses4;
 	work->owner.addresses6 = header->addresses6;
 	__builtin_memcpy(work->steer_mac, header->steer_mac, 6);
+	work->tunnel = header->tunnel;
 }
 
 static __always_inline int fw_leave_by_exit(struct __sk_buff *skb, struct fw_view *view,
@@ -113,7 +114,7 @@ static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 		return ret;
 	if (work->packet.fragment && !work->packet.fragment_offset)
 		fw_fragment_remember(&work->packet, work->slot, work->generation);
-	if (direction == FW_EGRESS && work->flags & (FW_EXIT_BLOCK | FW_EXIT_RELAY))
+	if (direction == FW_EGRESS && work->flags & FW_EXIT_ANY)
 		return fw_leave_by_exit(skb, view, work);
 	return FW_PASSED;
 }

@@ -86,6 +86,9 @@ enum fw_flags {
 	FW_LEARN		= 1 << 5,
 	/* May reach the other containers of its project without a rule. */
 	FW_GATEWAY		= 1 << 6,
+	/* What the container opens leaves by the tunnel of the header, and no other way. */
+	FW_EXIT_TUNNEL		= 1 << 7,
+	FW_EXIT_ANY		= FW_EXIT_BLOCK | FW_EXIT_RELAY | FW_EXIT_TUNNEL,
 };
 
 /* The sockets that packets are steered to: indices of the map fw_relay. */
@@ -104,6 +107,16 @@ enum fw_relay_socket {
  */
 #define FW_MARK			0xd0000000u
 #define FW_MARK_MASK		0xf0000000u
+
+/*
+ * The mark of packets for tunnel @n. A routing rule for each takes them to a table
+ * that knows the tunnel alone, one behind all of them refuses what is left, and the
+ * host's packet filter drops what leaves by another interface all the same.
+ */
+#define FW_TUNNEL_MARK		0xe0000000u
+#define FW_TUNNEL_MARK_MASK	0xfff00000u
+#define FW_TUNNEL_MARK_SHIFT	20
+#define FW_TUNNELS_MAX		255
 
 /* Whose connection a flow is: each kind has a quota of its own. */
 enum fw_flow_class {
@@ -129,7 +142,8 @@ struct fw_header {
 	__u32	rules;
 	__u32	counters;		/* word of the first counter */
 	__u8	steer_mac[6];		/* of the host's device that takes IP in; 0: none */
-	__u8	pad[2];
+	__u8	tunnel;			/* for FW_EXIT_TUNNEL: 1 to FW_TUNNELS_MAX; 0: none yet */
+	__u8	pad;
 	__u32	project[3];		/* its id */
 	/* line 1 */
 	struct fw_section sections[FW_DIRECTIONS][FW_FAMILIES];

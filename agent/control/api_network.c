@@ -4,6 +4,7 @@
  * means that it holds, and that what left by another exit has been cut. What was
  * given as a login is never shown again.
  */
+#include "auth/base64.h"
 #include "control/api.h"
 #include "control/firewall.h"
 #include "control/network.h"
@@ -49,6 +50,52 @@ static void add_stats(yyjson_mut_doc *document, yyjson_mut_val *data,
 #undef X
 }
 
+static void add_key(yyjson_mut_doc *document, yyjson_mut_val *object, const char *name,
+		    const uint8_t key[KNL_TUNNEL_KEY_LEN])
+{
+	char text[BASE64_ENCODED_MAX(KNL_TUNNEL_KEY_LEN)];
+
+	base64_encode(BASE64_STANDARD, key, KNL_TUNNEL_KEY_LEN, text);
+	yyjson_mut_obj_add_strcpy(document, object, name, text);
+}
+
+/* Of a wireguard exit: all that is shown of its file is what the kernel says. */
+static void add_tunnel(const struct network *network, const struct network_settings *settings,
+		       yyjson_mut_doc *document, yyjson_mut_val *data)
+{
+	const struct tunnel *tunnel = tunnels_find(network->tunnels, settings->tunnel);
+	char name[IFNAMSIZ], endpoint[ADDRESS_LISTEN_TEXT_MAX];
+	struct knl_tunnel_stats stats = { 0 };
+	yyjson_mut_val *object;
+	const char *fault;
+
+	if (!tunnel)
+		return;
+	if (tunnel->ready)
+		knl_tunnel_stats(tunnel->index, &stats);
+	yyjson_mut_obj_add_str(document, data, "health",
+			       health_names[tunnel_health(tunnel, &stats, &fault)]);
+	if (fault)
+		yyjson_mut_obj_add_strcpy(document, data, "fault", fault);
+	else
+		yyjson_mut_obj_add_null(document, data, "fault");
+	object = yyjson_mut_obj_add_obj(document, data, "tunnel");
+	knl_tunnel_name(tunnel->index, name);
+	yyjson_mut_obj_add_strcpy(document, object, "interface", name);
+	add_key(document, object, "public_key", stats.public_key);
+	yyjson_mut_obj_add_uint(document, object, "listen_port", stats.listen_port);
+	if (stats.endpoint.port) {
+		address_listen_format(&stats.endpoint, endpoint);
+		yyjson_mut_obj_add_strcpy(document, object, "endpoint", endpoint);
+	}
+	if (stats.last_handshake)
+		yyjson_mut_obj_add_int(document, object, "last_handshake", stats.last_handshake);
+	else
+		yyjson_mut_obj_add_null(document, object, "last_handshake");
+	yyjson_mut_obj_add_uint(document, object, "bytes_out", stats.sent);
+	yyjson_mut_obj_add_uint(document, object, "bytes_in", stats.received);
+}
+
 /* Whether the kernel holds the container to its exit. */
 static const char *enforcement(const struct control *control, const struct container *container)
 {
@@ -92,6 +139,8 @@ static void reply(struct api_call *call, const struct relay_stats *stats)
 	yyjson_mut_obj_add_str(document, data, "state", settings &&
 			       settings->spec.kind != EXIT_DIRECT ?
 				       enforcement(call->control, container) : "direct");
+	if (settings && settings->spec.kind == EXIT_WIREGUARD)
+		add_tunnel(call->control->network, settings, document, data);
 	if (relayed && stats && stats->known) {
 		add_stats(document, data, stats);
 	} else if (relayed && container->running) {
@@ -139,7 +188,8 @@ static const char *text_of(struct api_call *call, const char *name, const char *
 /* The body as settings; NULL where the call has been answered. */
 static struct network_settings *read_body(struct api_call *call)
 {
-	const char *exit, *ca, *field = NULL, *why = NULL;
+	struct network_fields fields = { .dns = yyjson_obj_get(call->body, "dns") };
+	struct network_fault fault = { .field = "exit" };
 	struct network_settings *settings;
 	size_t index, max;
 	yyjson_val *key, *value;
@@ -147,27 +197,30 @@ static struct network_settings *read_body(struct api_call *call)
 	yyjson_obj_foreach(call->body, index, max, key, value) {
 		if (!strcmp(yyjson_get_str(key), "exit") ||
 		    !strcmp(yyjson_get_str(key), "exit_ca") ||
+		    !strcmp(yyjson_get_str(key), "wireguard") ||
 		    !strcmp(yyjson_get_str(key), "dns"))
 			continue;
 		api_reply_error(call, 422, "unknown_field", yyjson_get_str(key),
 				"this call knows no field of this name");
 		return NULL;
 	}
-	exit = text_of(call, "exit", "direct");
-	ca = exit ? text_of(call, "exit_ca", "") : NULL;
-	if (!ca)
+	fields.exit = text_of(call, "exit", "direct");
+	fields.ca = fields.exit ? text_of(call, "exit_ca", "") : NULL;
+	fields.wireguard = fields.ca ? text_of(call, "wireguard", "") : NULL;
+	if (!fields.wireguard)
 		return NULL;
-	if (strlen(exit) > NETWORK_EXIT_MAX) {
+	if (strlen(fields.exit) > NETWORK_EXIT_MAX) {
 		api_reply_error(call, 422, "invalid_value", "exit", "is longer than %d bytes",
 				NETWORK_EXIT_MAX);
 		return NULL;
 	}
-	settings = network_settings_create(call->id, exit, *ca ? ca : NULL,
-					   yyjson_obj_get(call->body, "dns"), &field, &why);
+	fields.ca = *fields.ca ? fields.ca : NULL;
+	fields.wireguard = *fields.wireguard ? fields.wireguard : NULL;
+	settings = network_settings_create(call->id, &fields, &fault);
 	if (settings)
 		return settings;
 	if (errno == EINVAL)
-		api_reply_error(call, 422, "invalid_value", field, "%s", why);
+		api_reply_error(call, 422, "invalid_value", fault.field, "%s", fault.why);
 	else
 		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
 	return NULL;

@@ -13,111 +13,6 @@
 #include <string.h>
 #include <yyjson.h>
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
-
-static void free_secret(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
-void network_settings_free(struct network_settings *settings)
-{
-	if (!settings)
-		return;
-	free_secret(settings->text);
-	free(settings->ca);
-	explicit_bzero(settings, sizeof(*settings));
-	free(settings);
-}
-
-/* Whether there is at least one certificate, and nothing that is none. */
-static bool is_pem(const char *text)
-{
-	BIO *bio = BIO_new_mem_buf(text, -1);
-	X509 *certificate;
-	int count = 0;
-
-	while (bio && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-		X509_free(certificate);
-		count++;
-	}
-	/* That no further one begins is how a list ends. */
-	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-		count = 0;
-	ERR_clear_error();
-	BIO_free(bio);
-	return count > 0;
-}
-
-static int read_dns(struct network_settings *settings, yyjson_val *dns, const char **why)
-{
-	size_t index, max;
-	yyjson_val *value;
-
-	if (!yyjson_is_arr(dns) || yyjson_arr_size(dns) > RELAY_DNS_MAX) {
-		*why = "must be a list of at most 4 addresses";
-		return -EINVAL;
-	}
-	if (yyjson_arr_size(dns) && !exit_is_relayed(&settings->spec)) {
-		*why = "is for exits through a proxy: otherwise the container asks its own servers";
-		return -EINVAL;
-	}
-	yyjson_arr_foreach(dns, index, max, value) {
-		if (!yyjson_is_str(value) ||
-		    address_parse(yyjson_get_str(value), yyjson_get_len(value),
-				  &settings->dns[settings->dns_count])) {
-			*why = "must be a list of IP addresses";
-			return -EINVAL;
-		}
-		settings->dns_count++;
-	}
-	return 0;
-}
-
-struct network_settings *network_settings_create(const uint8_t id[ID_LEN], const char *exit,
-						 const char *ca, yyjson_val *dns,
-						 const char **field, const char **why)
-{
-	struct network_settings *settings = calloc(1, sizeof(*settings));
-
-	if (!settings)
-		return NULL;
-	*field = "exit";
-	memcpy(settings->id, id, ID_LEN);
-	if (exit_parse(exit, strlen(exit), &settings->spec, why))
-		goto err_invalid;
-	if (!strcmp(settings->spec.user, "***") && !strcmp(settings->spec.password, "***")) {
-		*why = "has the stars that stand for a login: give the login itself";
-		goto err_invalid;
-	}
-	*field = "dns";
-	if (dns && read_dns(settings, dns, why))
-		goto err_invalid;
-	*field = "exit_ca";
-	if (ca && settings->spec.kind != EXIT_HTTPS) {
-		*why = "is for an https exit only";
-		goto err_invalid;
-	}
-	if (ca && (strlen(ca) > NETWORK_CA_MAX || !is_pem(ca))) {
-		*why = "must be certificates in PEM, of at most 65536 bytes";
-		goto err_invalid;
-	}
-	settings->text = strdup(exit);
-	settings->ca = ca ? strdup(ca) : NULL;
-	if (settings->text && (!ca || settings->ca))
-		return settings;
-	network_settings_free(settings);
-	errno = ENOMEM;
-	return NULL;
-err_invalid:
-	network_settings_free(settings);
-	errno = EINVAL;
-	return NULL;
-}
-
 /* The index of @id, or where it would have to be. */
 static size_t index_of(const struct network *network, const uint8_t id[ID_LEN], bool *found)
 {
@@ -206,7 +101,12 @@ void network_policy(const struct network *network, const struct container *conta
 		policy->flags |= FW_EXIT_BLOCK;
 		return;
 	}
-	policy->flags |= FW_EXIT_RELAY;
+	if (settings->spec.kind == EXIT_WIREGUARD) {
+		policy->flags |= FW_EXIT_TUNNEL;
+		policy->tunnel = network_tunnel_index(network, settings);
+	} else {
+		policy->flags |= FW_EXIT_RELAY;
+	}
 	if (knl_steer_device(container->netdev, &policy->steer_bridge, policy->steer_mac))
 		memset(policy->steer_mac, 0, sizeof(policy->steer_mac));
 }
@@ -342,7 +242,7 @@ static int push(struct network *network, relay_daemon_done *done, void *context)
 		return -ENOMEM;
 	}
 	ret = relay_daemon_policy(network->daemon, text, len, done, context);
-	free_secret(text);
+	network_secret_free(text);
 	network->retry = ret && ret != -ENOTCONN;
 	if (network->retry)
 		log_error("exits: the relay does not get the new policy: error=\"%s\"",
@@ -370,6 +270,8 @@ static int check(struct network *network, const struct container *container,
 			 firewall->fault[0] ? firewall->fault : strerror(-ret));
 		return -EOPNOTSUPP;
 	}
+	if (settings->spec.kind == EXIT_WIREGUARD)
+		return network_tunnel_need(network, settings, fault, size);
 	if (!exit_is_relayed(&settings->spec))
 		return 0;
 	ret = need_daemon(network);
@@ -389,6 +291,8 @@ static char *format_document(const struct network_settings *settings)
 		yyjson_mut_obj_add_str(document, root, "exit", settings->text);
 		if (settings->ca)
 			yyjson_mut_obj_add_str(document, root, "exit_ca", settings->ca);
+		if (settings->wireguard)
+			yyjson_mut_obj_add_str(document, root, "wireguard", settings->wireguard);
 		add_dns(document, root, settings);
 		text = yyjson_mut_write(document, 0, NULL);
 	}
@@ -404,7 +308,7 @@ static int store(struct network *network, const struct network_settings *setting
 	if (!ret)
 		ret = db_put_document(network->control->db, DB_KIND_NETWORK, settings->id, ID_LEN,
 				      text, NULL);
-	free_secret(text);
+	network_secret_free(text);
 	return ret;
 }
 
@@ -433,6 +337,7 @@ int network_store(struct network *network, const struct container *container,
 	if (container->running)
 		firewall_apply(network->control->firewall, container);
 	network_settings_free(old);
+	network_tunnels_sync(network);
 	if (!container->running || push(network, done, context))
 		done(context);
 	return 0;
@@ -443,14 +348,18 @@ static int take_document(void *context, const void *key, size_t key_len, const c
 	struct network *network = context;
 	yyjson_doc *document = yyjson_read(body, strlen(body), 0);
 	yyjson_val *root = yyjson_doc_get_root(document);
-	const char *exit = yyjson_get_str(yyjson_obj_get(root, "exit")), *field, *why;
+	const struct network_fields fields = {
+		.exit = yyjson_get_str(yyjson_obj_get(root, "exit")),
+		.ca = yyjson_get_str(yyjson_obj_get(root, "exit_ca")),
+		.wireguard = yyjson_get_str(yyjson_obj_get(root, "wireguard")),
+		.dns = yyjson_obj_get(root, "dns"),
+	};
 	struct network_settings *settings = NULL;
+	struct network_fault fault;
 	int ret = -EBADMSG;
 
-	if (key_len == ID_LEN && exit) {
-		settings = network_settings_create(
-			key, exit, yyjson_get_str(yyjson_obj_get(root, "exit_ca")),
-			yyjson_obj_get(root, "dns"), &field, &why);
+	if (key_len == ID_LEN && fields.exit) {
+		settings = network_settings_create(key, &fields, &fault);
 		ret = settings ? make_room(network) : -errno;
 	}
 	if (!ret)
@@ -485,12 +394,18 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	}
 	network->control = control;
 	control->network = network;
+	network->tunnels = tunnels_create();
+	if (!network->tunnels) {
+		snprintf(fault, fault_size, "exits: out of memory");
+		return -ENOMEM;
+	}
 	ret = db_load_documents(control->db, DB_KIND_NETWORK, take_document, network);
 	if (ret) {
 		snprintf(fault, fault_size, "database: the exits of containers cannot be used: %s",
 			 strerror(-ret));
 		return ret;
 	}
+	network_tunnels_sync(network);
 	if (!is_relay_needed(network))
 		return 0;
 	ret = need_daemon(network);
@@ -508,6 +423,7 @@ static void tear_down(struct control *control)
 	if (!network)
 		return;
 	relay_daemon_destroy(network->daemon);
+	tunnels_destroy(network->tunnels);
 	for (size_t i = 0; i < network->count; i++)
 		network_settings_free(network->settings[i]);
 	free(network->settings);
@@ -542,6 +458,7 @@ static void gone(struct control *control, const uint8_t id[ID_LEN])
 		take_out(network, id);
 		network_settings_free((struct network_settings *)settings);
 	}
+	network_tunnels_sync(network);
 	push(network, NULL, NULL);
 }
 
@@ -549,6 +466,7 @@ static void tick(struct control *control)
 {
 	if (control->network->retry)
 		push(control->network, NULL, NULL);
+	network_tunnels_repair(control->network);
 }
 
 const struct feature network_feature = {

@@ -6,7 +6,7 @@
  * carries the bytes is the relay (relay_daemon.h).
  *
  *	document -> struct network_settings -> flags of the policy -> kernel
- *	                                    -> the relay's policy
+ *	                                    -> the relay's policy, or a tunnel
  *
  * A container without a document leaves directly. Fails closed: where an exit
  * cannot be enforced the container is not started and the call refused.
@@ -16,6 +16,7 @@
 
 #include "control/control.h"
 #include "control/relay_daemon.h"
+#include "control/tunnel.h"
 #include "firewall/policy.h"
 #include "relay/exit.h"
 
@@ -29,6 +30,8 @@ struct network_settings {
 	struct exit_spec	spec;
 	char			*text;	/* the exit as it was given: a secret */
 	char			*ca;	/* PEM, or NULL */
+	char			*wireguard;	/* the file of EXIT_WIREGUARD: a secret */
+	uint8_t			tunnel[TUNNEL_HASH_LEN];	/* of that file */
 	uint8_t			dns_count;
 	struct address		dns[RELAY_DNS_MAX];
 };
@@ -36,6 +39,7 @@ struct network_settings {
 struct network {
 	struct control		*control;
 	struct relay_daemon	*daemon;	/* NULL: not needed so far */
+	struct tunnels		*tunnels;
 	struct network_settings	**settings;	/* in the order of ids */
 	size_t			count, room;
 	bool			retry;		/* the relay lacks the last policy */
@@ -44,14 +48,24 @@ struct network {
 const struct network_settings *network_find(const struct network *network,
 					    const uint8_t id[ID_LEN]);
 
-/*
- * From a document's fields; @ca and @dns (an array of texts) may be NULL. NULL with
- * errno EINVAL and *@field, *@why, or ENOMEM.
- */
-struct network_settings *network_settings_create(const uint8_t id[ID_LEN], const char *exit,
-						 const char *ca, yyjson_val *dns,
-						 const char **field, const char **why);
+/* A document's fields. All but @exit may be NULL; @dns is an array of texts. */
+struct network_fields {
+	const char	*exit, *ca, *wireguard;
+	yyjson_val	*dns;
+};
+
+struct network_fault {
+	const char	*field;
+	char		why[256];	/* the end of a sentence about it */
+};
+
+/* NULL with errno EINVAL and @fault, or ENOMEM. */
+struct network_settings *network_settings_create(const uint8_t id[ID_LEN],
+						 const struct network_fields *fields,
+						 struct network_fault *fault);
 void network_settings_free(struct network_settings *settings);
+/* Overwritten first; NULL is fine. */
+void network_secret_free(char *text);
 
 /*
  * network_policy(): puts the container's exit into its policy. Where the interface
@@ -68,5 +82,18 @@ void network_policy(const struct network *network, const struct container *conta
 int network_store(struct network *network, const struct container *container,
 		  struct network_settings *settings, relay_daemon_done *done, void *context,
 		  char *fault, size_t fault_size);
+
+/* --- network_tunnel.c --- */
+
+/* For a policy; 0: not there yet, and nothing leaves. */
+uint8_t network_tunnel_index(const struct network *network,
+			     const struct network_settings *settings);
+/* Makes it, or finds it. 0, or a negative errno with @fault. */
+int network_tunnel_need(struct network *network, const struct network_settings *settings,
+			char *fault, size_t size);
+/* Makes what running containers need and removes the rest; after their policies. */
+void network_tunnels_sync(struct network *network);
+/* Now and then. */
+void network_tunnels_repair(struct network *network);
 
 #endif /* HOODY_CONTROL_NETWORK_H */

@@ -126,6 +126,7 @@ static void write_header(const struct fw_policy *policy, struct fw_header *heade
 	header->addresses6 = policy->addresses6_count;
 	header->rules = policy->rules_count;
 	memcpy(header->mac, policy->mac, sizeof(header->mac));
+	header->tunnel = policy->tunnel;
 	header->steer_bridge = policy->steer_bridge;
 	memcpy(header->steer_mac, policy->steer_mac, sizeof(header->steer_mac));
 	memcpy(header->quota, policy->quota, sizeof(header->quota));

@@ -51,7 +51,8 @@ struct fw_policy {
 	uint32_t		flags;		/* enum fw_flags */
 	uint8_t			owner[12], project[12];	/* the ids of container and project */
 	uint8_t			mac[6];
-	uint8_t			steer_mac[6];	/* for FW_EXIT_RELAY */
+	uint8_t			steer_mac[6];	/* for FW_EXIT_RELAY and FW_EXIT_TUNNEL */
+	uint8_t			tunnel;		/* for FW_EXIT_TUNNEL; 0: none yet */
 	uint32_t		steer_bridge;	/* ifindex; 0: no port of a bridge */
 	uint32_t		quota[FW_FLOW_CLASSES];
 	uint8_t			addresses4_count, addresses6_count;

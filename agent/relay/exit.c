@@ -16,6 +16,7 @@ static const struct {
 	[EXIT_SOCKS5] = { "socks5", 1080 },
 	[EXIT_HTTP] = { "http", 8080 },
 	[EXIT_HTTPS] = { "https", 443 },
+	[EXIT_WIREGUARD] = { "wireguard", 0 },
 };
 
 const char *exit_kind_name(enum exit_kind kind)
@@ -131,7 +132,7 @@ int exit_parse(const char *text, size_t len, struct exit_spec *spec, const char 
 		if (kinds[i].port && len > name + 3 && !memcmp(text + name, "://", 3))
 			return parse_proxy(text + name + 3, len - name - 3, spec, why);
 	}
-	*why = "must be direct, block, socks5://..., http://... or https://...";
+	*why = "must be direct, block, socks5://..., http://..., https://... or wireguard";
 	return -EINVAL;
 }
 

@@ -8,6 +8,7 @@
  *	socks5://[USER:PASSWORD@]ADDRESS[:PORT]		RFC 1928, RFC 1929
  *	http://[USER:PASSWORD@]ADDRESS[:PORT]		CONNECT, RFC 9110 9.3.6
  *	https://[USER:PASSWORD@]ADDRESS[:PORT]		the same within TLS
+ *	wireguard			a tunnel; its file comes beside
  *
  * Pure functions over text. A proxy is named by its address: a name would have
  * to be looked up by a way that its container's exit is not.
@@ -31,6 +32,7 @@ enum exit_kind {
 	EXIT_SOCKS5,
 	EXIT_HTTP,
 	EXIT_HTTPS,
+	EXIT_WIREGUARD,		/* what its file says is not here */
 };
 
 struct exit_spec {

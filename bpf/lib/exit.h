@@ -9,6 +9,10 @@
  * do ARP and discovery. Everything else stays here: an exit leaks nothing that
  * it cannot carry, and nothing while its relay is down.
  *
+ * With FW_EXIT_TUNNEL the packet only gets a mark: the host routes it by that, and
+ * whatever protocol it has. Its later fragments have no ports to find a flow by and
+ * are marked too; the host puts them together again before it looks at a mark.
+ *
  * A port of a bridge would switch the packet to a neighbour: the frame is
  * addressed to the bridge itself, and goes on as if it had come in there.
  */
@@ -77,30 +81,43 @@ fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects)
 	return FW_PASSED;
 }
 
+/* Marks the packet for the policy's tunnel. 0 or a reason. */
+static __always_inline int fw_mark_tunnel(struct __sk_buff *skb, const struct fw_work *work)
+{
+	if (!work->tunnel)
+		return FW_DROP_EXIT_DOWN;
+	skb->mark = (skb->mark & ~FW_TUNNEL_MARK_MASK) | FW_TUNNEL_MARK |
+		    work->tunnel << FW_TUNNEL_MARK_SHIFT;
+	return FW_PASSED;
+}
+
 /* For a packet from the container that passed. */
 fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
+	const __u32 tunnel = work->flags & FW_EXIT_TUNNEL;
 	const struct fw_packet *packet = &work->packet;
 	struct fw_flow *flow;
 	__u8 to[6];
 	int ret;
 
 	/* Behind a first fragment there are no ports to find the flow by. */
-	if (packet->fragment)
+	if (packet->fragment && !tunnel)
 		return FW_DROP_EXIT_PROTOCOL;
-	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
-	if (!flow)
-		return FW_DROP_NO_FLOW;
-	if (flow->class != FW_FLOW_EGRESS)
-		return FW_PASSED;
+	if (!packet->fragment_offset) {
+		flow = bpf_map_lookup_elem(&fw_flows, &work->key);
+		if (!flow)
+			return FW_DROP_NO_FLOW;
+		if (flow->class != FW_FLOW_EGRESS)
+			return FW_PASSED;
+	}
 	if (work->flags & FW_EXIT_BLOCK)
 		return FW_DROP_EXIT_BLOCKED;
-	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+	if (!tunnel && packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return FW_DROP_EXIT_PROTOCOL;
 	__builtin_memcpy(to, work->steer_mac, sizeof(to));
 	if (!fw_mac_value(to))
 		return FW_DROP_EXIT_DOWN;
-	ret = fw_steer(skb, work);
+	ret = tunnel ? fw_mark_tunnel(skb, work) : fw_steer(skb, work);
 	if (ret)
 		return ret;
 	if (bpf_skb_store_bytes(skb, 0, to, sizeof(to), 0) ||

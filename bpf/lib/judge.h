@@ -52,6 +52,7 @@ struct fw_work {
 	__u8			steer_mac[6];
 	__u8			pending;	/* enum fw_pending */
 	__u8			replaces;	/* class + 1 of the flow that is over */
+	__u32			tunnel;		/* of struct fw_header */
 	__u32			project[3];
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
 	__u8			inner[48];	/* what an ICMP error quotes */

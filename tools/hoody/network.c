@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api.h"
 #include "options.h"
@@ -14,6 +15,7 @@
 
 #define PATH_MAX_LEN	128
 #define FILE_BYTES_MAX	65536
+#define TUNNEL_PREFIX	"wireguard:"
 
 /* The content of a file of at most FILE_BYTES_MAX bytes, from malloc(), or NULL. */
 static char *read_file(const char *path)
@@ -39,13 +41,43 @@ err:
 	return NULL;
 }
 
+static void free_secret(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+/*
+ * --exit: what the agent knows an exit by, or for "wireguard:FILE" the file's text in
+ * *@file, from malloc(). 0, or -1 after saying why.
+ */
+static int add_exit(struct cli *cli, yyjson_mut_doc *doc, yyjson_mut_val *body, const char *exit,
+		    char **file)
+{
+	const size_t prefix = strlen(TUNNEL_PREFIX);
+
+	if (strncmp(exit, TUNNEL_PREFIX, prefix)) {
+		yyjson_mut_obj_add_str(doc, body, "exit", exit);
+		return 0;
+	}
+	*file = read_file(exit + prefix);
+	if (!*file) {
+		print_error(cli, CLI_FAILED, "--exit: %s: %s", exit + prefix, strerror(errno));
+		return -1;
+	}
+	yyjson_mut_obj_add_str(doc, body, "exit", "wireguard");
+	yyjson_mut_obj_add_str(doc, body, "wireguard", *file);
+	return 0;
+}
+
 /* The body of a change, from malloc(); NULL after saying why. */
 static char *make_body(struct cli *cli, const struct cli_args *args)
 {
 	const char *exit = args_value(args, "exit"), *ca = args_value(args, "exit-ca");
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	char *pem = NULL, *text = NULL;
+	char *pem = NULL, *file = NULL, *text = NULL;
 	yyjson_mut_val *dns;
 	const char *server;
 	size_t cursor = 0;
@@ -55,7 +87,8 @@ static char *make_body(struct cli *cli, const struct cli_args *args)
 		goto out;
 	}
 	yyjson_mut_doc_set_root(doc, body);
-	yyjson_mut_obj_add_str(doc, body, "exit", exit);
+	if (add_exit(cli, doc, body, exit, &file))
+		goto out;
 	dns = yyjson_mut_obj_add_arr(doc, body, "dns");
 	while ((server = args_next(args, "dns", &cursor)))
 		yyjson_mut_arr_add_str(doc, dns, server);
@@ -73,6 +106,7 @@ static char *make_body(struct cli *cli, const struct cli_args *args)
 out:
 	yyjson_mut_doc_free(doc);
 	free(pem);
+	free_secret(file);
 	return text;
 }
 
@@ -96,6 +130,26 @@ static const char *text_of(yyjson_val *data, const char *name)
 	return text ? text : "";
 }
 
+static void print_tunnel(yyjson_val *tunnel)
+{
+	const int64_t handshake = yyjson_get_sint(yyjson_obj_get(tunnel, "last_handshake"));
+
+	if (!tunnel)
+		return;
+	printf("%-20s %s\n", "interface", text_of(tunnel, "interface"));
+	printf("%-20s %s\n", "public_key", text_of(tunnel, "public_key"));
+	printf("%-20s %s\n", "endpoint", text_of(tunnel, "endpoint"));
+	if (handshake)
+		printf("%-20s %lld s ago\n", "last_handshake",
+		       (long long)(time(NULL) - handshake));
+	else
+		printf("%-20s never\n", "last_handshake");
+	printf("%-20s %llu\n", "bytes_out",
+	       (unsigned long long)yyjson_get_uint(yyjson_obj_get(tunnel, "bytes_out")));
+	printf("%-20s %llu\n", "bytes_in",
+	       (unsigned long long)yyjson_get_uint(yyjson_obj_get(tunnel, "bytes_in")));
+}
+
 static void print_network(yyjson_val *data)
 {
 	const char *health = text_of(data, "health"), *fault = text_of(data, "fault");
@@ -109,6 +163,7 @@ static void print_network(yyjson_val *data)
 	if (*health)
 		printf("%-20s %s%s%s%s\n", "health", health, *fault ? " (" : "", fault,
 		       *fault ? ")" : "");
+	print_tunnel(yyjson_obj_get(data, "tunnel"));
 	print_counters(yyjson_obj_get(data, "counters"));
 }
 
@@ -156,7 +211,7 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 	if (!body)
 		return CLI_FAILED;
 	status = call(cli, args, "PUT", body);
-	free(body);
+	free_secret(body);
 	return status;
 }
 
@@ -176,7 +231,8 @@ static const struct cli_option set_options[] = {
 	 .kind = CLI_VALUE,
 	 .required = true,
 	 .value = "EXIT",
-	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]ADDRESS[:PORT]"},
+	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]ADDRESS[:PORT], "
+		 "wireguard:FILE"},
 	{.name = "dns",
 	 .kind = CLI_LIST,
 	 .value = "ADDRESS",

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Exits of kind wireguard: which tunnels running containers need, and which one a
+ * container's policy names. A policy gets the number of a tunnel only once the
+ * routing and the filter that go with its mark are there: before, nothing leaves.
+ */
+#include "control/firewall.h"
+#include "control/network.h"
+#include "lib/log.h"
+
+#include <errno.h>
+
+static const struct container *running(const struct network *network,
+				       const struct network_settings *settings)
+{
+	const struct container *container = model_find(network->control->model, settings->id);
+
+	return container && container->running && settings->spec.kind == EXIT_WIREGUARD ?
+		       container : NULL;
+}
+
+uint8_t network_tunnel_index(const struct network *network, const struct network_settings *settings)
+{
+	const struct tunnel *tunnel = tunnels_find(network->tunnels, settings->tunnel);
+
+	return tunnel && tunnel->ready ? (uint8_t)tunnel->index : 0;
+}
+
+int network_tunnel_need(struct network *network, const struct network_settings *settings,
+			char *fault, size_t size)
+{
+	return tunnels_need(network->tunnels, settings->wireguard, settings->tunnel, fault, size) ?
+		       0 : -errno;
+}
+
+void network_tunnels_sync(struct network *network)
+{
+	char fault[256];
+
+	tunnels_begin(network->tunnels);
+	for (size_t i = 0; i < network->count; i++) {
+		const struct network_settings *settings = network->settings[i];
+
+		if (running(network, settings) &&
+		    network_tunnel_need(network, settings, fault, sizeof(fault)))
+			log_error("an exit cannot be put in force, and nothing leaves by it: "
+				  "error=\"%s\"", fault);
+	}
+	tunnels_end(network->tunnels);
+}
+
+void network_tunnels_repair(struct network *network)
+{
+	if (!tunnels_repair(network->tunnels))
+		return;
+	/* Policies that were made without it. */
+	for (size_t i = 0; i < network->count; i++) {
+		const struct container *container = running(network, network->settings[i]);
+
+		if (container)
+			firewall_apply(network->control->firewall, container);
+	}
+}

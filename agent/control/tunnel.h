@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tunnels of exits of kind wireguard: one for each distinct file that a
+ * running container's exit names, however many do. Their interfaces belong to the
+ * host and stay when the agent ends; the next one finds them by their alias and
+ * goes on with them, and removes what nobody wants any more.
+ *
+ *	file -> hash -> index -> interface, table, mark (kernel/wireguard.h)
+ *	                      -> rules of the packet filter, for all of them at once
+ */
+#ifndef HOODY_CONTROL_TUNNEL_H
+#define HOODY_CONTROL_TUNNEL_H
+
+#include "control/wireguard_file.h"
+#include "kernel/wireguard.h"
+
+#define TUNNEL_HASH_LEN	32
+
+struct tunnel {
+	uint8_t			hash[TUNNEL_HASH_LEN];	/* of the file's text */
+	unsigned int		index;
+	bool			wanted;		/* by tunnels_begin() and what followed */
+	bool			ready;		/* interface and filter are in place */
+	uint64_t		since_us;	/* CLOCK_MONOTONIC: ready, or not */
+	char			fault[192];
+	struct wireguard_file	file;		/* secrets */
+};
+
+struct tunnels;
+
+struct tunnels *tunnels_create(void);
+/* The kernel keeps what it has. */
+void tunnels_destroy(struct tunnels *tunnels);
+
+void tunnel_hash(const char *text, size_t len, uint8_t hash[TUNNEL_HASH_LEN]);
+
+/* NULL where there is none. */
+struct tunnel *tunnels_find(const struct tunnels *tunnels, const uint8_t hash[TUNNEL_HASH_LEN]);
+
+/*
+ * tunnels_need(): that of the file with @hash, made where it is not there, and
+ * wanted from now on. NULL with errno and @fault, in words for people.
+ */
+struct tunnel *tunnels_need(struct tunnels *tunnels, const char *text,
+			    const uint8_t hash[TUNNEL_HASH_LEN], char *fault, size_t fault_size);
+
+/*
+ * Those that nobody asks for between the two are removed. Call it when nothing is
+ * steered into them any more.
+ */
+void tunnels_begin(struct tunnels *tunnels);
+void tunnels_end(struct tunnels *tunnels);
+
+/* Makes again what somebody took away, or could not be made. True where it made one. */
+bool tunnels_repair(struct tunnels *tunnels);
+
+enum tunnel_health {
+	TUNNEL_UNKNOWN,		/* no handshake yet, or none is due */
+	TUNNEL_UP,
+	TUNNEL_DOWN,
+};
+
+/* @stats may be all 0. @fault: why it is down, or NULL. */
+enum tunnel_health tunnel_health(const struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
+				 const char **fault);
+
+#endif /* HOODY_CONTROL_TUNNEL_H */
