@@ -1,0 +1,263 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Exits of kind wireguard: root in two namespaces that stand for containers, the
+# kernel's own WireGuard on both sides, and a world outside that counts what
+# comes by another way than the tunnel.
+#
+#	a --- ha \                        ho --- out 192.0.2.10: wg0, wg1, 198.51.100.1
+#	b --- hb -- host, agent, hoody-wg1
+#
+# shellcheck source=../lib/tap.sh disable=SC2317
+. "$(dirname "$0")/../lib/tap.sh"
+
+[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, BPF, WireGuard"
+modprobe wireguard 2>/dev/null || [ -d /sys/module/wireguard ] || tap_skip_all "this kernel has no WireGuard"
+AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
+[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
+id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+chmod 755 "$WORK"
+A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
+export HOODY_API=unix:$WORK/run/control.sock
+
+tap_plan 36
+
+in_ns() { ip netns exec "$@"; }
+
+ns_pair() { # NS HOST-IF
+	ip netns add "$1"
+	tap_cleanup "ip netns del $1"
+	tap_cleanup "ip link del $2"
+	ip link add "$2" type veth peer name eth0 netns "$1"
+	in_ns "$1" sysctl -qw net.ipv6.conf.eth0.accept_dad=0
+	in_ns "$1" ip link set lo up
+	in_ns "$1" ip link set eth0 up
+	ip link set "$2" up
+}
+
+network() {
+	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+	local i ns
+	for i in 0 1; do
+		[ $i = 0 ] && ns=a || ns=b
+		ns_pair $ns h$ns
+		ip addr add 10.$i.0.1/24 dev h$ns
+		ip addr add fd0$i::1/64 dev h$ns nodad
+		in_ns $ns ip addr add 10.$i.0.2/24 dev eth0
+		in_ns $ns ip addr add fd0$i::2/64 dev eth0 nodad
+		in_ns $ns ip route add default via 10.$i.0.1
+		in_ns $ns ip route add default via fd0$i::1
+	done
+	ns_pair out ho
+	ip addr add 192.0.2.1/24 dev ho
+	ip addr add 2001:db8::1/64 dev ho nodad
+	ip route add 198.51.100.0/24 via 192.0.2.10
+	ip route add 2001:db8:1::/64 via 2001:db8::10
+	in_ns out ip addr add 192.0.2.10/24 dev eth0
+	in_ns out ip addr add 2001:db8::10/64 dev eth0 nodad
+	in_ns out ip addr add 198.51.100.1/32 dev lo
+	in_ns out ip addr add 2001:db8:1::1/128 dev lo
+	in_ns out ip route add 10.0.0.0/15 via 192.0.2.1
+	in_ns out ip route add fd00::/15 via 2001:db8::1
+	# Neighbour discovery of the host's own is no leak.
+	in_ns out nft -f - <<'NFT'
+table inet watch {
+	counter straight {}
+	chain in {
+		type filter hook prerouting priority -300
+		iifname "eth0" ip saddr 10.0.0.0/8 counter name straight
+		iifname "eth0" ip6 saddr fd00::/8 counter name straight
+		iifname "eth0" ip saddr 192.0.2.1 udp dport != { 51820, 51821 } counter name straight
+		iifname "eth0" ip saddr 192.0.2.1 meta l4proto != { udp, icmp } counter name straight
+		# The host's own word to the peer, that its port is closed, is nothing of a container's.
+		iifname "eth0" ip saddr 192.0.2.1 icmp type != destination-unreachable counter name straight
+	}
+}
+NFT
+}
+
+straight() { in_ns out nft -j list counter inet watch straight | jq '.nftables[] | .counter? // empty | .packets'; }
+mark() { STRAIGHT=$(straight); }
+nothing_straight() { tap_is "$1" "$(straight)" "$STRAIGHT"; }
+
+key() { wg genkey | tee "$WORK/$1.key" | wg pubkey >"$WORK/$1.pub"; }
+
+peer() { # NAME PORT NET: an interface outside, and the file for the container's side
+	key "$1"
+	key "$1-peer"
+	in_ns out ip link add "$1" type wireguard
+	in_ns out wg set "$1" listen-port "$2" private-key "$WORK/$1-peer.key" \
+		peer "$(cat "$WORK/$1.pub")" allowed-ips "10.$3.0.2/32,fd$3::2/128"
+	in_ns out ip addr add "10.$3.0.1/24" dev "$1"
+	in_ns out ip addr add "fd$3::1/64" dev "$1" nodad
+	in_ns out ip link set "$1" up
+	cat >"$WORK/$1.conf" <<CONF
+[Interface]
+# as wg-quick(8) has it
+PrivateKey = $(cat "$WORK/$1.key")
+Address = 10.$3.0.2/24, fd$3::2/64
+DNS = 10.$3.0.1, example.com
+MTU = 1400
+
+[Peer]
+PublicKey = $(cat "$WORK/$1-peer.pub")
+Endpoint = 192.0.2.10:$2
+AllowedIPs = 0.0.0.0/0, ::/0
+CONF
+}
+
+servers() {
+	cat >"$WORK/server.py" <<'PY'
+import socket, socketserver, threading
+# TCP 7000 says who asks, 7001 sends N bytes. UDP 7000 says who asks and how much, 53 that it is a server of names.
+class Who(socketserver.StreamRequestHandler):
+    def handle(self):
+        line = self.rfile.readline()
+        if self.server.server_address[1] == 7000:
+            self.wfile.write(self.client_address[0].replace("::ffff:", "").encode() + b"\n")
+        else:
+            self.wfile.write(b"z" * int(line))
+class Tcp(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+    allow_reuse_address = daemon_threads = True
+def udp(port):
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.bind(("::", port))
+    while True:
+        data, peer = s.recvfrom(65535)
+        s.sendto(b"names" if port == 53 else b"%s %d" % (peer[0].replace("::ffff:", "").encode(), len(data)), peer)
+for port in 7000, 7001:
+    threading.Thread(target=Tcp(("::", port), Who).serve_forever, daemon=True).start()
+for port in 53, 7000:
+    threading.Thread(target=udp, args=(port,), daemon=True).start()
+print("up", flush=True)
+threading.Event().wait()
+PY
+	ip netns exec out python3 "$WORK/server.py" >"$WORK/server" 2>&1 &
+	tap_cleanup "kill $!"
+	tap_wait 60 grep -q up "$WORK/server" || tap_bail "no server: $(cat "$WORK/server")"
+}
+
+# ask NS tcp|udp ADDRESS PORT [BYTES [PATIENCE]]: what is answered, or nothing.
+ask() {
+	# shellcheck disable=SC2016  # for the inner shell
+	in_ns "$1" timeout "${6:-30}" bash -c '
+		exec 3<>"/dev/$0/$1/$2" || exit
+		if [ "$0" = udp ]; then
+			head -c "$3" /dev/zero >&3
+			dd bs=2000 count=1 <&3
+		else
+			echo "$3" >&3
+			if [ "$2" = 7001 ]; then wc -c <&3; else cat <&3; fi
+		fi' "$2" "$3" "$4" "${5:-1}" 2>/dev/null
+}
+# mute NAME NS: nobody answers, by TCP, UDP or ICMP.
+mute() { tap_is "$1" "$(ask "$2" tcp 198.51.100.1 7000 1 2)$(ask "$2" udp 10.99.0.1 7000 1 2)$(in_ns "$2" ping -c 1 -W 1 198.51.100.1 2>&1 | grep -o 'bytes from')" ""; }
+answers() { [ "$(ask "$1" tcp 198.51.100.1 7000 1 5)" = "$2" ]; }
+
+agent_conf() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=agent \
+		-keyout "$WORK/agent.key" -out "$WORK/agent.crt" 2>/dev/null
+	cat >"$WORK/agent.conf" <<CONF
+[agent]
+node = node-us
+base_domain = containers.example.com
+state_directory = $WORK/state
+control_socket = ${HOODY_API#unix:}
+threads = 1
+real_ip = off
+[listen]
+plain = 127.0.0.1:8080
+[tls]
+certificate = $WORK/agent.crt
+key = $WORK/agent.key
+[firewall]
+enabled = on
+pins = /sys/fs/bpf/hoody-wireguard
+flows = 65536
+containers = 16
+CONF
+}
+
+serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
+start_agent() {
+	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+	AGENT_PID=$!
+	tap_wait 120 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
+}
+show() { "$HOODY" network show -c "$1" --json | jq -r "$2"; }
+shows() { [ "$(show "$1" "$2")" = "$3" ]; }
+tunnels() { ip -br link show type wireguard | awk '{ print $1 }' | xargs; }
+
+network
+peer wg0 51820 99
+peer wg1 51821 98
+servers
+agent_conf
+mount -t bpf bpf /sys/fs/bpf 2>/dev/null
+tap_cleanup 'kill -KILL $AGENT_PID; rm -rf /sys/fs/bpf/hoody-wireguard; ip link del hoody-wg1; ip link del hoody-wg2; nft delete table inet hoody_exits'
+start_agent
+"$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 --address fd00::2 >/dev/null &&
+	"$HOODY" containers register --id $B --project $PROJECT --netdev hb --address 10.1.0.2 --address fd01::2 >/dev/null &&
+	"$HOODY" containers start $A >/dev/null && "$HOODY" containers start $B >/dev/null || tap_bail "no containers: $(tail "$WORK/log")"
+tap_is before_it_is_direct "$(ask a tcp 198.51.100.1 7000)" 10.0.0.2
+tap_is before_is_counted_as_straight "$([ "$(straight)" -gt 0 ] && echo yes)" yes
+
+# --- what is refused -------------------------------------------------------------
+with() { sed "$1" "$WORK/wg0.conf" >"$WORK/bad.conf"; "$HOODY" network set -c $A --exit "wireguard:$WORK/bad.conf" 2>&1; }
+tap_like refuses_a_command "$(with '5a PostUp = touch /tmp/owned')" 'line 6: PostUp is refused'
+tap_like refuses_a_key "$(with 's/^PublicKey = ..../PublicKey = /')" 'line 9: PublicKey is no key'
+tap_like refuses_a_file_that_is_not_there "$("$HOODY" network set -c $A --exit "wireguard:$WORK/none" 2>&1)" 'No such file'
+tap_is refusals_change_nothing "$(show $A .exit) $(tunnels)" "direct "
+
+# --- one, and two that share it ----------------------------------------------------
+tap_run tunnel_is_set "$HOODY" network set -c $A --exit "wireguard:$WORK/wg0.conf"
+mark
+tap_is tunnel_carries_tcp "$(ask a tcp 198.51.100.1 7000)" 10.99.0.2
+tap_is tunnel_carries_tcp_over_ipv6 "$(ask a tcp 2001:db8:1::1 7000)" fd99::2
+tap_is tunnel_carries_udp "$(ask a udp 10.99.0.1 7000 100)" "10.99.0.2 100"
+tap_is tunnel_carries_udp_in_fragments "$(ask a udp 10.99.0.1 7000 4000)" "10.99.0.2 4000"
+tap_is tunnel_carries_much "$(ask a tcp 198.51.100.1 7001 1000000)" 1000000
+tap_run tunnel_carries_ping in_ns a ping -c 1 -W 30 198.51.100.1
+tap_is tunnel_has_the_names_whatever_server_is_asked "$(ask a udp 9.9.9.9 53)" names
+tap_is tunnel_has_the_names_at_the_gateway "$(ask a udp 10.0.0.1 53)" names
+nothing_straight tunnel_nothing_goes_straight
+"$HOODY" network set -c $B --exit "wireguard:$WORK/wg0.conf" >/dev/null
+tap_is second_container_shares_it "$(ask b tcp 198.51.100.1 7000) $(show $B .tunnel.interface) $(tunnels)" "10.99.0.2 hoody-wg1 hoody-wg1"
+tap_is shown_is_up_with_a_handshake "$(show $A '"\(.exit) \(.state) \(.health) \(.tunnel.last_handshake > 0) \(.tunnel.endpoint) \(.tunnel.bytes_in > 1000000)"')" \
+	"wireguard enforced up true 192.0.2.10:51820 true"
+tap_is shown_key_is_the_public_one "$(show $A .tunnel.public_key)" "$(cat "$WORK/wg0.pub")"
+tap_is private_key_is_shown_nowhere "$({ "$HOODY" network show -c $A --json; "$HOODY" network show -c $A; cat "$WORK/log"; } | grep -cF "$(cat "$WORK/wg0.key")")" 0
+in_ns out ping -c 1 -W 1 -I wg0 10.99.0.2 >"$WORK/ping" 2>&1
+tap_like peer_does_not_reach_the_host "$(cat "$WORK/ping")" '100% packet loss'
+
+# --- what dies ----------------------------------------------------------------------
+mark
+in_ns out ip link set wg0 down
+mute peer_down_nothing_is_answered a
+in_ns out ip link set wg0 up
+kill -KILL "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
+tap_run no_agent_the_tunnel_goes_on tap_wait 60 answers a 10.99.0.2
+ip link del hoody-wg1
+mute no_interface_nothing_is_answered a
+mute no_interface_the_other_neither b
+ip rule del pref 26737
+ip -6 rule del pref 26737
+mute no_rule_either_nothing_is_answered a
+nothing_straight deaths_let_nothing_straight
+start_agent
+tap_run agent_makes_it_again tap_wait 60 answers a 10.99.0.2
+tap_is agent_makes_the_rule_again "$(ip rule show pref 26737 | grep -c unreachable)$(ip -6 rule show pref 26737 | grep -c unreachable)" 11
+nothing_straight agent_back_nothing_goes_straight
+
+# --- swaps ----------------------------------------------------------------------------
+tap_run swap_is_set "$HOODY" network set -c $A --exit "wireguard:$WORK/wg1.conf"
+tap_is swap_takes_the_new_one_at_once "$(ask a tcp 198.51.100.1 7000) $(ask b tcp 198.51.100.1 7000)" "10.98.0.2 10.99.0.2"
+nothing_straight swap_nothing_goes_straight
+"$HOODY" network set -c $A --exit direct >/dev/null
+"$HOODY" network set -c $B --exit block >/dev/null
+tap_is direct_again "$(ask a tcp 198.51.100.1 7000) $(ask b tcp 198.51.100.1 7000 1 2)" "10.0.0.2 "
+tap_is unused_tunnels_are_gone "$(tunnels)" ""
+tap_is unused_rules_are_gone "$(ip rule show pref 26736)" ""
+
+tap_done
