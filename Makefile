@@ -11,7 +11,7 @@ DESTDIR		?=
 
 CC		?= gcc
 PKGS		:= openssl libllhttp libnghttp2 libnghttp3 libngtcp2 libngtcp2_crypto_ossl yyjson sqlite3 libnl-3.0 libnl-genl-3.0 libnl-route-3.0 \
-		   libseccomp libcap-ng inih libsystemd libcurl libmnl libbpf
+		   libseccomp libcap-ng inih libsystemd libcurl libmnl libbpf libcares
 CPPFLAGS	+= -D_GNU_SOURCE -DHOODY_VERSION='"$(VERSION)"' -Iagent -Ikmod/uapi -Iselftests/lib
 CFLAGS		?= -O2 -g
 CFLAGS_ALL	= -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

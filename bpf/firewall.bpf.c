@@ -114,7 +114,7 @@ static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 		return ret;
 	if (work->packet.fragment && !work->packet.fragment_offset)
 		fw_fragment_remember(&work->packet, work->slot, work->generation);
-	if (direction == FW_EGRESS && work->flags & FW_EXIT_ANY)
+	if (direction == FW_EGRESS && work->flags & (FW_EXIT_ANY | FW_NAMES))
 		return fw_leave_by_exit(skb, view, work);
 	return FW_PASSED;
 }
@@ -185,6 +185,7 @@ int fw_sweep(struct fw_sweep_args *args)
 	if (config && !work.slot)
 		config->swept = work.now;
 	bpf_for_each_map_elem(&fw_flows, fw_sweep_one, &work, 0);
+	bpf_for_each_map_elem(&fw_names, fw_sweep_name, &work, 0);
 	args->deleted = work.deleted;
 	return 0;
 }

@@ -46,6 +46,12 @@
 /* Lines of one image: 16 MiB. */
 #define FW_LINES_MAX		(1 << 18)
 
+/* Addresses that names stand for: of all containers, and rules about one of them. */
+#define FW_NAMES_MAX		(1 << 18)
+#define FW_OPENINGS_MAX		16
+/* How long after a sweep that saw a flow its address is still known, ns. */
+#define FW_NAME_LINGER		(60ull * 1000000000)
+
 /* Containers of one host; slot 0 counts what belongs to none. */
 #define FW_SLOTS_MAX		4096
 
@@ -89,6 +95,13 @@ enum fw_flags {
 	/* What the container opens leaves by the tunnel of the header, and no other way. */
 	FW_EXIT_TUNNEL		= 1 << 7,
 	FW_EXIT_ANY		= FW_EXIT_BLOCK | FW_EXIT_RELAY | FW_EXIT_TUNNEL,
+	/* What it opens to port 53 is the relay's, by whatever exit. */
+	FW_NAMES		= 1 << 8,
+	/*
+	 * There are rules about names: port 53 needs no rule, as nothing of it leaves,
+	 * 853 (DNS over TLS and QUIC) needs one about a name, and struct fw_name holds.
+	 */
+	FW_NAMES_ONLY		= 1 << 9,
 };
 
 /* The sockets that packets are steered to: indices of the map fw_relay. */
@@ -262,12 +275,39 @@ struct fw_member {
 	__u32	flags;			/* FW_GATEWAY */
 };
 
+/*
+ * An address that a name stands for, and what the rules about its names open there.
+ * Written by the agent before the container hears of it. The revision is the upper
+ * half of the policy's generation: addresses change with the rules in one step.
+ */
+struct fw_name_key {
+	__u32	slot;
+	__u32	revision;
+	__u32	family;			/* enum fw_family */
+	__u8	address[16];		/* as in a flow's key */
+};
+
+struct fw_opening {
+	__u64	expires;		/* ns, CLOCK_MONOTONIC: opens no flow from then on */
+	__u16	port_first, port_last;
+	__u8	protocol;		/* IPPROTO_*; 0: every one */
+	__u8	pad;
+	__u16	rule;
+};
+
+struct fw_name {
+	__u64	linger;			/* ns: flows that are open are known until then */
+	__u64	count;
+	struct fw_opening openings[FW_OPENINGS_MAX];
+};
+
 enum fw_flow_bits {
 	FW_SEEN_REPLY		= 1 << 0,
 	FW_SEEN_FIN_LOCAL	= 1 << 1,
 	FW_SEEN_FIN_REMOTE	= 1 << 2,
 	FW_SEEN_RST		= 1 << 3,
 	FW_SEEN_CONFIRM		= 1 << 4,	/* TCP: the opener answered the reply */
+	FW_BY_NAME		= 1 << 5,	/* a rule about a name allowed it */
 };
 
 struct fw_flow {
@@ -332,6 +372,8 @@ _Static_assert(sizeof(struct fw_node) == 32, "two nodes a line");
 _Static_assert(sizeof(struct fw_counter) == 16, "four counters a line");
 _Static_assert(sizeof(struct fw_flow) == 24, "flow has no hole");
 _Static_assert(sizeof(struct fw_flow_key) == 44, "flow key has no hole");
+_Static_assert(sizeof(struct fw_name_key) == 28, "name key has no hole");
+_Static_assert(sizeof(struct fw_opening) == 16, "opening has no hole");
 _Static_assert(sizeof(struct fw_event) == 80, "event");
 _Static_assert(FW_REASONS <= FW_REASONS_MAX, "reasons fit their counters");
 _Static_assert(FW_RULES_MAX == 1 << 14, "rule number has 14 bits");

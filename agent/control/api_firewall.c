@@ -257,7 +257,7 @@ static void create(struct api_call *call)
 	}
 	rules = draft(call);
 	if (!rules) {
-		free(rule.description);
+		firewall_rule_clear(&rule);
 		return;
 	}
 	/* What is allowed by name needs the rest to be closed. */
@@ -266,7 +266,7 @@ static void create(struct api_call *call)
 	if (firewall_rules_add(rules, &rule, &fault) ||
 	    firewall_rules_check_duplicates(rules, &fault) ||
 	    check_selectors(call, rules, rules->count - 1, false, &fault)) {
-		free(rule.description);
+		firewall_rule_clear(&rule);
 		firewall_rules_free(rules);
 		if (!strcmp(fault.code, "duplicate"))
 			fault.field[0] = '\0';

@@ -162,6 +162,25 @@ static void judge_default(const struct api_call *call, const struct container *c
 		refuse(verdict, FW_DROP_DEFAULT);
 }
 
+/* Rules about names, of which those say something whose addresses were heard. */
+static void judge_names(const struct api_call *call, const struct container *container,
+			const struct question *question, const struct firewall_entry *entry,
+			struct verdict *verdict)
+{
+	const bool ports = question->protocol == IPPROTO_TCP || question->protocol == IPPROTO_UDP;
+	const struct firewall_rule *rule = firewall_names_find(
+		entry, &question->address, (uint8_t)question->protocol, question->port);
+
+	if (rule) {
+		verdict->rule = (uint32_t)(rule - entry->rules->rules);
+		allow(verdict, "allowed", "a rule allows a name that stands for this address now");
+	} else if (ports && question->port == 53) {
+		allow(verdict, "names", "the agent answers it, with the names that rules allow");
+	} else {
+		judge_default(call, container, question, entry->rules, verdict);
+	}
+}
+
 /* 0, or -1 with @fault. */
 static int judge(const struct api_call *call, const struct container *container,
 		 const struct question *asked, struct verdict *verdict,
@@ -193,6 +212,8 @@ static int judge(const struct api_call *call, const struct container *container,
 		allow(verdict, "allowed", "a rule allows it");
 	else if (answer.action == FW_DENY)
 		refuse(verdict, FW_DROP_RULE);
+	else if (firewall_has_names(rules) && asked->direction == FW_EGRESS)
+		judge_names(call, container, asked, entry, verdict);
 	else
 		judge_default(call, container, asked, rules, verdict);
 	if (answer.action == FW_DENY && (!rules || answer.rule >= rules->count))

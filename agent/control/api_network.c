@@ -35,7 +35,6 @@ static const struct container *container_of_call(struct api_call *call)
 static void add_stats(yyjson_mut_doc *document, yyjson_mut_val *data,
 		      const struct relay_stats *stats)
 {
-	yyjson_mut_val *counters = yyjson_mut_obj_add_obj(document, data, "counters");
 	const char *fault = stats->health == RELAY_HEALTH_DOWN ? stats->fault : NULL;
 
 	yyjson_mut_obj_add_str(document, data, "health",
@@ -45,6 +44,13 @@ static void add_stats(yyjson_mut_doc *document, yyjson_mut_val *data,
 		yyjson_mut_obj_add_strcpy(document, data, "fault", fault);
 	else
 		yyjson_mut_obj_add_null(document, data, "fault");
+}
+
+static void add_counters(yyjson_mut_doc *document, yyjson_mut_val *data,
+			 const struct relay_stats *stats)
+{
+	yyjson_mut_val *counters = yyjson_mut_obj_add_obj(document, data, "counters");
+
 #define X(name) yyjson_mut_obj_add_uint(document, counters, #name, stats->name);
 	RELAY_COUNTERS(X)
 #undef X
@@ -147,6 +153,8 @@ static void reply(struct api_call *call, const struct relay_stats *stats)
 		yyjson_mut_obj_add_str(document, data, "health", "down");
 		yyjson_mut_obj_add_str(document, data, "fault", "relay");
 	}
+	if (stats && stats->known)
+		add_counters(document, data, stats);
 	api_reply_data(call, 200, document, data);
 }
 
@@ -158,10 +166,8 @@ static void on_stats(void *context, const struct relay_stats *stats)
 static void show(struct api_call *call)
 {
 	const struct network *network = call->control->network;
-	const struct network_settings *settings = network_find(network, call->id);
 
-	if (!settings || !exit_is_relayed(&settings->spec) || !network->daemon ||
-	    relay_daemon_stats(network->daemon, call->id, on_stats, call))
+	if (!network->daemon || relay_daemon_stats(network->daemon, call->id, on_stats, call))
 		reply(call, NULL);
 }
 
@@ -188,6 +194,8 @@ static const char *text_of(struct api_call *call, const char *name, const char *
 /* The body as settings; NULL where the call has been answered. */
 static struct network_settings *read_body(struct api_call *call)
 {
+	const struct network_settings *before = yyjson_obj_get(call->body, "exit") ? NULL :
+		network_find(call->control->network, call->id);
 	struct network_fields fields = { .dns = yyjson_obj_get(call->body, "dns") };
 	struct network_fault fault = { .field = "exit" };
 	struct network_settings *settings;
@@ -204,9 +212,12 @@ static struct network_settings *read_body(struct api_call *call)
 				"this call knows no field of this name");
 		return NULL;
 	}
-	fields.exit = text_of(call, "exit", "direct");
-	fields.ca = fields.exit ? text_of(call, "exit_ca", "") : NULL;
-	fields.wireguard = fields.ca ? text_of(call, "wireguard", "") : NULL;
+	/* Without an exit it keeps the one it has, with its certificates. */
+	fields.exit = text_of(call, "exit", before ? before->text : "direct");
+	fields.ca = fields.exit ? text_of(call, "exit_ca", before && before->ca ?
+					  before->ca : "") : NULL;
+	fields.wireguard = fields.ca ? text_of(call, "wireguard", before && before->wireguard ?
+					       before->wireguard : "") : NULL;
 	if (!fields.wireguard)
 		return NULL;
 	if (strlen(fields.exit) > NETWORK_EXIT_MAX) {

@@ -8,6 +8,7 @@
  */
 #include "control/firewall.h"
 #include "control/feature.h"
+#include "control/network.h"
 #include "kernel/bpf.h"
 #include "kernel/links.h"
 #include "lib/log.h"
@@ -57,6 +58,7 @@ static void free_entry(struct firewall *firewall, struct firewall_entry *entry)
 		link = &(*link)->next;
 	*link = entry->next;
 	firewall_rules_free(entry->rules);
+	firewall_names_clear(entry);
 	free(entry->image_ids);
 	free(entry->drops);
 	free(entry->learned);
@@ -300,6 +302,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 		return ret;
 	}
 	firewall_apply_all(firewall);
+	network_names_changed(control->network);
 	return 0;
 }
 
@@ -385,6 +388,7 @@ static void tick(struct control *control)
 		return;
 	}
 	match_interfaces(firewall);
+	firewall_names_tick(firewall);
 	if (knl_bpf_sweep(firewall->bpf) < 0)
 		log_warning("firewall: idle flows cannot be taken out");
 }
@@ -434,6 +438,12 @@ int firewall_store(struct firewall *firewall, const struct container *container,
 		container_fault_set(fault, 503, "unavailable", "", "out of memory");
 		goto err_free;
 	}
+	if (firewall_has_names(rules) && network_has_tunnel(firewall->control->network, entry->id)) {
+		container_fault_set(fault, 422, "not_possible", "destination",
+				    "must be an address or a container: names are not asked "
+				    "through the WireGuard tunnel that is the container's exit");
+		goto err_free;
+	}
 	old = entry->rules;
 	rules->revision = (old ? old->revision : 0) + 1;
 	if (container->running && firewall_check(firewall, container, rules, fault))
@@ -443,6 +453,8 @@ int firewall_store(struct firewall *firewall, const struct container *container,
 	entry->rules = rules;
 	firewall_apply(firewall, container);
 	if (entry->state != FIREWALL_FAILED) {
+		if (firewall_has_names(old) || firewall_has_names(rules))
+			network_names_changed(firewall->control->network);
 		firewall_rules_free(old);
 		return 0;
 	}

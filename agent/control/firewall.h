@@ -17,11 +17,13 @@
 #include "control/container_json.h"
 #include "control/control.h"
 #include "firewall/policy.h"
+#include "relay/protocol.h"
 
 #define FIREWALL_DESCRIPTION_MAX	256	/* bytes of UTF-8, with the NUL */
 #define FIREWALL_DROPS_MAX		256	/* remembered of each container */
 #define FIREWALL_LEARNED_MAX		1024	/* remembered of each container */
-#define FIREWALL_PEER_MAX		FW_PREFIX_TEXT_MAX
+#define FIREWALL_PEER_MAX		256
+#define FIREWALL_NAMES_MAX		4096	/* addresses of names, of each container */
 #define FIREWALL_EVENTS_PER_SECOND	100	/* of each container */
 
 enum firewall_peer {
@@ -29,6 +31,7 @@ enum firewall_peer {
 	FIREWALL_PREFIX,
 	FIREWALL_CONTAINER,
 	FIREWALL_PROJECT,
+	FIREWALL_NAME,
 };
 
 struct firewall_rule {
@@ -40,6 +43,7 @@ struct firewall_rule {
 	uint16_t	port_first, port_last;	/* 0 to 65535: every port */
 	struct fw_prefix prefix;
 	uint8_t		peer_id[ID_LEN];
+	char		*name;		/* FIREWALL_NAME: as of name_parse() */
 	char		*description;	/* NULL: none */
 	int64_t		created_at;
 	/* Counted by images that have been replaced; not in the database. */
@@ -58,12 +62,14 @@ struct firewall_rules {
 
 /* --- firewall_rules.c: pure, but for the clock --- */
 
+/* Frees what a rule holds. */
+void firewall_rule_clear(struct firewall_rule *rule);
 struct firewall_rules *firewall_rules_create(void);
 struct firewall_rules *firewall_rules_copy(const struct firewall_rules *rules);
 void firewall_rules_free(struct firewall_rules *rules);
 
 /*
- * firewall_rules_add(): takes a rule without an id over, description included,
+ * firewall_rules_add(): takes a rule without an id over, with what it holds,
  * and gives it one. 0, or -1 with @fault: too many, or the same rule is there.
  */
 int firewall_rules_add(struct firewall_rules *rules, struct firewall_rule *rule,
@@ -79,7 +85,7 @@ void firewall_rules_remove(struct firewall_rules *rules, struct firewall_rule *r
 /*
  * firewall_rule_from_json(): a rule of a direction (@direction below
  * FW_DIRECTIONS), or with a "direction" of its own. @where is put in front of the
- * field's name: "rules[3]." or "". 0, or -1 with @fault; description allocated.
+ * field's name: "rules[3]." or "". 0, or -1 with @fault; to firewall_rule_clear().
  */
 int firewall_rule_from_json(struct firewall_rule *rule, yyjson_val *body, unsigned int direction,
 			    const char *where, struct container_fault *fault);
@@ -165,6 +171,7 @@ struct firewall_entry {
 	char			fault[256];	/* of FIREWALL_FAILED and FIREWALL_OFF */
 	uint32_t		slot, ifindex;	/* 0: none */
 	uint64_t		generation;	/* of the image in force */
+	struct firewall_names	*names;		/* NULL: none was heard */
 	uint32_t		*image_ids;	/* the rules of the image in force */
 	uint32_t		image_count;
 	uint32_t		exit_flags;	/* FW_EXIT_*, see firewall_exit_set() */
@@ -248,6 +255,29 @@ struct firewall_count {
 /* An array by the rules' order, to free(); NULL without memory or rules. */
 struct firewall_count *firewall_counts(struct firewall *firewall,
 				       const struct firewall_entry *entry);
+
+/* --- firewall_names.c --- */
+
+bool firewall_has_names(const struct firewall_rules *rules);
+/* The field "names" of a container in relay/policy.h. */
+void firewall_names_to_json(const struct firewall_rules *rules, yyjson_mut_doc *document,
+			    yyjson_mut_val *object);
+/* What the relay has heard. 0, or as in struct relay_learn, or another negative errno. */
+int firewall_names_learn(struct firewall *firewall, const struct relay_learn *learn);
+/*
+ * Around the commit of an image with other rules: the addresses are known under its
+ * revision before, and under no other afterwards. 0 or a negative errno.
+ */
+int firewall_names_prepare(struct firewall *firewall, struct firewall_entry *entry,
+			   uint32_t revision);
+void firewall_names_settle(struct firewall *firewall, struct firewall_entry *entry,
+			   uint32_t revision);
+void firewall_names_clear(struct firewall_entry *entry);
+void firewall_names_tick(struct firewall *firewall);
+/* The rule about a name that opens this now, or NULL. */
+const struct firewall_rule *firewall_names_find(const struct firewall_entry *entry,
+						const struct address *address, uint8_t protocol,
+						uint16_t port);
 
 /* --- firewall_events.c --- */
 

@@ -115,6 +115,8 @@ static int take_rules(const struct control *control, const struct firewall_rules
 		if (rule->peer == FIREWALL_PREFIX) {
 			out->prefixes = &rule->prefix;
 			out->prefixes_count = 1;
+		} else if (rule->peer == FIREWALL_NAME) {
+			continue;	/* addresses come by fw_names */
 		} else if (!out->anywhere && resolve(control, rule, draft, out)) {
 			return -ENOMEM;
 		}
@@ -221,6 +223,8 @@ int firewall_compile(const struct control *control, const struct firewall_host *
 	memcpy(draft.policy.steer_mac, place->steer_mac, sizeof(place->steer_mac));
 	draft.policy.flags = place->exit_flags;
 	take_container(container, &draft.policy);
+	if (firewall_has_names(rules))
+		draft.policy.flags |= FW_NAMES_ONLY;
 	network_policy(control->network, container, &draft.policy);
 	if (!rules || !rules->closed[FW_EGRESS])
 		draft.policy.flags |= FW_EGRESS_OPEN;

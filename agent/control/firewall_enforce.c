@@ -7,6 +7,7 @@
  * an interface that is attached without an image passes nothing.
  */
 #include "control/firewall.h"
+#include "control/network.h"
 #include "kernel/bpf.h"
 #include "lib/log.h"
 
@@ -206,9 +207,12 @@ static int commit(struct firewall *firewall, struct firewall_entry *entry, uint3
 	ret = knl_bpf_attach(firewall->bpf, ifindex);
 	if (ret)
 		return ret;
-	ret = knl_bpf_commit(firewall->bpf, ifindex, image, &old);
+	ret = firewall_names_prepare(firewall, entry, (uint32_t)(header->generation >> 32));
+	if (!ret)
+		ret = knl_bpf_commit(firewall->bpf, ifindex, image, &old);
 	if (ret)
 		return ret;
+	firewall_names_settle(firewall, entry, (uint32_t)(header->generation >> 32));
 	keep_counters(entry, &old);
 	entry->ifindex = ifindex;
 	entry->generation = header->generation;
@@ -312,8 +316,24 @@ void firewall_withdraw(struct firewall *firewall, struct firewall_entry *entry)
 		knl_bpf_slot_clear(firewall->bpf, entry->slot);
 	if (entry->slot)
 		firewall->slots[entry->slot] = NULL;
+	firewall_names_clear(entry);
 	entry->ifindex = entry->slot = 0;
 	set_state(firewall, entry, FIREWALL_IDLE);
+}
+
+static int check_names(struct firewall *firewall, const struct firewall_rules *rules,
+		       struct container_fault *fault)
+{
+	int ret;
+
+	if (!firewall_has_names(rules))
+		return 0;
+	ret = network_need_relay(firewall->control->network);
+	if (!ret)
+		return 0;
+	return container_fault_set(fault, 503, "not_enforceable", "",
+				   "rules about names need the relay, which cannot be started: %s",
+				   strerror(-ret));
 }
 
 static bool needs_firewall(const struct firewall_rules *rules)
@@ -347,7 +367,8 @@ int firewall_check(struct firewall *firewall, const struct container *container,
 		return container_fault_set(fault, 507, "full", "firewall",
 					   "%d containers have a firewall, more are not possible",
 					   FW_SLOTS_MAX - 1);
-	if (compile(firewall, container, entry ? entry : &nothing, rules, 1, &image, fault))
+	if (check_names(firewall, rules, fault) ||
+	    compile(firewall, container, entry ? entry : &nothing, rules, 1, &image, fault))
 		return -1;
 	fw_image_clear(&image);
 	return 0;

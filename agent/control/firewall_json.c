@@ -49,6 +49,8 @@ const char *firewall_peer_format(const struct firewall_rule *rule, char text[FIR
 
 	if (rule->peer == FIREWALL_ANYWHERE)
 		return NULL;
+	if (rule->peer == FIREWALL_NAME)
+		return rule->name;
 	if (rule->peer == FIREWALL_PREFIX) {
 		fw_prefix_format(&rule->prefix, text);
 	} else {
@@ -56,12 +58,6 @@ const char *firewall_peer_format(const struct firewall_rule *rule, char text[FIR
 		snprintf(text, FIREWALL_PEER_MAX, "%s:%s", project ? "project" : "container", id);
 	}
 	return text;
-}
-
-/* Letters in it that no address has: somebody wrote a host name. */
-static bool is_name(const char *text)
-{
-	return strspn(text, "0123456789abcdefABCDEF.:/") != strlen(text);
 }
 
 int firewall_peer_parse(const char *text, struct firewall_rule *rule, const char **why)
@@ -79,9 +75,16 @@ int firewall_peer_parse(const char *text, struct firewall_rule *rule, const char
 		rule->peer = project ? FIREWALL_PROJECT : FIREWALL_CONTAINER;
 		return id_parse(id, strlen(id), rule->peer_id) ? -1 : 0;
 	}
-	if (is_name(text)) {
-		*why = "is no address, no CIDR, no container:ID and no project:ID: resolve a host name first and give its addresses";
-		return -1;
+	if (name_is_meant(text)) {
+		char name[NAMES_TEXT_MAX];
+
+		if (name_parse(text, name, why))
+			return -1;
+		*why = "is not kept: out of memory";
+		rule->peer = FIREWALL_NAME;
+		free(rule->name);
+		rule->name = strdup(name);
+		return rule->name ? 0 : -1;
 	}
 	rule->peer = FIREWALL_PREFIX;
 	return fw_prefix_parse(text, &rule->prefix, why) ? -1 : 0;
@@ -214,6 +217,11 @@ static int check_rule(const struct firewall_rule *rule, bool has_action, bool ha
 		return refuse(fault, where, "protocol", "is missing: tcp, udp, icmp, icmpv6 or any");
 	if (ports && rule->protocol != FW_TCP && rule->protocol != FW_UDP)
 		return refuse(fault, where, "destination_port", "goes with protocol tcp or udp only");
+	if (rule->peer == FIREWALL_NAME && rule->direction == FW_INGRESS)
+		return refuse(fault, where, peer, "is a name, and who connects has none: give an address, container:ID or project:ID");
+	if (rule->peer == FIREWALL_NAME && rule->action == FW_DENY &&
+	    (rule->protocol != FW_ANY || ports))
+		return refuse(fault, where, "protocol", "must be any, without ports: a name that is denied is not answered");
 	if (rule->peer != FIREWALL_PREFIX)
 		return 0;
 	if (rule->protocol == FW_ICMP && rule->prefix.family == FW_V6)
@@ -248,8 +256,7 @@ int firewall_rule_from_json(struct firewall_rule *rule, yyjson_val *body, unsign
 	return 0;
 
 err_free:
-	free(rule->description);
-	rule->description = NULL;
+	firewall_rule_clear(rule);
 	return -1;
 }
 
@@ -377,7 +384,7 @@ static int take_rules(struct firewall_rules *rules, yyjson_val *list, bool store
 			rules->next_id = (uint32_t)yyjson_get_uint(yyjson_obj_get(value, "id"));
 		}
 		if (firewall_rules_add(rules, &rule, fault)) {
-			free(rule.description);
+			firewall_rule_clear(&rule);
 			return -1;
 		}
 	}

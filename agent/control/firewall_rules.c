@@ -6,6 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+void firewall_rule_clear(struct firewall_rule *rule)
+{
+	free(rule->description);
+	free(rule->name);
+	rule->description = rule->name = NULL;
+}
+
 struct firewall_rules *firewall_rules_create(void)
 {
 	struct firewall_rules *rules = calloc(1, sizeof(*rules));
@@ -20,7 +27,7 @@ void firewall_rules_free(struct firewall_rules *rules)
 	if (!rules)
 		return;
 	for (uint32_t i = 0; i < rules->count; i++)
-		free(rules->rules[i].description);
+		firewall_rule_clear(&rules->rules[i]);
 	free(rules->rules);
 	free(rules);
 }
@@ -41,11 +48,11 @@ struct firewall_rules *firewall_rules_copy(const struct firewall_rules *rules)
 		struct firewall_rule *rule = &copy->rules[i];
 
 		*rule = rules->rules[i];
+		rule->name = rule->name ? strdup(rule->name) : NULL;
+		rule->description = rule->description ? strdup(rule->description) : NULL;
 		copy->count++;
-		if (!rule->description)
-			continue;
-		rule->description = strdup(rule->description);
-		if (!rule->description)
+		if (!rule->name != !rules->rules[i].name ||
+		    !rule->description != !rules->rules[i].description)
 			goto err_free;
 	}
 	return copy;
@@ -80,6 +87,8 @@ static int compare(const struct firewall_rule *a, const struct firewall_rule *b)
 		return left_ports < right_ports ? -1 : 1;
 	if (a->peer == FIREWALL_PREFIX)
 		return compare_prefix(&a->prefix, &b->prefix);
+	if (a->peer == FIREWALL_NAME)
+		return strcmp(a->name, b->name);
 	if (a->peer != FIREWALL_ANYWHERE)
 		return memcmp(a->peer_id, b->peer_id, ID_LEN);
 	return 0;
@@ -112,7 +121,7 @@ int firewall_rules_add(struct firewall_rules *rules, struct firewall_rule *rule,
 	rule->id = rules->next_id++;
 	rule->packets = rule->bytes = 0;
 	rules->rules[rules->count++] = *rule;
-	rule->description = NULL;
+	rule->description = rule->name = NULL;
 	return 0;
 }
 
@@ -174,7 +183,7 @@ void firewall_rules_remove(struct firewall_rules *rules, struct firewall_rule *r
 {
 	const uint32_t index = (uint32_t)(rule - rules->rules);
 
-	free(rule->description);
+	firewall_rule_clear(rule);
 	memmove(rule, rule + 1, (rules->count - index - 1) * sizeof(*rule));
 	rules->count--;
 }

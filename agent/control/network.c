@@ -95,18 +95,20 @@ void network_policy(const struct network *network, const struct container *conta
 {
 	const struct network_settings *settings = network_find(network, container->id);
 
-	if (!settings || settings->spec.kind == EXIT_DIRECT)
-		return;
-	if (settings->spec.kind == EXIT_BLOCK) {
+	if (settings && settings->spec.kind == EXIT_BLOCK) {
 		policy->flags |= FW_EXIT_BLOCK;
 		return;
 	}
-	if (settings->spec.kind == EXIT_WIREGUARD) {
+	if (policy->flags & FW_NAMES_ONLY || (settings && settings->dns_count))
+		policy->flags |= FW_NAMES;
+	if (settings && settings->spec.kind == EXIT_WIREGUARD) {
 		policy->flags |= FW_EXIT_TUNNEL;
 		policy->tunnel = network_tunnel_index(network, settings);
-	} else {
+	} else if (settings && exit_is_relayed(&settings->spec)) {
 		policy->flags |= FW_EXIT_RELAY;
 	}
+	if (!(policy->flags & (FW_EXIT_TUNNEL | FW_EXIT_RELAY | FW_NAMES)))
+		return;
 	if (knl_steer_device(container->netdev, &policy->steer_bridge, policy->steer_mac))
 		memset(policy->steer_mac, 0, sizeof(policy->steer_mac));
 }
@@ -131,28 +133,40 @@ static void add_exit(yyjson_mut_doc *document, yyjson_mut_val *exits,
 }
 
 static void add_dns(yyjson_mut_doc *document, yyjson_mut_val *object,
-		    const struct network_settings *settings)
+		    const struct address *servers, unsigned int count)
 {
 	yyjson_mut_val *dns = yyjson_mut_obj_add_arr(document, object, "dns");
 	char text[ADDRESS_TEXT_MAX];
 
-	for (unsigned int i = 0; i < settings->dns_count; i++) {
-		address_format(&settings->dns[i], text);
+	for (unsigned int i = 0; i < count; i++) {
+		address_format(&servers[i], text);
 		yyjson_mut_arr_add_strcpy(document, dns, text);
 	}
 }
 
-static void add_container(yyjson_mut_doc *document, yyjson_mut_val *containers,
-			  const struct container *container,
-			  const struct network_settings *settings, size_t exit)
+/* @exit: its place in the list, or below 0: directly. */
+static void add_container(const struct network *network, yyjson_mut_doc *document,
+			  yyjson_mut_val *containers, const struct container *container,
+			  ssize_t exit)
 {
+	const struct network_settings *settings = network_find(network, container->id);
+	const struct firewall_rules *rules = network_rules(network, container);
 	yyjson_mut_val *entry = yyjson_mut_arr_add_obj(document, containers), *addresses;
 	char text[ADDRESS_TEXT_MAX], id[ID_TEXT_LEN + 1];
 
 	id_format(container->id, id);
 	yyjson_mut_obj_add_strcpy(document, entry, "id", id);
-	yyjson_mut_obj_add_uint(document, entry, "exit", exit);
-	add_dns(document, entry, settings);
+	if (exit < 0)
+		yyjson_mut_obj_add_null(document, entry, "exit");
+	else
+		yyjson_mut_obj_add_uint(document, entry, "exit", (uint64_t)exit);
+	/* The host's servers are asked directly, or not at all: never beside an exit. */
+	if (settings && (settings->dns_count || settings->spec.kind != EXIT_DIRECT))
+		add_dns(document, entry, settings->dns, settings->dns_count);
+	else
+		add_dns(document, entry, network->servers, network->servers_count);
+	if (firewall_has_names(rules))
+		firewall_names_to_json(rules, document, entry);
 	addresses = yyjson_mut_obj_add_arr(document, entry, "addresses");
 	for (unsigned int i = 0; i < container->addresses_count; i++) {
 		address_format(&container->addresses[i], text);
@@ -172,32 +186,34 @@ static char *format_policy(const struct network *network, size_t *len)
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root = yyjson_mut_obj(document), *exits, *containers;
 	const struct network_settings **seen = calloc(network->count + 1, sizeof(*seen));
-	size_t seen_count = 0, exit;
+	size_t seen_count = 0, exit, count;
+	const struct container **list = network_list_relayed(network, &count);
 	char *text = NULL;
 
-	if (!root || !seen)
+	if (!root || !seen || !list)
 		goto out;
 	yyjson_mut_doc_set_root(document, root);
 	exits = yyjson_mut_obj_add_arr(document, root, "exits");
 	containers = yyjson_mut_obj_add_arr(document, root, "containers");
-	for (size_t i = 0; i < network->count; i++) {
-		const struct network_settings *settings = network->settings[i];
-		const struct container *container =
-			model_find(network->control->model, settings->id);
+	for (size_t i = 0; i < count; i++) {
+		const struct network_settings *settings = network_find(network, list[i]->id);
 
-		if (!container || !container->running || !exit_is_relayed(&settings->spec))
+		if (!settings || !exit_is_relayed(&settings->spec)) {
+			add_container(network, document, containers, list[i], -1);
 			continue;
+		}
 		for (exit = 0; exit < seen_count && !same_exit(seen[exit], settings);)
 			exit++;
 		if (exit == seen_count) {
 			seen[seen_count++] = settings;
 			add_exit(document, exits, settings);
 		}
-		add_container(document, containers, container, settings, exit);
+		add_container(network, document, containers, list[i], (ssize_t)exit);
 	}
 	text = yyjson_mut_write(document, 0, len);
 out:
 	free(seen);
+	free(list);
 	yyjson_mut_doc_free(document);
 	return text;
 }
@@ -211,8 +227,15 @@ static int attach(void *context, enum fw_relay_socket which, int sock)
 	return ret ? ret : knl_bpf_relay_set(firewall->bpf, which, sock);
 }
 
+static int learn(void *context, const struct relay_learn *learned)
+{
+	struct network *network = context;
+
+	return firewall_names_learn(network->control->firewall, learned);
+}
+
 /* The process is made once there is something to carry. */
-static int need_daemon(struct network *network)
+int network_need_relay(struct network *network)
 {
 	const struct control *control = network->control;
 	struct spawn_identity identity;
@@ -224,7 +247,11 @@ static int need_daemon(struct network *network)
 	if (ret)
 		return ret;
 	network->daemon = relay_daemon_create(control->event, &identity, attach, network);
-	return network->daemon ? 0 : -ENOMEM;
+	if (!network->daemon)
+		return -ENOMEM;
+	relay_daemon_learns(network->daemon, learn);
+	network_read_servers(network);
+	return 0;
 }
 
 /* Tells the relay what holds. 0: @done will be called. */
@@ -257,7 +284,7 @@ static int check(struct network *network, const struct container *container,
 	struct firewall *firewall = network->control->firewall;
 	int ret;
 
-	if (!settings || settings->spec.kind == EXIT_DIRECT)
+	if (!settings || (settings->spec.kind == EXIT_DIRECT && !settings->dns_count))
 		return 0;
 	if (!container->netdev[0]) {
 		snprintf(fault, size, "an exit needs the container's interface on the host: "
@@ -270,11 +297,16 @@ static int check(struct network *network, const struct container *container,
 			 firewall->fault[0] ? firewall->fault : strerror(-ret));
 		return -EOPNOTSUPP;
 	}
-	if (settings->spec.kind == EXIT_WIREGUARD)
-		return network_tunnel_need(network, settings, fault, size);
-	if (!exit_is_relayed(&settings->spec))
+	if (settings->spec.kind == EXIT_WIREGUARD) {
+		if (!firewall_has_names(network_rules(network, container)))
+			return network_tunnel_need(network, settings, fault, size);
+		snprintf(fault, size, "names are not asked through a tunnel: delete the "
+			 "container's rules about names first");
+		return -EINVAL;
+	}
+	if (!exit_is_relayed(&settings->spec) && !settings->dns_count)
 		return 0;
-	ret = need_daemon(network);
+	ret = network_need_relay(network);
 	if (ret)
 		snprintf(fault, size, "the relay cannot be started: %s", strerror(-ret));
 	return ret;
@@ -293,7 +325,7 @@ static char *format_document(const struct network_settings *settings)
 			yyjson_mut_obj_add_str(document, root, "exit_ca", settings->ca);
 		if (settings->wireguard)
 			yyjson_mut_obj_add_str(document, root, "wireguard", settings->wireguard);
-		add_dns(document, root, settings);
+		add_dns(document, root, settings->dns, settings->dns_count);
 		text = yyjson_mut_write(document, 0, NULL);
 	}
 	yyjson_mut_doc_free(document);
@@ -372,15 +404,23 @@ static int take_document(void *context, const void *key, size_t key_len, const c
 
 static bool is_relay_needed(const struct network *network)
 {
-	for (size_t i = 0; i < network->count; i++) {
-		const struct container *container =
-			model_find(network->control->model, network->settings[i]->id);
+	const struct model *model = network->control->model;
 
-		if (container && container->running &&
-		    exit_is_relayed(&network->settings[i]->spec))
+	for (size_t i = 0; i < model_containers_count(model); i++) {
+		if (network_is_relayed(network, model_container_at(model, i)))
 			return true;
 	}
 	return false;
+}
+
+void network_names_changed(struct network *network)
+{
+	if (!network->daemon && !is_relay_needed(network))
+		return;
+	if (network_need_relay(network))
+		network->retry = true;
+	else
+		push(network, NULL, NULL);
 }
 
 static int set_up(struct control *control, char *fault, size_t fault_size)
@@ -408,7 +448,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	network_tunnels_sync(network);
 	if (!is_relay_needed(network))
 		return 0;
-	ret = need_daemon(network);
+	ret = network_need_relay(network);
 	if (ret)
 		snprintf(fault, fault_size, "the relay cannot be started: %s", strerror(-ret));
 	else
@@ -440,10 +480,8 @@ static int prepare(struct control *control, const struct container *container, c
 
 static void changed(struct control *control, const struct container *container)
 {
-	const struct network_settings *settings = network_find(control->network, container->id);
-
-	if (settings && exit_is_relayed(&settings->spec))
-		push(control->network, NULL, NULL);
+	if (network_is_relayed(control->network, container))
+		network_names_changed(control->network);
 }
 
 static void gone(struct control *control, const uint8_t id[ID_LEN])
@@ -451,22 +489,23 @@ static void gone(struct control *control, const uint8_t id[ID_LEN])
 	struct network *network = control->network;
 	const struct network_settings *settings = network_find(network, id);
 
-	if (!settings)
-		return;
 	/* Deleted: its document went with it. */
-	if (!model_find(control->model, id)) {
+	if (settings && !model_find(control->model, id)) {
 		take_out(network, id);
 		network_settings_free((struct network_settings *)settings);
 	}
 	network_tunnels_sync(network);
-	push(network, NULL, NULL);
+	if (network->daemon)
+		push(network, NULL, NULL);
 }
 
 static void tick(struct control *control)
 {
-	if (control->network->retry)
-		push(control->network, NULL, NULL);
-	network_tunnels_repair(control->network);
+	struct network *network = control->network;
+
+	if ((network->daemon && network_read_servers(network)) || network->retry)
+		network_names_changed(network);
+	network_tunnels_repair(network);
 }
 
 const struct feature network_feature = {

@@ -25,6 +25,8 @@
 #define NETWORK_EXIT_MAX	2048	/* bytes of an exit as text, percent-encoded */
 #define NETWORK_CA_MAX		65536	/* bytes of PEM */
 
+struct firewall_rules;
+
 struct network_settings {
 	uint8_t			id[ID_LEN];
 	struct exit_spec	spec;
@@ -43,6 +45,8 @@ struct network {
 	struct network_settings	**settings;	/* in the order of ids */
 	size_t			count, room;
 	bool			retry;		/* the relay lacks the last policy */
+	uint8_t			servers_count;	/* of the host's resolv.conf */
+	struct address		servers[RELAY_DNS_MAX];
 };
 
 const struct network_settings *network_find(const struct network *network,
@@ -73,6 +77,28 @@ void network_secret_free(char *text);
  */
 void network_policy(const struct network *network, const struct container *container,
 		    struct fw_policy *policy);
+
+/* The relay process is there, or is being started. 0 or a negative errno. */
+int network_need_relay(struct network *network);
+/* Rules about names have changed: the relay hears of them. */
+void network_names_changed(struct network *network);
+
+/* --- network_names.c --- */
+
+/*
+ * The servers that the host asks, where a container has no others. Returns true where
+ * they are not those that were read before.
+ */
+bool network_read_servers(struct network *network);
+/* The container's rules, or NULL. */
+const struct firewall_rules *network_rules(const struct network *network,
+					   const struct container *container);
+/* Whether the container's exit is a tunnel, through which the relay asks nothing. */
+bool network_has_tunnel(const struct network *network, const uint8_t id[ID_LEN]);
+/* Whether something of a container goes through the relay. */
+bool network_is_relayed(const struct network *network, const struct container *container);
+/* All of those, in the order of ids, to free(); NULL without memory. */
+const struct container **network_list_relayed(const struct network *network, size_t *count);
 
 /*
  * network_store(): @settings, taken over, become the container's, in database,

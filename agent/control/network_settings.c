@@ -56,8 +56,12 @@ static int read_dns(struct network_settings *settings, yyjson_val *dns, const ch
 		*why = "must be a list of at most 4 addresses";
 		return -EINVAL;
 	}
-	if (yyjson_arr_size(dns) && !exit_is_relayed(&settings->spec)) {
-		*why = "is for exits through a proxy: otherwise the container asks its own servers";
+	if (yyjson_arr_size(dns) && settings->spec.kind == EXIT_BLOCK) {
+		*why = "asks for nothing with the exit block, by which nothing leaves";
+		return -EINVAL;
+	}
+	if (yyjson_arr_size(dns) && settings->spec.kind == EXIT_WIREGUARD) {
+		*why = "is not for a tunnel: the line DNS of its file names the server";
 		return -EINVAL;
 	}
 	yyjson_arr_foreach(dns, index, max, value) {

@@ -34,6 +34,7 @@ struct relay_daemon {
 	struct spawn_identity	identity;
 	relay_daemon_attach	*attach;
 	void			*attach_context;
+	relay_daemon_learn	*learn;
 	pid_t			pid;		/* 0: does not run */
 	bool			ready, killed;
 	int			sock;
@@ -194,6 +195,31 @@ static int on_port(struct relay_daemon *daemon, const struct ipc_message *messag
 	return ret && ret != -EPIPE && ret != -ECONNRESET ? -1 : 0;
 }
 
+/* 0, or -1 where it is no such message. */
+static int on_learn(struct relay_daemon *daemon, const struct ipc_message *message,
+		    const struct relay_learn *learn)
+{
+	struct relay_ack ack = { .status = -ENOSYS };
+
+	if (message->length != sizeof(*learn) || learn->count > NAMES_ADDRESSES_MAX ||
+	    !memchr(learn->name, '\0', sizeof(learn->name)))
+		return -1;
+	for (unsigned int i = 0; i < learn->count; i++) {
+		if (learn->addresses[i].family != AF_INET && learn->addresses[i].family != AF_INET6)
+			return -1;
+	}
+	if (daemon->learn)
+		ack.status = daemon->learn(daemon->attach_context, learn);
+	/* Where its channel is full the relay gives the query up. */
+	ipc_send(daemon->sock, RELAY_LEARNED, message->sequence, &ack, sizeof(ack), NULL, 0);
+	return 0;
+}
+
+void relay_daemon_learns(struct relay_daemon *daemon, relay_daemon_learn *learn)
+{
+	daemon->learn = learn;
+}
+
 /* 0, or -1 where the message does not fit what was asked. */
 static int on_message(struct relay_daemon *daemon, const struct ipc_message *message,
 		      const void *payload)
@@ -207,6 +233,8 @@ static int on_message(struct relay_daemon *daemon, const struct ipc_message *mes
 	}
 	if (message->type == RELAY_PORT && daemon->ready)
 		return on_port(daemon, message, payload);
+	if (message->type == RELAY_LEARN)
+		return on_learn(daemon, message, payload);
 	if (!daemon->count)
 		return -1;
 	question = daemon->outstanding[daemon->first];
@@ -232,16 +260,19 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 		struct relay_ack	ack;
 		struct relay_stats	stats;
 		struct relay_port	port;
+		struct relay_learn	learn;
 	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
 	size_t count;
 	ssize_t ret;
 
+	memset(&payload, 0, sizeof(payload));
 	while ((ret = ipc_receive(fd, &message, &payload, sizeof(payload), fds, &count)) >= 0) {
 		while (count)
 			close(fds[--count]);
-		payload.stats.fault[sizeof(payload.stats.fault) - 1] = '\0';
+		if (message.type == RELAY_STATS_REPLY)
+			payload.stats.fault[sizeof(payload.stats.fault) - 1] = '\0';
 		if (on_message(daemon, &message, &payload)) {
 			kill_relay(daemon, "its message does not fit");
 			break;

@@ -24,9 +24,17 @@ typedef void relay_daemon_done(void *context);
 /* @stats is NULL where the relay cannot say. */
 typedef void relay_daemon_stats_done(void *context, const struct relay_stats *stats);
 
+/*
+ * An answer that the relay has for a container. 0: it may be given, or a negative
+ * errno, see struct relay_learn.
+ */
+typedef int relay_daemon_learn(void *context, const struct relay_learn *learn);
+
 /* NULL without memory. @identity is copied. */
 struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_identity *identity,
 					 relay_daemon_attach *attach, void *context);
+/* Who is asked, with the context of @attach; nobody: no answer is given. */
+void relay_daemon_learns(struct relay_daemon *daemon, relay_daemon_learn *learn);
 void relay_daemon_destroy(struct relay_daemon *daemon);
 
 /*

@@ -96,6 +96,15 @@ int knl_bpf_member_set(struct knl_bpf *bpf, const struct fw_member_key *key,
 int knl_bpf_member_delete(struct knl_bpf *bpf, const struct fw_member_key *key);
 int knl_bpf_members_keep(struct knl_bpf *bpf, knl_bpf_wanted *wanted, void *context);
 
+/*
+ * Addresses of names that rules allow, see struct fw_name. -ENOSPC: there are
+ * FW_NAMES_MAX; knl_bpf_name_get(): -ENOENT. Sweeping takes out what is over.
+ */
+int knl_bpf_name_set(struct knl_bpf *bpf, const struct fw_name_key *key,
+		     const struct fw_name *name);
+int knl_bpf_name_get(struct knl_bpf *bpf, const struct fw_name_key *key, struct fw_name *name);
+int knl_bpf_name_delete(struct knl_bpf *bpf, const struct fw_name_key *key);
+
 int knl_bpf_state(struct knl_bpf *bpf, uint32_t slot, struct fw_state *state);
 
 /*

@@ -14,7 +14,8 @@ struct knl_bpf {
 	struct bpf_object	*object;
 	struct bpf_program	*programs[FW_DIRECTIONS];
 	struct bpf_program	*sweeper;
-	int			policies, states, flows, config, events, relay, members;
+	int			policies, states, flows, config, events, relay, members,
+				names;
 				/* owned by object */
 	struct ring_buffer	*ring;
 	knl_bpf_event		*event;

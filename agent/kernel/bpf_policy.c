@@ -305,3 +305,21 @@ int knl_bpf_members_keep(struct knl_bpf *bpf, knl_bpf_wanted *wanted, void *cont
 	}
 	return 0;
 }
+
+int knl_bpf_name_set(struct knl_bpf *bpf, const struct fw_name_key *key,
+		     const struct fw_name *name)
+{
+	if (!bpf_map_update_elem(bpf->names, key, name, BPF_ANY))
+		return 0;
+	return errno == E2BIG ? -ENOSPC : -errno;
+}
+
+int knl_bpf_name_get(struct knl_bpf *bpf, const struct fw_name_key *key, struct fw_name *name)
+{
+	return bpf_map_lookup_elem(bpf->names, key, name) ? -errno : 0;
+}
+
+int knl_bpf_name_delete(struct knl_bpf *bpf, const struct fw_name_key *key)
+{
+	return bpf_map_delete_elem(bpf->names, key) ? -errno : 0;
+}

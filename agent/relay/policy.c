@@ -183,6 +183,52 @@ static struct place *find_place(const struct relay_policy *policy, const struct 
 	return &policy->places[at];
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int read_set(struct name_set *set, yyjson_val *list)
+{
+	size_t index, max;
+	yyjson_val *value;
+
+	if (!yyjson_is_arr(list))
+		return -EBADMSG;
+	set->patterns = calloc(yyjson_arr_size(list) + 1, sizeof(*set->patterns));
+	if (!set->patterns)
+		return -ENOMEM;
+	yyjson_arr_foreach(list, index, max, value) {
+		if (!yyjson_is_str(value))
+			return -EBADMSG;
+		set->patterns[set->count] = strdup(yyjson_get_str(value));
+		if (!set->patterns[set->count])
+			return -ENOMEM;
+		set->count++;
+	}
+	qsort(set->patterns, set->count, sizeof(*set->patterns), compare_names);
+	return 0;
+}
+
+static void clear_set(struct name_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		free(set->patterns[i]);
+	free(set->patterns);
+}
+
+static int read_names(struct relay_names *names, yyjson_val *value)
+{
+	int ret;
+
+	if (!value)
+		return 0;
+	names->only = true;
+	names->closed = !yyjson_is_false(yyjson_obj_get(value, "closed"));
+	ret = read_set(&names->allow, yyjson_obj_get(value, "allow"));
+	return ret ? ret : read_set(&names->deny, yyjson_obj_get(value, "deny"));
+}
+
 static int read_container(struct relay_policy *policy, yyjson_val *value,
 			  const struct relay_policy *old)
 {
@@ -191,17 +237,25 @@ static int read_container(struct relay_policy *policy, yyjson_val *value,
 	const struct relay_container *before;
 	size_t index, max;
 	yyjson_val *text;
+	int ret;
 
 	if (!yyjson_is_str(id) || id_parse(yyjson_get_str(id), yyjson_get_len(id), container->id) ||
-	    !yyjson_is_uint(number) || yyjson_get_uint(number) >= policy->exits_count)
+	    (!yyjson_is_null(number) &&
+	     (!yyjson_is_uint(number) || yyjson_get_uint(number) >= policy->exits_count)))
 		return -EBADMSG;
 	/* Sorted by control: found by a binary search. */
 	if (policy->containers_count && memcmp(container[-1].id, container->id, ID_LEN) >= 0)
 		return -EBADMSG;
-	container->exit = policy->exits[yyjson_get_uint(number)];
+	if (!yyjson_is_null(number))
+		container->exit = policy->exits[yyjson_get_uint(number)];
 	before = old ? relay_policy_by_id(old, container->id) : NULL;
 	if (before)
 		container->stats = before->stats;
+	/* From here on it is one that is freed. */
+	policy->containers_count++;
+	ret = read_names(&container->names, yyjson_obj_get(value, "names"));
+	if (ret)
+		return ret;
 	yyjson_arr_foreach(yyjson_obj_get(value, "dns"), index, max, text) {
 		if (container->dns_count == RELAY_DNS_MAX || !yyjson_is_str(text) ||
 		    address_parse(yyjson_get_str(text), yyjson_get_len(text),
@@ -221,7 +275,6 @@ static int read_container(struct relay_policy *policy, yyjson_val *value,
 		place->address = address;
 		place->container = container;
 	}
-	policy->containers_count++;
 	return 0;
 }
 
@@ -280,6 +333,10 @@ void relay_policy_destroy(struct relay_policy *policy)
 		return;
 	for (size_t i = 0; i < policy->exits_count; i++)
 		relay_exit_put(policy->exits[i]);
+	for (size_t i = 0; i < policy->containers_count; i++) {
+		clear_set(&policy->containers[i].names.allow);
+		clear_set(&policy->containers[i].names.deny);
+	}
 	free(policy->exits);
 	free(policy->containers);
 	free(policy->places);

@@ -4,9 +4,13 @@
  * table that is made of it. As JSON:
  *
  *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N,
- *			"dns":["192.0.2.53"]}],
+ *			"dns":["192.0.2.53"],
+ *			"names":{"closed":true,"allow":["*.example.com"],"deny":[]}}],
  *	 "exits":[{"kind":"socks5","address":"192.0.2.1","port":1080,
  *		   "user":"...","password":"...","ca":"PEM"}]}
+ *
+ * "exit" null: directly; such a container is here for its names. "names": its rules
+ * about them, sorted; without them every name is asked.
  *
  * Containers with the same exit share one: its health is one, and a policy that
  * names it again keeps it and its connections.
@@ -15,6 +19,7 @@
 #define HOODY_RELAY_POLICY_H
 
 #include "lib/id.h"
+#include "names/name.h"
 #include "relay/exit.h"
 #include "relay/protocol.h"
 
@@ -31,9 +36,16 @@ struct relay_exit {
 	uint64_t		no_udp_until;	/* loop time: it has refused UDP ASSOCIATE */
 };
 
+struct relay_names {
+	bool			only;		/* there are rules */
+	bool			closed;		/* what none allows is refused */
+	struct name_set		allow, deny;
+};
+
 struct relay_container {
 	uint8_t			id[ID_LEN];
-	struct relay_exit	*exit;
+	struct relay_exit	*exit;		/* NULL: directly */
+	struct relay_names	names;
 	uint8_t			dns_count;
 	struct address		dns[RELAY_DNS_MAX];
 	struct relay_stats	stats;

@@ -8,6 +8,7 @@
 #include "front/sandbox.h"
 #include "lib/ipc.h"
 #include "lib/log.h"
+#include "names/forward.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -54,7 +55,9 @@ static const uint32_t durations[LOOP_TIMER_CLASSES] = {
 	[LOOP_TIMER_LINGER] = 1800 * 1000,	/* half closed: the same */
 	[LOOP_TIMER_ACCEPT] = 100,
 	[LOOP_TIMER_KEEPALIVE] = 120 * 1000,	/* idle UDP (RFC 4787 4.3) */
-	[LOOP_TIMER_RESPONSE] = 5000,		/* of a DNS server, through the exit */
+	[LOOP_TIMER_RESPONSE] = 5000,		/* of a DNS server over TCP, or of control */
+	[LOOP_TIMER_HEAD] = 1500,		/* the same over UDP: then asked again */
+	[LOOP_TIMER_HANDSHAKE] = 10000,		/* a container's idle TCP to port 53 */
 };
 
 static void load_trust(struct relay *relay)
@@ -102,8 +105,10 @@ static void take(struct relay *relay, int fd, const struct sockaddr_storage *fro
 	}
 	/* A name is asked of the container's servers, whatever resolver it names. */
 	container = port == 53 ? relay_policy_by_address(relay->policy, &peer) : NULL;
-	if (container && container->dns_count)
-		destination = container->dns[0];
+	if (container && container->dns_count) {
+		names_stream_start(relay->names, fd, &peer, &destination);
+		return;
+	}
 	relay_session_start(relay, fd, &peer, &destination, port);
 }
 
@@ -212,6 +217,7 @@ static int take_policy(struct relay *relay, const int *fds, size_t count)
 	move_sessions(relay, policy);
 	relay->policy = policy;
 	relay_policy_destroy(old);
+	names_policy_changed(relay->names);
 	return 0;
 }
 
@@ -228,10 +234,13 @@ static int send_stats(struct relay *relay, const struct ipc_message *message,
 
 		stats = container->stats;
 		stats.known = 1;
+		if (!exit)
+			goto send;
 		stats.health = exit->health;
 		stats.health_ms = exit->health_since ? relay->loop.now - exit->health_since : 0;
 		memcpy(stats.fault, exit->fault, sizeof(stats.fault));
 	}
+send:
 	return ipc_send(IPC_WORKER_FD, RELAY_STATS_REPLY, message->sequence, &stats, sizeof(stats),
 			NULL, 0);
 }
@@ -272,6 +281,7 @@ static int start(struct relay_process *process)
 static int handle(struct relay_process *process, const struct ipc_message *message,
 		  const void *payload, const int *fds, size_t count)
 {
+	const struct relay_ack *learned;
 	struct relay_ack ack = { 0 };
 	bool kept = false;
 	int ret = 0;
@@ -293,6 +303,11 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 		ret = take_port(&process->relay, message, payload, fds, count);
 		kept = !ret;
 		break;
+	case RELAY_LEARNED:
+		learned = payload;
+		if (message->length == sizeof(*learned))
+			names_learned(process->relay.names, message->sequence, learned->status);
+		break;
 	default:
 		ret = -EPROTO;
 	}
@@ -301,29 +316,43 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 	return ret ? ret : start(process);
 }
 
-static void on_control(struct loop_source *source, uint32_t events)
+/* One message of control. Whether there was one. */
+static bool read_control(struct relay_process *process)
 {
-	struct relay_process *process = container_of(source, struct relay_process, control);
 	union {
 		struct relay_sockets		sockets;
 		struct relay_stats_query	stats;
 		struct relay_port		port;
+		struct relay_ack		ack;
 	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
 	size_t count;
 	ssize_t ret;
 
-	ret = ipc_receive(source->fd, &message, &payload, sizeof(payload), fds, &count);
+	ret = ipc_receive(process->control.fd, &message, &payload, sizeof(payload), fds, &count);
 	if (ret == -EAGAIN)
-		return;
+		return false;
 	if (ret >= 0)
 		ret = handle(process, &message, &payload, fds, count);
 	if (ret >= 0)
-		return;
+		return true;
 	log_warning("event=control_gone error=\"%s\"", strerror((int)-ret));
 	process->relay.loop.stop = true;
 	process->status = process->ready ? EXIT_SUCCESS : EXIT_FAILURE;
+	return false;
+}
+
+static void on_control(struct loop_source *source, uint32_t events)
+{
+	read_control(container_of(source, struct relay_process, control));
+}
+
+static void heed(struct relay *relay)
+{
+	while (!relay->loop.stop &&
+	       read_control(container_of(relay, struct relay_process, relay)))
+		;
 }
 
 static int set_up(struct relay_process *process)
@@ -336,7 +365,9 @@ static int set_up(struct relay_process *process)
 		return ret;
 	memcpy(relay->loop.durations, durations, sizeof(durations));
 	list_setup(&relay->sessions);
-	list_setup(&relay->queries);
+	ret = names_setup(relay->names, relay);
+	if (ret)
+		return ret;
 	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
@@ -361,19 +392,22 @@ static int set_up(struct relay_process *process)
 int relay_run(void)
 {
 	static struct relay_process process;
+	static struct names names;
 	struct relay_session *session, *next;
 	int ret;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	process.relay.names = &names;
+	process.relay.heed = heed;
 	ret = set_up(&process);
 	if (ret) {
 		log_error("event=start_failed error=\"%s\"", strerror(-ret));
 		return EXIT_FAILURE;
 	}
 	loop_run(&process.relay.loop);
-	relay_queries_clear(&process.relay);
+	names_clear(&names);
 	list_for_each_entry_safe(session, next, &process.relay.sessions, node)
 		relay_session_cut(session);
 	return process.status;

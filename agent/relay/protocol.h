@@ -10,6 +10,8 @@
  *	  | <-------------- RELAY_ACK ---- |   the policy holds, and what it forbids is cut
  *
  *	  | <-- RELAY_PORT ... RELAY_PORT_SOCKET (fd) --> |   at any time
+ *	  | <------------- RELAY_LEARN --- |   addresses that a name stands for
+ *	  | -- RELAY_LEARNED ------------> |   the kernel knows them
  *
  * Every RELAY_POLICY is answered with RELAY_ACK, every RELAY_STATS with
  * RELAY_STATS_REPLY, with its sequence number and in order. A status below 0 is
@@ -21,6 +23,7 @@
 
 #include "../../bpf/shared.h"
 #include "lib/id.h"
+#include "names/message.h"
 
 #include <stdint.h>
 
@@ -36,6 +39,8 @@ enum relay_message {
 	RELAY_STATS_REPLY,	/* struct relay_stats */
 	RELAY_PORT,		/* struct relay_port: asks for a socket to answer from */
 	RELAY_PORT_SOCKET,	/* struct relay_port, with one fd or none */
+	RELAY_LEARN,		/* struct relay_learn; the sequence is the relay's */
+	RELAY_LEARNED,		/* struct relay_ack, with that sequence */
 };
 
 /* At least a TCP listener; what the host lacks is left out. */
@@ -53,6 +58,18 @@ struct relay_port {
 struct relay_ack {
 	int32_t		status;
 	uint32_t	reserved;
+};
+
+/*
+ * An answer that a container is to get. Refused with -EPERM where no name may stand
+ * for one of the addresses, with -EACCES where no rule is about the name.
+ */
+struct relay_learn {
+	uint8_t		id[ID_LEN];
+	uint32_t	ttl;		/* seconds */
+	uint16_t	count;
+	char		name[NAMES_TEXT_MAX];
+	struct address	addresses[NAMES_ADDRESSES_MAX];
 };
 
 struct relay_stats_query {
@@ -80,9 +97,14 @@ struct relay_stats_query {
 	X(udp_out)			/* datagrams through SOCKS5 */ \
 	X(udp_in) \
 	X(udp_dropped)			/* too much, or an answer to nothing */ \
-	X(dns_queries)			/* over UDP */ \
+	X(dns_queries) \
 	X(dns_answered) \
-	X(dns_failed)			/* no server answers, or too many queries */ \
+	X(dns_failed)			/* no server answers */ \
+	X(dns_cached)			/* answered again without asking */ \
+	X(dns_refused)			/* no rule allows the name */ \
+	X(dns_rebinding)		/* the name stands for the host, or for no address */ \
+	X(dns_malformed)		/* queries and answers that cannot be understood */ \
+	X(dns_limited)			/* more at once than it may have */ \
 	X(bytes_out) \
 	X(bytes_in)
 

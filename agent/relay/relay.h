@@ -5,7 +5,7 @@
  * containers is read here and not in control.
  *
  *	process.c		the process: control's messages, sandbox, listeners
- *	resolve.c	DNS over UDP, asked over TCP through the exit
+ *	resolve.c	datagrams: queries go to names/, others to udp.c
  *	udp.c		other UDP, through SOCKS5
  *	session.c	one connection: connect, TLS, handshake, then bytes
  *	pump.c		the bytes: splice(2), or copied where TLS is in the way
@@ -26,7 +26,6 @@
 
 #define RELAY_SESSIONS_MAX	8192
 #define RELAY_CONTAINER_MAX	1024	/* connections of one container at once */
-#define RELAY_QUERIES_MAX	1024	/* DNS queries under way */
 #define RELAY_CHUNK		16384	/* copied at once: one TLS record */
 
 /* One side of a session. */
@@ -56,6 +55,7 @@ enum relay_state {
 struct relay;
 struct relay_association;
 struct relay_udp;
+struct names;
 
 struct relay_session {
 	struct relay		*relay;
@@ -79,8 +79,9 @@ struct relay {
 	struct list		sessions;
 	size_t			sessions_count;
 	struct relay_udp	*udp;
-	struct list		queries;
-	size_t			queries_count;
+	struct names		*names;
+	/* Reads what control has said before what came after it is judged. */
+	void			(*heed)(struct relay *relay);
 	uint64_t		strangers;	/* connections of no container */
 };
 
@@ -92,10 +93,9 @@ bool relay_address(const struct sockaddr_storage *storage, struct address *addre
 
 /*
  * resolve.c: takes what waits in a UDP socket that packets are steered to. True
- * where there may be more. What is under way at the end is forgotten.
+ * where there may be more.
  */
 bool relay_take_datagrams(struct relay *relay, int udp);
-void relay_queries_clear(struct relay *relay);
 /* A datagram to @peer by @fd's port, from any address @from. */
 bool relay_send_from(int fd, const struct address *from, const struct address *peer,
 		     uint16_t peer_port, const void *bytes, size_t len);

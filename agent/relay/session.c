@@ -449,6 +449,12 @@ void relay_session_start(struct relay *relay, int fd, const struct address *peer
 		reset(fd);
 		return;
 	}
+	/* Its connections are not carried: only port 53 is steered. */
+	if (!container->exit) {
+		relay->strangers++;
+		reset(fd);
+		return;
+	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	start(relay, fd, container, destination, port, false);

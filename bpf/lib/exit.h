@@ -13,6 +13,8 @@
  * whatever protocol it has. Its later fragments have no ports to find a flow by and
  * are marked too; the host puts them together again before it looks at a mark.
  *
+ * With FW_NAMES what goes to port 53 is the relay's by whatever exit.
+ *
  * A port of a bridge would switch the packet to a neighbour: the frame is
  * addressed to the bridge itself, and goes on as if it had come in there.
  */
@@ -94,12 +96,16 @@ static __always_inline int fw_mark_tunnel(struct __sk_buff *skb, const struct fw
 /* For a packet from the container that passed. */
 fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
-	const __u32 tunnel = work->flags & FW_EXIT_TUNNEL;
+	__u32 tunnel = work->flags & FW_EXIT_TUNNEL;
 	const struct fw_packet *packet = &work->packet;
 	struct fw_flow *flow;
 	__u8 to[6];
 	int ret;
 
+	if (work->flags & FW_NAMES && !packet->fragment && fw_is_dns(&work->key))
+		tunnel = 0;
+	else if (!(work->flags & FW_EXIT_ANY))
+		return FW_PASSED;
 	/* Behind a first fragment there are no ports to find the flow by. */
 	if (packet->fragment && !tunnel)
 		return FW_DROP_EXIT_PROTOCOL;

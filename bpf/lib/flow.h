@@ -83,6 +83,30 @@ static __always_inline void fw_flow_delete(const struct fw_flow_key *key, __u32 
 		fw_flow_uncount(key->slot, class);
 }
 
+static __always_inline void fw_name_key_of(const struct fw_flow_key *flow, __u64 generation,
+					   struct fw_name_key *key)
+{
+	key->slot = flow->slot;
+	key->revision = generation >> 32;
+	key->family = flow->family;
+	__builtin_memcpy(key->address, flow->remote, 16);
+}
+
+/* The address of a flow that a name opened stays known, see name.h. */
+static __always_inline void fw_keep_name(const struct fw_flow_key *flow,
+					 const struct fw_flow *state, __u64 now)
+{
+	struct fw_name_key key;
+	struct fw_name *name;
+
+	if (!(state->bits & FW_BY_NAME))
+		return;
+	fw_name_key_of(flow, state->generation, &key);
+	name = bpf_map_lookup_elem(&fw_names, &key);
+	if (name)
+		name->linger = now + FW_NAME_LINGER;
+}
+
 struct fw_sweep_work {
 	__u64	now;
 	__u32	slot;		/* all of its flows go; 0: only idle ones */
@@ -98,6 +122,8 @@ static long fw_sweep_one(void *map, const struct fw_flow_key *key, struct fw_flo
 	    (work->now > seen && work->now - seen > fw_flow_patience(key->protocol, flow))) {
 		fw_flow_delete(key, flow->class);
 		work->deleted++;
+	} else {
+		fw_keep_name(key, flow, work->now);
 	}
 	return 0;
 }

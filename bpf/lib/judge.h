@@ -24,6 +24,7 @@
 #include "decide.h"
 #include "flow.h"
 #include "fragment.h"
+#include "name.h"
 
 /* Beside the reasons: the rules have to be asked. */
 #define FW_ASK		FW_REASONS_MAX
@@ -55,6 +56,8 @@ struct fw_work {
 	__u32			tunnel;		/* of struct fw_header */
 	__u32			project[3];
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
+	__u32			known;		/* asked about a flow that is open */
+	__u32			by_name;	/* the rule is about a name */
 	__u8			inner[48];	/* what an ICMP error quotes */
 };
 
@@ -138,6 +141,35 @@ fw_checked_once fw_default(struct fw_work *work fw_expects, __u32 direction)
 	return FW_PASSED;
 }
 
+/*
+ * Rules about names, where no other denies. Port 53 is answered on the host and
+ * needs no rule; names asked behind TLS would not be seen, so 853 needs one.
+ */
+static __always_inline int fw_ask_names(struct fw_work *work)
+{
+	const struct fw_flow_key *key = &work->key;
+	const __u32 allowed = work->answer.action == FW_ALLOW;
+	const __u32 tls = key->remote_port == bpf_htons(FW_PORT_DNS_TLS) &&
+			  (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP);
+	__u32 rule;
+
+	if (allowed && !tls)
+		return FW_PASSED;
+	if (!allowed && fw_is_dns(key))
+		return FW_PASSED;
+	rule = fw_ask_name(key, work->generation, work->known);
+	if (rule != FW_NO_RULE) {
+		work->rule = rule;
+		work->by_name = 1;
+		return FW_PASSED;
+	}
+	if (tls) {
+		work->rule = FW_NO_RULE;
+		return FW_DROP_DEFAULT;
+	}
+	return fw_default(work, FW_EGRESS);
+}
+
 /* What the rules say about opening the flow of @work->key, in @work->question's direction. */
 static __noinline int fw_ask(struct fw_view *view, struct fw_work *work)
 {
@@ -157,8 +189,11 @@ static __noinline int fw_ask(struct fw_view *view, struct fw_work *work)
 								    key->local_port);
 	fw_decide(view, question, &work->answer);
 	work->rule = work->answer.rule;
+	work->by_name = 0;
 	if (work->answer.action == FW_DENY)
 		return FW_DROP_RULE;
+	if (direction == FW_EGRESS && work->flags & FW_NAMES_ONLY)
+		return fw_ask_names(work);
 	if (work->answer.action == FW_ALLOW)
 		return FW_PASSED;
 	return fw_default(work, direction);
@@ -248,6 +283,7 @@ static __always_inline int fw_recheck(struct __sk_buff *skb, struct fw_work *wor
 		return FW_PASSED;
 	}
 	work->question.direction = fw_flow_opener(flow);
+	work->known = !!(flow->bits & FW_BY_NAME);
 	work->pending = pending;
 	return FW_ASK;
 }
@@ -312,6 +348,7 @@ static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *
 	const __u32 direction = work->packet.direction;
 
 	work->pending = FW_PENDING_OPEN;
+	work->known = work->by_name = 0;
 	work->replaces = old ? old->class + 1 : 0;
 	work->question.direction = direction;
 	if (direction == FW_EGRESS || !fw_is_agent(skb, &work->packet))
@@ -342,6 +379,10 @@ static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *
 			 (FW_TCP_SYN | FW_TCP_ACK | FW_TCP_RST | FW_TCP_FIN)) == FW_TCP_SYN;
 	}
 	fw_key_of_packet(work);
+	/* Where the first fragment stays here, the others must not leave. */
+	if (packet->fragment && packet->direction == FW_EGRESS && work->flags & FW_NAMES &&
+	    fw_is_dns(&work->key))
+		return FW_DROP_FRAGMENT;
 	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
 	/* TCP, opened from the other side, or again after its end: a new flow. */
 	if (!flow || fw_is_idle(flow, packet->protocol) ||
@@ -383,8 +424,14 @@ fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
 			return ret;
 		if (work->replaces)
 			fw_flow_delete(&work->key, work->replaces - 1);
-		return fw_flow_create(&work->key, class, work->quota[class], work->generation,
-				      work->rule);
+		ret = fw_flow_create(&work->key, class, work->quota[class], work->generation,
+				     work->rule);
+		if (ret || !work->by_name)
+			return ret;
+		flow = bpf_map_lookup_elem(&fw_flows, &work->key);
+		if (flow)
+			flow->bits |= FW_BY_NAME;
+		return FW_PASSED;
 	}
 	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
 	if (!flow)
@@ -394,6 +441,10 @@ fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
 		return FW_DROP_POLICY_CHANGED;
 	}
 	flow->rule = work->rule;
+	if (work->by_name)
+		flow->bits |= FW_BY_NAME;
+	else
+		flow->bits &= ~FW_BY_NAME;
 	flow->generation = work->generation;
 	if (work->pending == FW_PENDING_GO_ON)
 		fw_flow_touch(flow, packet);

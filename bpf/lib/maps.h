@@ -57,6 +57,15 @@ struct {
 	__type(value, struct fw_member);
 } fw_members SEC(".maps");
 
+/* Addresses of names that rules allow. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FW_NAMES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fw_name_key);
+	__type(value, struct fw_name);
+} fw_names SEC(".maps");
+
 struct fw_view {
 	void *map;
 };

@@ -384,7 +384,7 @@ static const char *check_rule(const char *text)
 
 static const struct cli_option container_options[] = {FIREWALL_CONTAINER_OPTION, {}};
 static const struct cli_option egress_options[] = {
-	RULE_OPTIONS("destination", "CIDR, address, container:ID or project:ID; without it anywhere"),
+	RULE_OPTIONS("destination", "CIDR, address, name, *.name, container:ID or project:ID; without it anywhere"),
 	{}};
 static const struct cli_option ingress_options[] = {
 	RULE_OPTIONS("source", "CIDR, address, container:ID or project:ID; without it anywhere"),

@@ -87,7 +87,11 @@ static char *make_body(struct cli *cli, const struct cli_args *args)
 		goto out;
 	}
 	yyjson_mut_doc_set_root(doc, body);
-	if (add_exit(cli, doc, body, exit, &file))
+	if (!exit && !args_value(args, "dns")) {
+		print_error(cli, CLI_USAGE, "give --exit, --dns or both");
+		goto out;
+	}
+	if (exit && add_exit(cli, doc, body, exit, &file))
 		goto out;
 	dns = yyjson_mut_obj_add_arr(doc, body, "dns");
 	while ((server = args_next(args, "dns", &cursor)))
@@ -229,14 +233,13 @@ static const struct cli_option set_options[] = {
 	CONTAINER_OPTION,
 	{.name = "exit",
 	 .kind = CLI_VALUE,
-	 .required = true,
 	 .value = "EXIT",
 	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]ADDRESS[:PORT], "
 		 "wireguard:FILE"},
 	{.name = "dns",
 	 .kind = CLI_LIST,
 	 .value = "ADDRESS",
-	 .help = "a server that names are asked of, through the proxy; up to four"},
+	 .help = "a server that names are asked of, through the exit; up to four"},
 	{.name = "exit-ca",
 	 .kind = CLI_VALUE,
 	 .value = "FILE",

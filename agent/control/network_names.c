@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Who asks for names through the relay, and of which servers, see network.h. */
+#include "control/network.h"
+
+#include "control/firewall.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* resolv.conf(5) */
+#define PATH	"/etc/resolv.conf"
+
+bool network_read_servers(struct network *network)
+{
+	struct address servers[RELAY_DNS_MAX];
+	FILE *file = fopen(PATH, "re");
+	uint8_t count = 0;
+	char line[256];
+	bool same;
+
+	memset(servers, 0, sizeof(servers));
+	while (file && count < RELAY_DNS_MAX && fgets(line, sizeof(line), file)) {
+		char *text = line + strlen("nameserver");
+
+		if (strncmp(line, "nameserver", strlen("nameserver")) || !strspn(text, " \t"))
+			continue;
+		text += strspn(text, " \t");
+		/* One with a zone (fe80::1%eth0) is not asked. */
+		if (!address_parse(text, strcspn(text, " \t\r\n"), &servers[count]))
+			count++;
+	}
+	if (file)
+		fclose(file);
+	same = count == network->servers_count;
+	for (unsigned int i = 0; same && i < count; i++)
+		same = address_equal(&servers[i], &network->servers[i]);
+	memcpy(network->servers, servers, sizeof(servers));
+	network->servers_count = count;
+	return !same;
+}
+
+const struct firewall_rules *network_rules(const struct network *network,
+					   const struct container *container)
+{
+	const struct firewall *firewall = network->control->firewall;
+	const struct firewall_entry *entry = firewall ? firewall_find(firewall, container->id) :
+							NULL;
+
+	return entry ? entry->rules : NULL;
+}
+
+bool network_has_tunnel(const struct network *network, const uint8_t id[ID_LEN])
+{
+	const struct network_settings *settings = network_find(network, id);
+
+	return settings && settings->spec.kind == EXIT_WIREGUARD;
+}
+
+bool network_is_relayed(const struct network *network, const struct container *container)
+{
+	const struct network_settings *settings = network_find(network, container->id);
+
+	if (!container->running || !container->netdev[0])
+		return false;
+	if (settings && (exit_is_relayed(&settings->spec) || settings->dns_count))
+		return true;
+	return firewall_has_names(network_rules(network, container));
+}
+
+static int compare_containers(const void *a, const void *b)
+{
+	return memcmp((*(const struct container *const *)a)->id,
+		      (*(const struct container *const *)b)->id, ID_LEN);
+}
+
+const struct container **network_list_relayed(const struct network *network, size_t *count)
+{
+	const struct model *model = network->control->model;
+	const size_t all = model_containers_count(model);
+	const struct container **list = calloc(all + 1, sizeof(*list));
+
+	*count = 0;
+	for (size_t i = 0; list && i < all; i++) {
+		if (network_is_relayed(network, model_container_at(model, i)))
+			list[(*count)++] = model_container_at(model, i);
+	}
+	if (list)
+		qsort(list, *count, sizeof(*list), compare_containers);
+	return list;
+}
