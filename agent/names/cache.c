@@ -94,6 +94,24 @@ static struct kept *find(struct names_cache *cache, const uint8_t id[ID_LEN],
 	return kept;
 }
 
+/* For one more of the container @id: its own oldest goes first where it has its share. */
+static void make_room(struct names_cache *cache, const uint8_t id[ID_LEN])
+{
+	struct kept *kept, *first = NULL;
+	size_t count = 0;
+
+	list_for_each_entry(kept, &cache->used, used) {
+		if (memcmp(kept->id, id, ID_LEN))
+			continue;
+		if (!count++)
+			first = kept;
+	}
+	if (count >= NAMES_CACHE_CONTAINER)
+		drop(cache, first);
+	while (cache->count >= NAMES_CACHE_MAX)
+		drop(cache, oldest(cache));
+}
+
 void names_cache_put(struct names_cache *cache, const uint8_t id[ID_LEN],
 		     const struct names_question *question, const unsigned char *answer, size_t len,
 		     uint32_t ttl, uint64_t now)
@@ -104,8 +122,7 @@ void names_cache_put(struct names_cache *cache, const uint8_t id[ID_LEN],
 		drop(cache, kept);
 	if (!ttl || len > NAMES_CACHE_BYTES)
 		return;
-	while (cache->count >= NAMES_CACHE_MAX)
-		drop(cache, oldest(cache));
+	make_room(cache, id);
 	kept = calloc(1, sizeof(*kept) + len);
 	if (!kept)
 		return;

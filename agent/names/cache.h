@@ -10,6 +10,7 @@
 #include "names/message.h"
 
 #define NAMES_CACHE_MAX		4096		/* answers */
+#define NAMES_CACHE_CONTAINER	512		/* of one container: others keep theirs */
 #define NAMES_CACHE_BYTES	4096		/* of one; larger ones are asked again */
 #define NAMES_CACHE_TTL		86400		/* seconds, whatever the answer says */
 

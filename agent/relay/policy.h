@@ -69,6 +69,15 @@ struct relay_container *relay_policy_by_address(const struct relay_policy *polic
 struct relay_container *relay_policy_by_id(const struct relay_policy *policy,
 					   const uint8_t id[ID_LEN]);
 
+/*
+ * Whether what it asks of port 53 is the forwarder's. With rules about names it is
+ * without a server too: then no name is answered, and none leaves by the exit.
+ */
+static inline bool relay_policy_forwards(const struct relay_container *container)
+{
+	return container->dns_count || container->names.only;
+}
+
 void relay_exit_get(struct relay_exit *exit);
 void relay_exit_put(struct relay_exit *exit);
 

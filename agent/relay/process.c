@@ -105,7 +105,7 @@ static void take(struct relay *relay, int fd, const struct sockaddr_storage *fro
 	}
 	/* A name is asked of the container's servers, whatever resolver it names. */
 	container = port == 53 ? relay_policy_by_address(relay->policy, &peer) : NULL;
-	if (container && container->dns_count) {
+	if (container && relay_policy_forwards(container)) {
 		names_stream_start(relay->names, fd, &peer, &destination);
 		return;
 	}

@@ -60,7 +60,7 @@ static void take_datagram(struct relay *relay, int udp, const unsigned char *byt
 
 	if (!container)
 		return;
-	if (asked_port == 53 && container->dns_count)
+	if (asked_port == 53 && relay_policy_forwards(container))
 		names_take(relay->names, container, &client, bytes, len);
 	else if (!container->exit || !relay_udp_take(relay, container, bytes, len, peer, peer_port,
 						     asked, asked_port))

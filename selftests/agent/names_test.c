@@ -264,6 +264,7 @@ static void test_cache(void)
 	tap_ok(!names_cache_get(cache, b, &question, 2000, &kept_len, &age),
 	       "another_container_s_is_not_given");
 	tap_ok(!names_cache_get(cache, a, &question, 301000, &kept_len, &age), "kept_answer_ends");
+	names_cache_put(cache, b, &question, bytes, len, 300, 1000);
 	for (unsigned int i = 0; i < 3 * NAMES_CACHE_MAX; i++) {
 		snprintf(question.name, sizeof(question.name), "n%u.example", i);
 		names_cache_put(cache, a, &question, bytes, len, 300, 1000);
@@ -272,6 +273,9 @@ static void test_cache(void)
 	       "newest_answer_is_kept");
 	strcpy(question.name, "n1.example");
 	tap_ok(!names_cache_get(cache, a, &question, 1000, &kept_len, &age), "oldest_answer_goes");
+	strcpy(question.name, "www.example");
+	tap_ok(names_cache_get(cache, b, &question, 1000, &kept_len, &age) != NULL,
+	       "another_container_s_answer_stays");
 	names_cache_destroy(cache);
 }
 
@@ -303,7 +307,7 @@ static void test_noise(void)
 
 int main(void)
 {
-	tap_plan(32);
+	tap_plan(33);
 	test_parse();
 	test_sets();
 	test_queries();
