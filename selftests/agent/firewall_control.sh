@@ -254,7 +254,7 @@ test_bad_input() {
 	refuses length_33 422 destination /egress "{$R,\"destination\":\"10.0.0.1/33\"}"
 	refuses length_129 422 destination /egress "{$R,\"destination\":\"fd00::/129\"}"
 	refuses mapped 422 destination /egress "{$R,\"destination\":\"::ffff:10.0.0.1\"}"
-	refuses host_name 422 destination /egress "{$R,\"destination\":\"api.stripe.com\"}"
+	refuses host_name 422 destination /egress "{$R,\"destination\":\"api..stripe.com\"}"
 	refuses empty_address 422 destination /egress "{$R,\"destination\":\"\"}"
 	refuses unknown_container 422 destination /egress "{$R,\"destination\":\"container:ffffffffffffffffffffffff\"}"
 	refuses short_id 422 destination /egress "{$R,\"destination\":\"project:ff\"}"
