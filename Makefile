@@ -23,7 +23,7 @@ LDFLAGS_ALL	= -pie -Wl,-z,relro,-z,now $(SANITIZE)
 # Asked once, and not for targets that compile nothing.
 pkg_cflags	= $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(pkg_cflags)
 # llhttp has no .pc file in Debian 13.
-pkg_libs	= $(eval pkg_libs := $(shell pkg-config --libs $(filter-out libllhttp,$(PKGS))) -lllhttp -lpthread)$(pkg_libs)
+pkg_libs	= $(eval pkg_libs := $(shell pkg-config --libs $(filter-out libllhttp,$(PKGS))) -lllhttp -lpthread -lm)$(pkg_libs)
 
 agent_src	:= $(wildcard agent/lib/*.c agent/control/*.c agent/kernel/*.c agent/front/*.c \
 		     agent/route/*.c agent/auth/*.c agent/upstream/*.c agent/audit/*.c agent/firewall/*.c agent/profile/*.c \

@@ -185,6 +185,7 @@ network
 servers
 agent_conf
 "$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+# shellcheck disable=SC2034  # the clean-up above
 AGENT_PID=$!
 tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
 "$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 --address fd00::2 >/dev/null &&
