@@ -4,6 +4,7 @@
  * in control/ (privileged, owns policy), front/ (the worker: all bytes of clients
  * and of what they ask containers) and relay/ (what containers with an exit open).
  */
+#include "control/acme_order.h"
 #include "control/config.h"
 #include "control/control.h"
 #include "front/worker.h"
@@ -13,6 +14,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -55,6 +57,9 @@ int main(int argc, char **argv)
 		log_init("relay", LOG_FORMAT_AUTO);
 		return relay_run();
 	}
+	/* As well: what uacme(1) calls for a challenge. */
+	if (getenv(ACME_HOOK_WORD))
+		return acme_hook_run(argc, argv);
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':

@@ -177,6 +177,10 @@ static void check_whole(struct reader *reader)
 		fail(reader, 0, "[tls] certificate: is missing; give the PEM file with the chain, leaf first");
 	if (tls && !config->key[0])
 		fail(reader, 0, "[tls] key: is missing; give the PEM file with the private key");
+	if (config->acme_directory[0] && !config->acme_agree)
+		fail(reader, 0, "[acme] agree: is off; read the terms of the certificate authority and set it to on");
+	if (config->acme_directory[0] && !tls)
+		fail(reader, 0, "[acme] directory: there is no [listen] tls that certificates would be for");
 	/* Host name in front of node and base: two ids, service, instance, dots. */
 	if (strlen(settings->node) + strlen(settings->base_domain) > 253 - 64 - 2)
 		fail(reader, 0, "[agent] base_domain: node and base domain are too long for a host name (RFC 1035: 253)");
@@ -262,7 +266,8 @@ bool config_needs_new_sockets(const struct config *a, const struct config *b)
 	for (unsigned int i = 0; i < a->listeners_count; i++) {
 		const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
 
-		if (x->tls != y->tls || x->quic != y->quic || x->address.port != y->address.port ||
+		if (x->tls != y->tls || x->quic != y->quic || x->redirects != y->redirects ||
+		    x->address.port != y->address.port ||
 		    !address_equal(&x->address.address, &y->address.address))
 			return true;
 	}

@@ -27,12 +27,19 @@ struct config_listener {
 	struct address_listen	address;
 	bool			tls;		/* always where @quic is set */
 	bool			quic;		/* HTTP/3, on UDP */
+	bool			redirects;	/* plain, leads to TLS and does nothing else */
 };
 
 enum config_firewall {
 	CONFIG_FIREWALL_AUTO,	/* where the kernel can; rules that it cannot hold refuse a start */
 	CONFIG_FIREWALL_ON,	/* or a container with an interface does not start */
 	CONFIG_FIREWALL_OFF,
+};
+
+enum config_challenge {
+	CONFIG_CHALLENGE_AUTO,	/* whatever listeners make possible */
+	CONFIG_CHALLENGE_HTTP,
+	CONFIG_CHALLENGE_ALPN,
 };
 
 struct config {
@@ -43,6 +50,15 @@ struct config {
 	char			control_socket[108];	/* sizeof(sun_path), unix(7) */
 	char			certificate[PATH_MAX];
 	char			key[PATH_MAX];
+	char			certificates[PATH_MAX];	/* a directory; empty: none */
+	uint32_t		ticket_rotation;	/* milliseconds */
+	char			acme_directory[512];	/* a URL; empty: no ACME */
+	char			acme_contact[256];	/* an address; empty: none */
+	char			acme_ca_file[PATH_MAX];	/* empty: the host's own */
+	char			acme_program[PATH_MAX];
+	enum config_challenge	acme_challenge;
+	bool			acme_agree;
+	uint32_t		acme_retry;		/* milliseconds */
 	char			cgroup[PATH_MAX];	/* empty: control's own */
 	char			actions[PATH_MAX];	/* empty: the built-in table */
 	char			jwks_directory[PATH_MAX];

@@ -182,6 +182,69 @@ static int set_file(const struct config_key *key, struct config *config, const c
 	return set_path(key, config, value, first, fault, fault_size);
 }
 
+/* Printable and without blanks: it becomes an argument of another program. */
+static bool is_word(const char *value, size_t size)
+{
+	for (const char *at = value; *at; at++) {
+		if (*at <= ' ' || *at > '~')
+			return false;
+	}
+	return value[0] && value[0] != '-' && strlen(value) < size;
+}
+
+static int set_url(const struct config_key *key, struct config *config, const char *value,
+		   bool first, char *fault, size_t fault_size)
+{
+	char *field = (char *)config + key->offset;
+
+	if (!strcmp(value, "none")) {
+		field[0] = '\0';
+		return 0;
+	}
+	if (strncmp(value, "https://", 8) || !is_word(value + 8, key->size - 8)) {
+		snprintf(fault, fault_size, "'%s' is neither none nor a URL that starts with https://", value);
+		return -EINVAL;
+	}
+	snprintf(field, key->size, "%s", value);
+	return 0;
+}
+
+static int set_contact(const struct config_key *key, struct config *config, const char *value,
+		       bool first, char *fault, size_t fault_size)
+{
+	char *field = (char *)config + key->offset;
+
+	if (!strcmp(value, "none")) {
+		field[0] = '\0';
+		return 0;
+	}
+	if (!is_word(value, key->size) || !strchr(value, '@')) {
+		snprintf(fault, fault_size, "'%s' is neither none nor a mail address", value);
+		return -EINVAL;
+	}
+	snprintf(field, key->size, "%s", value);
+	return 0;
+}
+
+static int set_challenge(const struct config_key *key, struct config *config, const char *value,
+			 bool first, char *fault, size_t fault_size)
+{
+	static const char *const words[] = {
+		[CONFIG_CHALLENGE_AUTO] = "auto",
+		[CONFIG_CHALLENGE_HTTP] = "http-01",
+		[CONFIG_CHALLENGE_ALPN] = "tls-alpn-01",
+	};
+
+	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!strcmp(value, words[i])) {
+			config->acme_challenge = i;
+			return 0;
+		}
+	}
+	snprintf(fault, fault_size, "'%s' is none of auto, http-01 and tls-alpn-01", value);
+	return -EINVAL;
+}
+
 static int set_audit_query(const struct config_key *key, struct config *config, const char *value,
 			   bool first, char *fault, size_t fault_size)
 {
@@ -343,7 +406,9 @@ static void remove_listeners(struct config *config, struct config_listener kind)
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < config->listeners_count; i++) {
-		if (config->listeners[i].tls != kind.tls || config->listeners[i].quic != kind.quic)
+		if (config->listeners[i].tls != kind.tls ||
+		    config->listeners[i].quic != kind.quic ||
+		    config->listeners[i].redirects != kind.redirects)
 			config->listeners[kept++] = config->listeners[i];
 	}
 	config->listeners_count = kept;
@@ -353,7 +418,8 @@ static void remove_listeners(struct config *config, struct config_listener kind)
 static int set_listen(const struct config_key *key, struct config *config, const char *value,
 		      bool first, char *fault, size_t fault_size)
 {
-	struct config_listener kind = { .quic = !strcmp(key->name, "quic") };
+	struct config_listener kind = { .quic = !strcmp(key->name, "quic"),
+					.redirects = !strcmp(key->name, "http") };
 	char copy[1024], *next = copy, *text;
 
 	kind.tls = kind.quic || !strcmp(key->name, "tls");
@@ -411,10 +477,22 @@ const struct config_key config_keys[] = {
 
 	{ "listen", "tls", set_listen, "0.0.0.0:443, [::]:443", FIELD(listeners), 0, 0, true },
 	{ "listen", "quic", set_listen, "tls", FIELD(listeners), 0, 0, true },
+	{ "listen", "http", set_listen, "none", FIELD(listeners), 0, 0, true },
 	{ "listen", "plain", set_listen, "none", FIELD(listeners), 0, 0, true },
 
 	{ "tls", "certificate", set_path, NULL, FIELD(certificate), 0, 0, false },
 	{ "tls", "key", set_path, NULL, FIELD(key), 0, 0, false },
+
+	{ "tls", "directory", set_file, "none", FIELD(certificates), 0, 0, false },
+	{ "tls", "ticket_rotation", set_time, "8h", FIELD(ticket_rotation), 1000, 604800000, false },
+
+	{ "acme", "directory", set_url, "none", FIELD(acme_directory), 0, 0, false },
+	{ "acme", "contact", set_contact, "none", FIELD(acme_contact), 0, 0, false },
+	{ "acme", "agree", set_switch, "off", FIELD(acme_agree), 0, 0, false },
+	{ "acme", "ca_file", set_file, "none", FIELD(acme_ca_file), 0, 0, false },
+	{ "acme", "challenge", set_challenge, "auto", FIELD(acme_challenge), 0, 0, false },
+	{ "acme", "retry", set_time, "1m", FIELD(acme_retry), 1000, 86400000, false },
+	{ "acme", "program", set_path, "/usr/bin/uacme", FIELD(acme_program), 0, 0, false },
 
 	{ "permissions", "actions", set_actions, "built-in", FIELD(actions), 0, 0, false },
 	{ "permissions", "jwks_directory", set_path, "/etc/hoody/jwks", FIELD(jwks_directory), 0, 0, false },

@@ -8,7 +8,7 @@
 
 #include "control/config.h"
 
-#define CONFIG_KEYS_MAX		64
+#define CONFIG_KEYS_MAX		96
 #define CONFIG_THREADS_AUTO_MAX	8
 
 struct config_key {

@@ -5,8 +5,9 @@
  */
 #include "control/control.h"
 #include "audit/audit.h"
+#include "control/acme.h"
 #include "control/api.h"
-#include "control/certificate.h"
+#include "control/certificates.h"
 #include "control/change.h"
 #include "control/feature.h"
 #include "control/kernel_sync.h"
@@ -46,6 +47,7 @@ static void on_progress(void *context)
 	struct control *control = context;
 
 	publish_progress(control->publisher);
+	acme_progress(control);
 }
 
 static int on_audit_attach(void *context, struct ipc_audit *message, int fds[2], void **feed)
@@ -252,13 +254,18 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 		.context = control,
 	};
 	struct listen_set *set;
+	struct certificate node = { 0 };
 	int certificate = -1, ret;
 	char fault[1024];
 
 	if (control->config->certificate[0]) {
-		certificate = certificate_load(control->config, report_to_log, NULL);
-		if (certificate < 0)
+		if (certificate_load(control->config, &node, report_to_log, NULL))
 			return -1;
+		certificate = certificates_take(control, &node);
+		if (certificate < 0) {
+			log_error("certificates: %s", strerror(-certificate));
+			return -1;
+		}
 	}
 	set = listen_open(control->config, NULL, fault, sizeof(fault));
 	if (!set) {
@@ -351,6 +358,7 @@ static void tear_down(struct control *control)
 {
 	/* Workers first: nothing serves any more when the rest goes. */
 	supervise_destroy(control->supervisor);
+	control->supervisor = NULL;
 	features_tear_down(control);
 	clear_kernel(control);
 	publish_destroy(control->publisher);
@@ -385,6 +393,7 @@ int control_run(const char *path)
 	}
 	cgroup_mount_setup(&control.cgroups);
 	join_cgroup(&control);
+	acme_prepare(&control, &identity);
 	ret = spawn_restrict_control();
 	if (ret) {
 		log_error("capabilities cannot be given up: %s", strerror(-ret));

@@ -27,6 +27,8 @@ struct metrics;
 struct tokens;
 struct aliases;
 struct limits;
+struct certificates;
+struct acme;
 struct ksm;
 struct publisher;
 struct syscalls;
@@ -55,6 +57,8 @@ struct control {
 	struct tokens		*tokens;
 	struct aliases		*aliases;
 	struct limits		*limits;
+	struct certificates	*certificates;
+	struct acme		*acme;
 	struct network		*network;
 	struct firewall		*firewall;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */

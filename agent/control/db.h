@@ -35,6 +35,7 @@ enum db_kind {
 	DB_KIND_ALIAS		= 65,	/* key: the alias */
 	DB_KIND_TOKEN		= 66,
 	DB_KIND_REALM		= 67,
+	DB_KIND_ACME		= 72,	/* key: the domain */
 };
 
 /* Whose permissions. The values are stored. */

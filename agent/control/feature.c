@@ -11,6 +11,8 @@ static const struct feature *const features[] = {
 	&syscalls_feature,
 	&aliases_feature,
 	&limits_feature,
+	&certificates_feature,
+	&acme_feature,
 	&tokens_feature,
 	&audit_feature,
 	&metrics_feature,

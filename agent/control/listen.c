@@ -168,7 +168,7 @@ static int open_address(struct listen_set *set, unsigned int address, const stru
 
 static const char *key_of(const struct config_listener *listener)
 {
-	return listener->quic ? "quic" : listener->tls ? "tls" : "plain";
+	return listener->quic ? "quic" : listener->tls ? "tls" : listener->redirects ? "http" : "plain";
 }
 
 /* Of the agent's life: ids and tokens outlive a worker. */
@@ -204,7 +204,8 @@ struct listen_set *listen_open(const struct config *config, const struct listen_
 		int ret;
 
 		set->message.flags[i] = (listener->tls ? IPC_LISTENER_TLS : 0) |
-					(listener->quic ? IPC_LISTENER_QUIC : 0);
+					(listener->quic ? IPC_LISTENER_QUIC : 0) |
+					(listener->redirects ? IPC_LISTENER_REDIRECT : 0);
 		ret = open_address(set, i, old);
 		if (!ret)
 			continue;

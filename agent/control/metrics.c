@@ -3,6 +3,7 @@
 #include "control/metrics.h"
 #include "audit/audit.h"
 #include "control/api.h"
+#include "control/api_certificates.h"
 #include "control/feature.h"
 #include "lib/log.h"
 
@@ -136,6 +137,7 @@ char *metrics_text(struct control *control, const struct ipc_stats *stats)
 	if (stats)
 		worker(out, stats);
 	trail(out, control);
+	api_certificates_metrics(control, out);
 	if (fclose(out)) {
 		free(text);
 		return NULL;

@@ -4,7 +4,7 @@
  * with the new configuration beside the old one; then all of it is swapped.
  */
 #include "control/reload.h"
-#include "control/certificate.h"
+#include "control/certificates.h"
 #include "control/feature.h"
 #include "control/kernel_sync.h"
 #include "control/publish.h"
@@ -52,10 +52,11 @@ static void on_switched_off(void *context)
 /* Nothing fails from here on. Takes all that was made for it over. */
 static void swap(struct control *control, struct config *config, struct listen_set *set,
 		 struct permission_store *permissions,
-		 const struct spawn_identity *identity, int certificate)
+		 const struct spawn_identity *identity, struct certificate *node)
 {
 	struct config *old = control->config;
 	bool replace = config_needs_new_worker(old, config);
+	int certificate = -1;
 
 	control->config = config;
 	permission_store_destroy(control->permissions);
@@ -69,6 +70,12 @@ static void swap(struct control *control, struct config *config, struct listen_s
 			control);
 	/* So that a new worker starts with what now holds. */
 	publish_progress(control->publisher);
+	if (config->certificate[0]) {
+		certificate = certificates_take(control, node);
+		if (certificate < 0)
+			log_error("reload: certificates cannot be handed to the worker, the ones before stay: error=\"%s\"",
+				  strerror(-certificate));
+	}
 	supervise_apply(control->supervisor, set, identity, certificate, replace,
 			config->drain_timeout);
 	features_reloaded(control);
@@ -82,7 +89,7 @@ void control_reload(struct control *control)
 	struct listen_set *set = (struct listen_set *)supervise_listeners(control->supervisor);
 	struct permission_store *permissions = NULL;
 	struct spawn_identity identity;
-	int certificate = -1;
+	struct certificate node = { 0 };
 	const char *what;
 	char fault[512];
 
@@ -99,11 +106,8 @@ void control_reload(struct control *control)
 	}
 	if (control_identity(config, &identity, report_to_log, NULL))
 		goto err_free;
-	if (config->certificate[0]) {
-		certificate = certificate_load(config, report_to_log, NULL);
-		if (certificate < 0)
-			goto err_free;
-	}
+	if (config->certificate[0] && certificate_load(config, &node, report_to_log, NULL))
+		goto err_free;
 	permissions = permission_store_rebuild(control->permissions, config, fault, sizeof(fault));
 	if (!permissions) {
 		log_error("reload: %s", fault);
@@ -116,13 +120,12 @@ void control_reload(struct control *control)
 			goto err_close;
 		}
 	}
-	swap(control, config, set, permissions, &identity, certificate);
+	swap(control, config, set, permissions, &identity, &node);
 	return;
 
 err_close:
 	permission_store_destroy(permissions);
-	if (certificate >= 0)
-		close(certificate);
+	certificate_clear(&node);
 err_free:
 	config_free(config);
 err_kept:
@@ -146,17 +149,14 @@ int control_check(const char *path)
 	struct check_report report = { false };
 	struct spawn_identity identity;
 	struct config *config;
-	int certificate;
+	struct certificate node = { 0 };
 
 	config = config_load(path, report_to_terminal, &report);
 	if (!config)
 		return 1;
 	control_identity(config, &identity, report_to_terminal, &report);
-	if (config->certificate[0]) {
-		certificate = certificate_load(config, report_to_terminal, &report);
-		if (certificate >= 0)
-			close(certificate);
-	}
+	if (config->certificate[0] && !certificate_load(config, &node, report_to_terminal, &report))
+		certificate_clear(&node);
 	if (!report.failed)
 		printf("%s: good: node %s, base domain %s, %u listen addresses, %u threads\n", path,
 		       config->settings.node, config->settings.base_domain, config->listeners_count,

@@ -148,6 +148,51 @@ pid_t spawn_relay(const struct spawn_identity *identity, int *sock)
 	return spawn(identity, option, sock);
 }
 
+/* What cannot be done is said on the standard error, as the program itself would. */
+__attribute__((noreturn)) static void be_program(const struct spawn_identity *identity,
+						 const struct spawn_program *program)
+{
+	struct sigaction ignore_not = { .sa_handler = SIG_DFL };
+	const char *failed = "place its descriptors";
+	sigset_t none;
+	int null;
+
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &ignore_not, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpgid(0, 0);
+	umask(0077);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* The descriptors that are given may be those that are wanted: out of the way first. */
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+	    dup2(program->errors, STDERR_FILENO) < 0 || fchdir(program->directory) < 0)
+		goto err;
+	const int sock = fcntl(program->sock, F_DUPFD_CLOEXEC, IPC_WORKER_FD + 2);
+	const int file = fcntl(program->program_fd, F_DUPFD_CLOEXEC, IPC_WORKER_FD + 2);
+
+	if (sock < 0 || file < 0 || dup2(sock, IPC_WORKER_FD) < 0 ||
+	    dup2(file, IPC_WORKER_FD + 1) < 0 || close_range(IPC_WORKER_FD + 2, ~0u, 0) < 0)
+		goto err;
+	failed = give_up_privileges(identity);
+	if (failed)
+		goto err;
+	execve(program->path, program->arguments, program->environment);
+	failed = "execute it";
+err:
+	dprintf(STDERR_FILENO, "%s: cannot %s: %s\n", program->path, failed, strerror(errno));
+	_exit(126);
+}
+
+pid_t spawn_program(const struct spawn_identity *identity, const struct spawn_program *program)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		be_program(identity, program);
+	return pid < 0 ? -errno : pid;
+}
+
 int spawn_restrict_control(void)
 {
 	static const int needed[] = {

@@ -33,6 +33,19 @@ pid_t spawn_worker(const struct spawn_identity *identity, int *sock);
 pid_t spawn_relay(const struct spawn_identity *identity, int *sock);
 
 /*
+ * Another program, as a child without privileges: @sock and @program_fd become
+ * the descriptors IPC_WORKER_FD and the next one, @errors the standard error, and
+ * all others are closed; it starts in @directory. @environment and @arguments end
+ * with NULL.
+ */
+struct spawn_program {
+	const char	*path;
+	char *const	*arguments, *const *environment;
+	int		directory, sock, program_fd, errors;
+};
+pid_t spawn_program(const struct spawn_identity *identity, const struct spawn_program *program);
+
+/*
  * spawn_restrict_control(): gives up every capability that control does not
  * need, for good, and sets no_new_privs. 0 or a negative errno.
  */

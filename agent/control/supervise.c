@@ -229,9 +229,8 @@ void supervise_apply(struct supervisor *supervisor, struct listen_set *set,
 			supervisor->old_set = supervisor->set;
 		supervisor->set = set;
 	}
-	if (supervisor->certificate >= 0)
-		close(supervisor->certificate);
-	supervisor->certificate = certificate;
+	if (certificate >= 0)
+		supervise_certificate(supervisor, certificate);
 	supervisor->identity = *identity;
 	supervisor->drain_ms = drain_ms;
 	if (!supervisor->current) {
@@ -243,12 +242,41 @@ void supervise_apply(struct supervisor *supervisor, struct listen_set *set,
 			supervise_worker_kill(supervisor->next, "its configuration is out of date");
 		else
 			start(supervisor);
-	} else if (certificate >= 0) {
-		supervise_worker_send(supervisor->current, IPC_CERTIFICATE, 0, NULL, 0, certificate);
-		if (supervisor->next)
-			supervise_worker_send(supervisor->next, IPC_CERTIFICATE, 0, NULL, 0,
-					      certificate);
 	}
+}
+
+uint64_t supervise_certificate(struct supervisor *supervisor, int fd)
+{
+	if (supervisor->certificate >= 0)
+		close(supervisor->certificate);
+	supervisor->certificate = fd;
+	supervisor->certificate_sequence++;
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		struct worker *worker = &supervisor->workers[i];
+
+		/* One that drains makes no handshakes any more. */
+		if (worker->pid && worker->state != SUPERVISE_DRAINING)
+			supervise_worker_send(worker, IPC_CERTIFICATE,
+					      supervisor->certificate_sequence, NULL, 0, fd);
+	}
+	return supervisor->certificate_sequence;
+}
+
+uint64_t supervise_certificate_acked(const struct supervisor *supervisor)
+{
+	uint64_t acked = supervisor->certificate_sequence;
+	bool any = false;
+
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		const struct worker *worker = &supervisor->workers[i];
+
+		if (!worker->pid || worker->killed || worker->state != SUPERVISE_SERVING)
+			continue;
+		any = true;
+		if (worker->certificate_acked < acked)
+			acked = worker->certificate_acked;
+	}
+	return any ? acked : 0;
 }
 
 const struct listen_set *supervise_listeners(const struct supervisor *supervisor)

@@ -68,7 +68,7 @@ void supervise_destroy(struct supervisor *supervisor);
 
 /*
  * supervise_apply(): from now on workers have these listeners, identity and
- * certificate (-1: none). Takes @set and @certificate over. Where @replace is
+ * certificates (-1: as before). Takes @set and @certificate over. Where @replace is
  * set, or nothing runs, a new worker is started and the old one drains for at
  * most @drain_ms once the new one serves; else the running one gets the new
  * certificate. An image must have been published before.
@@ -78,6 +78,14 @@ void supervise_apply(struct supervisor *supervisor, struct listen_set *set,
 		     uint32_t drain_ms);
 /* The sockets now in use, or NULL. */
 const struct listen_set *supervise_listeners(const struct supervisor *supervisor);
+
+/*
+ * Sends the text of lib/keys.h to every worker that serves or will. Takes @fd over.
+ * Returns the number that supervise_certificate_acked() reaches once all that
+ * serve have it; that is 0 while none serves.
+ */
+uint64_t supervise_certificate(struct supervisor *supervisor, int fd);
+uint64_t supervise_certificate_acked(const struct supervisor *supervisor);
 
 /* Sends an image to all workers, also to those to come. Takes @fd over. */
 void supervise_publish(struct supervisor *supervisor, int fd, uint64_t sequence);

@@ -21,7 +21,7 @@ struct worker {
 	pid_t			pid;		/* 0: the slot is free */
 	enum supervise_state	state;
 	struct worker_link	link;
-	uint64_t		image_acked;
+	uint64_t		image_acked, certificate_acked;
 	uint64_t		started_at, kill_at;	/* microseconds; kill_at 0: never */
 	uint32_t		threads;
 	struct ipc_stats	stats;		/* as it told last */
@@ -46,7 +46,7 @@ struct supervisor {
 	struct listen_set	*set, *old_set;	/* old_set: until the next one serves */
 	struct spawn_identity	identity;
 	int			certificate, image;	/* memfds; -1: none */
-	uint64_t		image_sequence;
+	uint64_t		image_sequence, certificate_sequence;
 	uint32_t		drain_ms, backoff_ms, restarts;
 	bool			replacing;	/* current is to be replaced by another */
 	bool			draining;

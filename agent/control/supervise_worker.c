@@ -108,6 +108,8 @@ static void on_ack(struct worker *worker, const struct worker_link_answer *answe
 	} else if (answer->status == 0) {
 		if (answer->type == IPC_IMAGE)
 			worker->image_acked = answer->sequence;
+		else if (answer->type == IPC_CERTIFICATE)
+			worker->certificate_acked = answer->sequence;
 	} else if (answer->type == IPC_CERTIFICATE && worker->state != SUPERVISE_STARTING) {
 		log_error("worker refuses the certificate and keeps the old one: pid=%d error=\"%s\"",
 			  (int)worker->pid, strerror(-answer->status));
@@ -224,8 +226,8 @@ static void feed(struct supervisor *supervisor, struct worker *worker)
 	}
 	feed_audit(supervisor, worker);
 	if (supervisor->certificate >= 0)
-		supervise_worker_send(worker, IPC_CERTIFICATE, 0, NULL, 0,
-				      supervisor->certificate);
+		supervise_worker_send(worker, IPC_CERTIFICATE, supervisor->certificate_sequence,
+				      NULL, 0, supervisor->certificate);
 	supervise_worker_send(worker, IPC_IMAGE, supervisor->image_sequence, NULL, 0,
 			      supervisor->image);
 }

@@ -114,6 +114,12 @@ static bool handshake(struct front_connection *connection)
 		if (result <= 0)
 			return false;
 		front_count(thread, tls_handshakes);
+		if (connection->challenge) {
+			/* Nothing is spoken on it (RFC 8737 3). */
+			front_connection_shutdown(connection);
+			front_connection_close(connection);
+			return false;
+		}
 		SSL_get0_alpn_selected(connection->ssl, &alpn, &len);
 		/* Data may have come with the last flight. */
 		connection->readable = front_tls_has_more(connection);
@@ -266,14 +272,17 @@ bool front_connection_allowed(struct front_connection *connection, bool proven)
 	return connection->counted;
 }
 
-void front_connection_open(struct front_thread *thread, int fd,
-			   const struct sockaddr_storage *peer, bool tls)
+void front_connection_open(struct front_listener *listener, int fd,
+			   const struct sockaddr_storage *peer)
 {
+	struct front_thread *thread = listener->thread;
 	struct front_connection *connection = front_connection_create(thread, peer);
+	bool tls = listener->tls;
 
 	if (!connection)
 		goto err_close;
 	connection->source.fd = fd;
+	connection->redirects = listener->redirects;
 	if (!front_connection_allowed(connection, true))
 		goto err_free;
 	if (tls && (!thread->tls || front_tls_attach(thread->tls, connection)))

@@ -19,6 +19,8 @@ struct front_connection {
 	struct front_thread	*thread;
 	struct ssl_st		*ssl;		/* NULL: plain */
 	struct front_tls	*tls;		/* what it began with */
+	bool			challenge;	/* its handshake is all that is wanted, RFC 8737 */
+	bool			redirects;	/* of a port that answers only with redirects */
 	struct quic_connection	*quic;		/* NULL: TCP. It has no socket then. */
 	const struct front_protocol *protocol;	/* NULL until the handshake is over */
 	struct buf		in, out;
@@ -38,9 +40,9 @@ struct front_connection {
 	uint32_t		lingered;	/* bytes thrown away since */
 };
 
-/* Takes accepted @fd; closes it where that fails. */
-void front_connection_open(struct front_thread *thread, int fd,
-			   const struct sockaddr_storage *peer, bool tls);
+/* Takes @fd, which @listener accepted; closes it where that fails. */
+void front_connection_open(struct front_listener *listener, int fd,
+			   const struct sockaddr_storage *peer);
 /*
  * For QUIC, whose connections share sockets: one with its client, and counted
  * once front_connection_begin() is called; before, slab_free() is enough.

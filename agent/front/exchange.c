@@ -386,7 +386,13 @@ struct exchange *exchange_begin(struct front_connection *connection,
 		exchange_refuse_memory(exchange);
 		return NULL;
 	}
-	return check_method(exchange, head) && go_on(exchange, head, NULL) ? exchange : NULL;
+	if (!check_method(exchange, head))
+		return NULL;
+	if (connection->redirects) {
+		exchange_answer_plain(exchange, head);
+		return NULL;
+	}
+	return go_on(exchange, head, NULL) ? exchange : NULL;
 }
 
 void exchange_authorized(struct exchange *exchange, struct authorize_wait *wait)

@@ -28,6 +28,8 @@ void exchange_refuse_unauthorized(struct exchange *exchange, const struct auth_d
 /* Too many slow checks are under way: of this @client, or at all. */
 void exchange_refuse_busy(struct exchange *exchange, bool client);
 void exchange_refuse_memory(struct exchange *exchange);
+/* The answer of a port that only leads to TLS (front/plain.h). */
+void exchange_answer_plain(struct exchange *exchange, const struct http_head *head);
 /* True where the container's rates leave room; otherwise it has been refused and is gone. */
 bool exchange_check_rate(struct exchange *exchange, const struct route *route,
 			 enum limit_phase phase);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "front/limit.h"
+#include "front/plain.h"
 #include "front/refusal.h"
 
 void exchange_count_status(struct front_thread *thread, unsigned int status)
@@ -127,4 +128,13 @@ bool exchange_check_rate(struct exchange *exchange, const struct route *route,
 		      (struct http_text){retry, strlen(retry)});
 	send_refusal(exchange, &refusal, "rate_limited");
 	return false;
+}
+
+/* A port that leads to TLS: whatever the request is, this is the end of it. */
+void exchange_answer_plain(struct exchange *exchange, const struct http_head *head)
+{
+	struct front_refusal answer;
+	const char *word = front_plain_answer(exchange->connection, head, exchange->json, &answer);
+
+	send_refusal(exchange, &answer, word);
 }

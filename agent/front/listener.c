@@ -70,7 +70,7 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 			close(fd);
 			continue;
 		}
-		front_connection_open(thread, fd, &peer, listener->tls);
+		front_connection_open(listener, fd, &peer);
 	}
 }
 

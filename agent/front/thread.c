@@ -5,10 +5,12 @@
 #include "front/thread.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "front/connection.h"
@@ -216,14 +218,29 @@ static int setup_loop(struct front_thread *thread)
 	return loop_add(&thread->loop, &thread->wake, EPOLLIN | EPOLLET);
 }
 
-static int setup_listener(struct front_thread *thread, int fd, bool tls)
+/* The port that @fd is bound to; 0 where that is not known. */
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t len = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &len))
+		return 0;
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port :
+						     ((struct sockaddr_in *)&address)->sin_port);
+}
+
+static int setup_listener(struct front_thread *thread, int fd, uint32_t flags)
 {
 	struct front_listener *listener = &thread->listeners[thread->listeners_count];
 	int err;
 
 	listener->source.fd = fd;
 	listener->thread = thread;
-	listener->tls = tls;
+	listener->tls = flags & IPC_LISTENER_TLS;
+	listener->redirects = flags & IPC_LISTENER_REDIRECT;
+	if (listener->tls && !thread->tls_port)
+		thread->tls_port = port_of(fd);
 	err = front_listener_start(listener);
 	if (!err)
 		thread->listeners_count++;
@@ -240,7 +257,7 @@ static int setup_listeners(struct front_thread *thread, const struct ipc_listene
 		int fd = fds[i * listeners->threads + index];
 
 		if (!(listeners->flags[i] & IPC_LISTENER_QUIC)) {
-			err = setup_listener(thread, fd, listeners->flags[i] & IPC_LISTENER_TLS);
+			err = setup_listener(thread, fd, listeners->flags[i]);
 			continue;
 		}
 		if (!thread->quic)

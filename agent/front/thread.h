@@ -60,6 +60,7 @@ struct front_listener {
 	struct loop_source	source;
 	struct front_thread	*thread;
 	bool			tls;
+	bool			redirects;	/* to TLS, and nothing else (front/plain.h) */
 };
 
 struct front_thread {
@@ -72,6 +73,7 @@ struct front_thread {
 	struct front_tls	*tls;		/* NULL: no certificate */
 	struct audit_ring	*audit;		/* NULL: no audit */
 	struct quic		*quic;		/* NULL: no UDP socket */
+	uint16_t		tls_port;	/* of the first TLS address; 0: none */
 	char			alternative[40];	/* Alt-Svc that names it (RFC 7838), or empty */
 	struct slab		connections, exchanges, http2_streams;
 	size_t			http2_buffered;	/* of all streams' output */

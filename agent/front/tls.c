@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -16,11 +17,16 @@
 #include <sys/socket.h>
 
 #include "front/connection.h"
+#include "front/keyring.h"
+
+#define ALPN_ACME	"acme-tls/1"
+#define TICKET_NAME_LEN	16
 
 struct front_tls {
 	unsigned int	users;
 	SSL_CTX		*context;
 	BIO_METHOD	*bio;
+	struct front_keyring *keyring;
 };
 
 /* ---- the BIO ---- */
@@ -102,15 +108,24 @@ static int select_one(const char *alpn, const unsigned char **out, unsigned char
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* Where QUIC has its own word for its connections, TCP has its BIO. */
+static struct front_connection *connection_of(const SSL *ssl)
+{
+	return SSL_get_app_data(ssl) ? NULL : BIO_get_data(SSL_get_rbio(ssl));
+}
+
 /* Our preference among what the client offers; nothing in common ends it (RFC 7301 3.2). */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 		       const unsigned char *in, unsigned int in_len, void *argument)
 {
+	const struct front_connection *connection = connection_of(ssl);
 	const struct front_protocol *protocol;
 	unsigned int i;
 
+	if (connection && connection->challenge)
+		return select_one(ALPN_ACME, out, out_len, in, in_len);
 	/* QUIC carries HTTP/3 alone, and nothing else does. */
-	if (SSL_get_app_data(ssl))
+	if (!connection)
 		return select_one(front_http3.alpn, out, out_len, in, in_len);
 	for (i = 0; (protocol = front_protocol_at(i)); i++) {
 		if (select_one(protocol->alpn, out, out_len, in, in_len) == SSL_TLSEXT_ERR_OK)
@@ -119,68 +134,111 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-int front_tls_tickets_setup(struct front_tls_tickets *tickets)
-{
-	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-	long len = context ? SSL_CTX_get_tlsext_ticket_keys(context, NULL, 0) : -1;
+/* ---- which certificate ---- */
 
-	SSL_CTX_free(context);
-	if (len <= 0 || (size_t)len > sizeof(tickets->keys))
-		return -EPROTO;
-	tickets->len = len;
-	return RAND_bytes(tickets->keys, len) == 1 ? 0 : -EIO;
+static const struct front_keyring *keyring_of(const SSL *ssl)
+{
+	const struct front_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	return tls->keyring;
 }
 
-/* No prompt: a key with a passphrase is refused. */
-static int no_passphrase(char *buffer, int size, int writing, void *argument)
+static int use_pair(SSL *ssl, const struct front_pair *pair)
 {
-	return -1;
+	return SSL_use_cert_and_key(ssl, pair->leaf, pair->key, pair->chain, 1);
 }
 
-static const char *load_chain(SSL_CTX *context, const char *pem, int len)
+/* The one host name of a server_name extension (RFC 6066 3); NULL where it has none. */
+static const char *server_name(SSL *ssl, size_t *len)
 {
-	BIO *bio = BIO_new_mem_buf(pem, len);
-	const char *fault = "no certificate in the PEM text";
-	X509 *certificate = NULL;
-	bool leaf = true;
+	const unsigned char *bytes;
+	size_t size;
 
-	if (!bio)
-		return "no memory";
-	while ((certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL))) {
-		if (leaf ? !SSL_CTX_use_certificate(context, certificate) :
-			   !SSL_CTX_add1_chain_cert(context, certificate)) {
-			fault = "the certificate cannot be used for TLS";
-			X509_free(certificate);
-			goto out;
-		}
-		leaf = false;
-		X509_free(certificate);
-		fault = NULL;
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1 ||
+	    size < 5 || bytes[2] != TLSEXT_NAMETYPE_host_name)
+		return NULL;
+	*len = (size_t)bytes[3] << 8 | bytes[4];
+	return *len == size - 5 ? (const char *)bytes + 5 : NULL;
+}
+
+/*
+ * A certificate authority that wants to see whether a name is ours offers one
+ * protocol alone (RFC 8737 3), and gets a certificate that is for nobody else.
+ */
+static int on_client_hello(SSL *ssl, int *alert, void *argument)
+{
+	static const unsigned char offer[] = "\0\x0b\x0a" ALPN_ACME;
+	struct front_connection *connection = connection_of(ssl);
+	const struct front_pair *pair;
+	const unsigned char *bytes;
+	const char *name;
+	size_t size, len;
+
+	if (!connection ||
+	    SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation,
+				      &bytes, &size) != 1 ||
+	    size != sizeof(offer) - 1 || memcmp(bytes, offer, size))
+		return SSL_CLIENT_HELLO_SUCCESS;
+	name = server_name(ssl, &len);
+	pair = name ? front_keyring_alpn(keyring_of(ssl), name, len) : NULL;
+	connection->challenge = pair && use_pair(ssl, pair) == 1;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* The certificate of the name that the client wants; without one the node's. */
+static int on_certificate(SSL *ssl, void *argument)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	const struct front_connection *connection = connection_of(ssl);
+	const struct front_pair *pair;
+
+	if (!name || (connection && connection->challenge))
+		return 1;
+	pair = front_keyring_find(keyring_of(ssl), name, strlen(name));
+	return pair ? use_pair(ssl, pair) : 1;
+}
+
+/* ---- session tickets ---- */
+
+static int set_ticket_key(const unsigned char *key, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+			  EVP_MAC_CTX *mac, int encrypt)
+{
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(key + 48), 32),
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){ "SHA256" }, 0),
+		OSSL_PARAM_construct_end(),
+	};
+
+	return EVP_MAC_CTX_set_params(mac, params) == 1 &&
+	       EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 16, iv, encrypt) == 1;
+}
+
+/* As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) wants it: 2 asks for a new ticket. */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+		     EVP_MAC_CTX *mac, int encrypt)
+{
+	const struct front_keyring *keyring = keyring_of(ssl);
+	const unsigned char *key = front_keyring_ticket(keyring, 0);
+	unsigned int i;
+
+	if (encrypt) {
+		if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+			return -1;
+		memcpy(name, key, TICKET_NAME_LEN);
+		return set_ticket_key(key, iv, cipher, mac, 1) ? 1 : -1;
 	}
-out:
-	BIO_free(bio);
-	return fault;
+	for (i = 0; (key = front_keyring_ticket(keyring, i)); i++) {
+		if (memcmp(name, key, TICKET_NAME_LEN))
+			continue;
+		if (!set_ticket_key(key, iv, cipher, mac, 0))
+			return -1;
+		/* TLS 1.3 hands out a new one anyway. */
+		return i ? 2 : 1;
+	}
+	return 0;
 }
 
-static const char *load_key(SSL_CTX *context, const char *pem, int len)
-{
-	BIO *bio = BIO_new_mem_buf(pem, len);
-	const char *fault = NULL;
-	EVP_PKEY *key;
-
-	if (!bio)
-		return "no memory";
-	key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-	if (!key)
-		fault = "no private key, or one with a passphrase, in the PEM text";
-	else if (!SSL_CTX_use_PrivateKey(context, key) || !SSL_CTX_check_private_key(context))
-		fault = "the private key does not belong to the certificate";
-	EVP_PKEY_free(key);
-	BIO_free(bio);
-	return fault;
-}
-
-static void configure(SSL_CTX *context, const struct front_tls_tickets *tickets)
+static void configure(SSL_CTX *context)
 {
 	static const unsigned char session_context[] = "hoody";
 
@@ -197,14 +255,17 @@ static void configure(SSL_CTX *context, const struct front_tls_tickets *tickets)
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context) - 1);
 	SSL_CTX_set_num_tickets(context, 1);
-	SSL_CTX_set_tlsext_ticket_keys(context, (void *)tickets->keys, tickets->len);
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
+	SSL_CTX_set_client_hello_cb(context, on_client_hello, NULL);
+	SSL_CTX_set_cert_cb(context, on_certificate, NULL);
 	SSL_CTX_set_alpn_select_cb(context, select_alpn, NULL);
 }
 
-struct front_tls *front_tls_create(const char *pem, size_t len,
-				   const struct front_tls_tickets *tickets, const char **fault)
+struct front_tls *front_tls_create(const char *text, size_t len, const struct front_tls *previous,
+				   const char **fault)
 {
 	struct front_tls *tls = calloc(1, sizeof(*tls));
+	const struct front_pair *node;
 
 	*fault = "no memory";
 	if (!tls)
@@ -214,12 +275,15 @@ struct front_tls *front_tls_create(const char *pem, size_t len,
 	tls->context = SSL_CTX_new(TLS_server_method());
 	if (!tls->bio || !tls->context)
 		goto err;
-	*fault = len > INT_MAX ? "the PEM text is too long" : load_chain(tls->context, pem, len);
-	if (!*fault)
-		*fault = load_key(tls->context, pem, len);
-	if (*fault)
+	tls->keyring = front_keyring_create(text, len, previous ? previous->keyring : NULL, fault);
+	if (!tls->keyring)
 		goto err;
-	configure(tls->context, tickets);
+	node = front_keyring_node(tls->keyring);
+	*fault = "the certificate cannot be used for TLS";
+	if (SSL_CTX_use_cert_and_key(tls->context, node->leaf, node->key, node->chain, 1) != 1)
+		goto err;
+	SSL_CTX_set_app_data(tls->context, tls);
+	configure(tls->context);
 	ERR_clear_error();
 	return tls;
 
@@ -227,6 +291,11 @@ err:
 	ERR_clear_error();
 	front_tls_put(tls);
 	return NULL;
+}
+
+const struct front_keyring *front_tls_keyring(const struct front_tls *tls)
+{
+	return tls->keyring;
 }
 
 struct front_tls *front_tls_get(struct front_tls *tls)
@@ -242,6 +311,7 @@ void front_tls_put(struct front_tls *tls)
 		return;
 	SSL_CTX_free(tls->context);
 	BIO_meth_free(tls->bio);
+	front_keyring_destroy(tls->keyring);
 	free(tls);
 }
 

@@ -3,8 +3,8 @@
  * TLS 1.2 and 1.3 towards clients, by OpenSSL on a BIO that knows what epoll
  * said: it makes no system call whose answer is known to be EAGAIN.
  *
- * A front_tls is a certificate with its settings, shared by all threads and
- * counted; connections keep the one that they began with.
+ * A front_tls is a keyring (front/keyring.h) with its settings, shared by all
+ * threads and counted; connections keep the one that they began with.
  */
 #ifndef HOODY_FRONT_TLS_H
 #define HOODY_FRONT_TLS_H
@@ -16,22 +16,16 @@
 struct front_connection;
 struct front_tls;
 
-/* Keys of session tickets, made once, so that tickets outlive a new certificate. */
-struct front_tls_tickets {
-	unsigned char	keys[128];
-	size_t		len;
-};
-
-int front_tls_tickets_setup(struct front_tls_tickets *tickets);
-
 /*
- * front_tls_create(): from PEM text, the leaf first, then its chain, and the
- * key anywhere. NULL with *fault set to what is wrong.
+ * front_tls_create(): from the text of lib/keys.h; what @previous (or NULL) has
+ * too is taken from there. NULL with *fault set to what is wrong.
  */
-struct front_tls *front_tls_create(const char *pem, size_t len,
-				   const struct front_tls_tickets *tickets, const char **fault);
+struct front_tls *front_tls_create(const char *text, size_t len, const struct front_tls *previous,
+				   const char **fault);
 struct front_tls *front_tls_get(struct front_tls *tls);
 void front_tls_put(struct front_tls *tls);
+struct front_keyring;
+const struct front_keyring *front_tls_keyring(const struct front_tls *tls);
 
 /* For one connection of QUIC, whose handshake ngtcp2 drives: @app_data is for it. */
 struct ssl_st *front_tls_quic(struct front_tls *tls, void *app_data);

@@ -24,9 +24,9 @@
 #include "front/quic.h"
 #include "front/sandbox.h"
 #include "front/thread.h"
+#include "lib/keys.h"
 #include "lib/log.h"
 
-#define CERTIFICATE_BYTES_MAX	(1024 * 1024)
 /* For clients that are being served when control goes away without a word. */
 #define ORPHAN_DEADLINE		30000
 /* Milliseconds between looks at how much memory is in use. */
@@ -40,7 +40,6 @@ struct worker {
 	struct ipc_listeners		listeners;
 	int				listener_fds[IPC_FDS_MAX];
 	size_t				listener_count;	/* not given to threads yet */
-	struct front_tls_tickets	tickets;
 	struct front_tls		*tls;
 	struct image			*image;
 	struct audit_ring		*rings;		/* NULL: no audit */
@@ -94,7 +93,7 @@ static char *read_file(int fd, size_t *len)
 	char *bytes;
 	ssize_t n;
 
-	if (fstat(fd, &st) || st.st_size <= 0 || st.st_size > CERTIFICATE_BYTES_MAX)
+	if (fstat(fd, &st) || st.st_size <= 0 || st.st_size > KEYS_BYTES_MAX)
 		return NULL;
 	bytes = malloc(st.st_size);
 	if (!bytes)
@@ -121,7 +120,7 @@ static int take_certificate(struct worker *worker, const int *fds, size_t count)
 	pem = read_file(fds[0], &len);
 	if (!pem)
 		return -EINVAL;
-	tls = front_tls_create(pem, len, &worker->tickets, &fault);
+	tls = front_tls_create(pem, len, worker->tls, &fault);
 	explicit_bzero(pem, len);
 	free(pem);
 	if (!tls) {
@@ -450,8 +449,8 @@ int worker_run(void)
 	pthread_mutex_init(&worker.board.lock, NULL);
 	pthread_cond_init(&worker.board.changed, NULL);
 	worker.board.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker.board.ended_fd < 0 || front_tls_tickets_setup(&worker.tickets)) {
-		log_error("event=start_failed error=\"no eventfd or no randomness\"");
+	if (worker.board.ended_fd < 0) {
+		log_error("event=start_failed error=\"no eventfd\"");
 		return EXIT_FAILURE;
 	}
 	serve(&worker);

@@ -290,6 +290,10 @@ bool http_trailer_allowed(enum http_field_id id)
 struct http_text http_reason(unsigned int status)
 {
 	switch (status) {
+	case 200:
+		return HTTP_TEXT("OK");
+	case 308:
+		return HTTP_TEXT("Permanent Redirect");
 	case 400:
 		return HTTP_TEXT("Bad Request");
 	case 404:

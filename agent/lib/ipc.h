@@ -6,7 +6,7 @@
  *	control                          worker
  *	  | -- IPC_LISTENERS (fds) ------> |   once, first: listening sockets
  *	  | -- IPC_AUDIT (fds) ----------> |   once, or never: rings of audit records
- *	  | -- IPC_CERTIFICATE (fd) -----> |   memfd: PEM chain and key
+ *	  | -- IPC_CERTIFICATE (fd) -----> |   memfd: lib/keys.h
  *	  | -- IPC_IMAGE (fd) -----------> |   memfd: lib/image.h
  *	  | <------------ IPC_READY ------ |   accepts connections from now on
  *	  | -- IPC_IMAGE, IPC_CERTIFICATE, IPC_STATS, IPC_DRAIN, any order ...
@@ -36,7 +36,7 @@
 
 enum ipc_type {
 	IPC_LISTENERS = 1,	/* struct ipc_listeners, then that many fds */
-	IPC_CERTIFICATE,	/* fd: PEM, leaf first, then the key */
+	IPC_CERTIFICATE,	/* fd: the text of lib/keys.h */
 	IPC_IMAGE,		/* fd: the sealed image; sequence: the image's */
 	IPC_DRAIN,		/* struct ipc_drain: stop accepting, end when idle or late */
 	IPC_STATS,		/* asks for IPC_STATS_REPLY */
@@ -50,6 +50,7 @@ enum ipc_type {
 enum ipc_listener_flags {
 	IPC_LISTENER_TLS	= 1 << 0,	/* otherwise plain HTTP */
 	IPC_LISTENER_QUIC	= 1 << 1,	/* UDP: HTTP/3 */
+	IPC_LISTENER_REDIRECT	= 1 << 2,	/* plain, and only leads to TLS (front/plain.h) */
 };
 
 struct ipc_message {
