@@ -24,6 +24,8 @@ umount -l /.old
 mount -t proc proc /proc
 umount -l /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# systemd mounts it on a host, not in a container.
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmpfs /run
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=lxc /lib/systemd/systemd --system --show-status=no
 INIT
@@ -63,6 +65,8 @@ test_start() {
 	tap_run unit_becomes_active tap_wait 60 has_property ActiveState active
 	tap_run unit_is_ready_when_it_serves tap_wait 30 eval "inside hoody status | grep -q 'worker: *serving'"
 	tap_is unit_log_has_no_failure "$(log | grep -iE 'cannot|failed|not permitted|not implemented')" ''
+	# It is allowed to pin programs where the host keeps them.
+	tap_run unit_firewall_is_on tap_wait 60 eval "inside hoody status --json | jq -e '.firewall.state == \"loaded\"'"
 	tap_is unit_agent_is_in_its_cgroup "$(log | grep -o "cgroup: path=[^ ]*")" "cgroup: path=/system.slice/$unit"
 }
 
@@ -103,7 +107,7 @@ test_uninstall() {
 		'/etc/hoody /etc/hoody-kernels /var/lib/hoody '
 }
 
-tap_plan 21
+tap_plan 22
 tap_cleanup rm -rf /etc/hoody /var/lib/hoody
 tap_run install_on_the_host_works make -s -C "$TOP" O="$HOODY_BUILD" install
 tap_run install_makes_the_user id hoody
