@@ -354,6 +354,14 @@ static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *
 	if (direction == FW_EGRESS || !fw_is_agent(skb, &work->packet))
 		return FW_ASK;
 	work->rule = FW_NO_RULE;
+	/*
+	 * The container talks from this very port to this very client already. Its
+	 * answer to the SYN, which passes by that flow, tells the agent to take another
+	 * port; the container's own connection must live on.
+	 */
+	if (old && old->class == FW_FLOW_EGRESS && !fw_is_idle(old, work->packet.protocol) &&
+	    !fw_flow_is_over(old))
+		return FW_PASSED;
 	/* Only now: a refused packet must not end a flow that it is not part of. */
 	if (old)
 		fw_flow_delete(&work->key, old->class);
