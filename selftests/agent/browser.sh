@@ -30,6 +30,9 @@ ip netns add $NETNS
 tap_cleanup "ip netns del $NETNS"
 ip link add veth-b type veth peer name eth0 netns $NETNS
 tap_cleanup "ip link del veth-b"
+# An address that comes a second later, as IPv6's own does, is a change of the network
+# to a browser: it fails what is under way.
+ip link set veth-b addrgenmode none
 ip addr add 10.82.0.1/24 dev veth-b
 ip link set veth-b up
 ip -n $NETNS addr add 10.82.0.2/24 dev eth0
