@@ -5,6 +5,7 @@
 # nftables rule inside a container works on it, and deleting ends everything.
 . "$(dirname "$0")/../lib/tap.sh"
 . "$TOP/selftests/lib/system.sh"
+FIREWALL=auto	# as it is shipped
 
 ROUTED=890abcdef12345678901cdef BRIDGED=890abcdef12345678901cde0
 tap_plan 24
