@@ -52,6 +52,9 @@ fresh=$((REQUESTS / 10))
 browse fresh $fresh -f 50 -p 80 --plain
 
 # The same while routes are flushed and set again, without early demultiplexing.
+settings=$(sysctl net.ipv4.ip_early_demux net.ipv4.conf.all.rp_filter net.ipv4.conf.default.rp_filter | tr -d ' ' | xargs)
+tap_cleanup "sysctl -qw $settings"
+tap_cleanup 'ip route del 198.51.100.0/24 dev lo; ip -6 route del 2001:db8:99::/64 dev lo'
 sysctl -qw net.ipv4.ip_early_demux=0 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
 ip -force -batch <(while :; do
 	printf 'route %s\n' 'add 198.51.100.0/24 dev lo' 'flush cache' 'del 198.51.100.0/24 dev lo' \
