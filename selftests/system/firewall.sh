@@ -80,6 +80,10 @@ peer() { inside web ss -Htn state established "( sport = :8080 )" | grep -oE "$C
 tap_wait 60 peer
 port=$(peer)
 in_client nft "add table inet watch; add chain inet watch in { type filter hook prerouting priority -300; }; add rule inet watch in ip saddr $own4 tcp dport ${port:-1} counter"
+[ -n "$port" ] || tap_bail "the agent keeps no connection to the container"
+# Nothing is to remember the end of the connection: what TIME_WAIT takes in is no stray.
+tap_cleanup sysctl -qw "net.ipv4.tcp_max_tw_buckets=$(sysctl -n net.ipv4.tcp_max_tw_buckets)"
+sysctl -qw net.ipv4.tcp_max_tw_buckets=0
 kill -KILL "$(hoody status --json | jq -r .worker.pid)"
 dropped() { echo $(($(drops_of $ROUTED no_socket) + $(drops_of $ROUTED no_flow))); }
 strays() {
@@ -98,8 +102,7 @@ for i in range(5):
     s.send(peer + own + b"\x08\0" + ip + tcp)
 PY
 }
-# Until the end of the connection is forgotten, two seconds, the host's own stack may
-# still take them.
+# Until both sides have ended it, the host's own socket may still take them.
 stopped() {
 	local before
 	before=$(dropped)
