@@ -133,6 +133,7 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 		return FW_STOP;
 	__builtin_memset(&work->packet, 0, sizeof(work->packet));
 	work->rule = FW_NO_RULE;
+	work->opened = 0;
 	view.map = bpf_map_lookup_elem(&fw_policies, &ifindex);
 	if (!view.map) {
 		fw_parse(skb, &work->packet, direction);
@@ -154,6 +155,9 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 		fw_drop(&work->packet, work->slot, work->generation, ret, work->rule);
 		return FW_STOP;
 	}
+	if (work->opened && work->flags & FW_TELL_FLOWS)
+		fw_tell_flow(&work->packet, work->slot, work->generation, work->opened - 1,
+			     work->rule);
 	__sync_fetch_and_add(&state->passed[direction], work->packet.segments);
 	/* Past the bridge, whose netfilter hooks would take the socket off. */
 	if (work->redirect)

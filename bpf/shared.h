@@ -102,6 +102,8 @@ enum fw_flags {
 	 * 853 (DNS over TLS and QUIC) needs one about a name, and struct fw_name holds.
 	 */
 	FW_NAMES_ONLY		= 1 << 9,
+	/* Every new flow that passes is told (FW_TOLD_FLOW). */
+	FW_TELL_FLOWS		= 1 << 10,
 };
 
 /* The sockets that packets are steered to: indices of the map fw_relay. */
@@ -225,6 +227,7 @@ enum fw_reason {
 	FW_DROP_EXIT_PROTOCOL,		/* its exit carries only TCP and UDP, unfragmented */
 	FW_DROP_CONTAINER,		/* between containers, and no rule allows it */
 	FW_TOLD_LEARNED,		/* passed: the default would have dropped it */
+	FW_TOLD_FLOW,			/* passed: the first packet of a flow */
 	FW_REASONS,
 };
 #define FW_REASONS_MAX		32
@@ -322,7 +325,7 @@ struct fw_flow {
 struct fw_config {
 	__u64	agent_cgroup;		/* 0: no agent */
 	__u32	agent_level;		/* depth of that cgroup below the root */
-	__u32	events_per_second;	/* of one container; 0: no events */
+	__u32	events_per_second;	/* of one container and kind of event; 0: none */
 	__u64	swept;			/* ns, CLOCK_MONOTONIC: when idle flows were taken out */
 };
 
@@ -332,19 +335,27 @@ struct fw_sweep_args {
 	__u32	deleted;		/* answer */
 };
 
-/* One for each slot, shared by all CPUs, changed by atomic adds. */
+/* How much a container's events have said, and left out. */
+struct fw_teller {
+	__u64	limited;		/* not sent: more than events_per_second */
+	__u64	lost;			/* not sent: nobody empties the ring buffer */
+	__u64	second;			/* of the running count */
+	__u64	count;
+};
+
+/*
+ * One for each slot, shared by all CPUs, changed by atomic adds. New flows have a
+ * teller of their own (fw_tellers), so that they never keep a drop from being told.
+ */
 struct fw_state {
 	__u64	flows[FW_FLOW_CLASSES];	/* open now */
 	__u64	passed[FW_DIRECTIONS];	/* packets */
 	__u64	drops[FW_REASONS_MAX];
-	__u64	events_limited;		/* not sent: more than events_per_second */
-	__u64	events_lost;		/* not sent: nobody empties the ring buffer */
-	__u64	events_second;		/* of the running count */
-	__u64	events_count;
+	struct fw_teller told;
 	__u64	learned_mac;		/* bit 48 set: what FW_MAC_KNOWN would hold */
 };
 
-/* A drop, as told through the ring buffer. 80 bytes. */
+/* A drop or a new flow, as told through the ring buffer. 80 bytes. */
 struct fw_event {
 	__u64	time;			/* ns, CLOCK_MONOTONIC */
 	__u64	generation;
@@ -359,7 +370,8 @@ struct fw_event {
 	__be16	ethertype;
 	__be16	local_port;		/* or ICMP identifier */
 	__be16	remote_port;		/* or ICMP type and code */
-	__u16	pad[3];
+	__u16	opener;			/* FW_TOLD_FLOW: enum fw_flow_class */
+	__u16	pad[2];
 	__u8	local[16];
 	__u8	remote[16];
 };

@@ -60,6 +60,7 @@ static void add_counters(const struct firewall *firewall, const struct firewall_
 {
 	static const char *const classes[FW_FLOW_CLASSES] = { "egress", "ingress", "agent" };
 	yyjson_mut_val *drops, *flows, *passed;
+	struct fw_teller teller;
 	struct fw_state state;
 
 	if (!firewall->bpf || !entry || !entry->slot ||
@@ -77,8 +78,12 @@ static void add_counters(const struct firewall *firewall, const struct firewall_
 			yyjson_mut_obj_add_uint(document, drops, fw_reason_name(i),
 						state.drops[i]);
 	}
-	yyjson_mut_obj_add_uint(document, data, "events_limited", state.events_limited);
-	yyjson_mut_obj_add_uint(document, data, "events_lost", state.events_lost);
+	yyjson_mut_obj_add_uint(document, data, "events_limited", state.told.limited);
+	yyjson_mut_obj_add_uint(document, data, "events_lost", state.told.lost);
+	if (knl_bpf_teller(firewall->bpf, entry->slot, &teller))
+		return;
+	yyjson_mut_obj_add_uint(document, data, "flow_events_limited", teller.limited);
+	yyjson_mut_obj_add_uint(document, data, "flow_events_lost", teller.lost);
 }
 
 static void reply_firewall(struct api_call *call, int status)
@@ -315,7 +320,7 @@ static void delete_rule(struct api_call *call)
 	api_reply_data(call, 200, document, data);
 }
 
-/* An empty set that goes on with the ids of the one before. */
+/* An empty set that goes on with the ids of the one before, and what is not about rules. */
 static struct firewall_rules *fresh(struct api_call *call)
 {
 	const struct firewall_rules *old = rules_of(call);
@@ -323,8 +328,10 @@ static struct firewall_rules *fresh(struct api_call *call)
 
 	if (!rules)
 		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-	else if (old)
-		rules->next_id = old->next_id;
+	if (!rules || !old)
+		return rules;
+	rules->next_id = old->next_id;
+	rules->log_flows = old->log_flows;
 	return rules;
 }
 
@@ -403,6 +410,7 @@ const struct api_route api_firewall_routes[] = {
 	{ "DELETE", BASE "/ingress/{name}", API_BODY_NONE, NULL, delete_rule },
 	{ "POST", BASE "/explain", API_BODY_REQUIRED, NULL, api_firewall_explain },
 	{ "GET", BASE "/drops", API_BODY_NONE, "limit after", api_firewall_drops },
+	{ "GET", BASE "/events", API_BODY_NONE, "limit after", api_firewall_events },
 	{ "GET", BASE "/learned", API_BODY_NONE, NULL, api_firewall_learned },
 	{ "DELETE", BASE "/learned", API_BODY_NONE, NULL, api_firewall_forget },
 	{ NULL, NULL, API_BODY_NONE, NULL, NULL },

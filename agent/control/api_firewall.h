@@ -12,6 +12,7 @@ const struct container *api_firewall_container(struct api_call *call);
 /* api_firewall_explain.c */
 void api_firewall_explain(struct api_call *call);
 void api_firewall_drops(struct api_call *call);
+void api_firewall_events(struct api_call *call);
 void api_firewall_learned(struct api_call *call);
 void api_firewall_forget(struct api_call *call);
 

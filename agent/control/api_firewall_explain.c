@@ -271,25 +271,36 @@ static int take_number(struct api_call *call, const char *name, unsigned long lo
 	return -1;
 }
 
-void api_firewall_drops(struct api_call *call)
+static void reply_events(struct api_call *call, bool flows)
 {
 	unsigned long long limit = DROPS_DEFAULT, after = 0;
+	const struct firewall_event *event;
 	const struct firewall_entry *entry;
-	const struct firewall_drop *drop;
 	yyjson_mut_doc *document;
 	yyjson_mut_val *data;
 
-	if (!api_firewall_container(call) || take_number(call, "limit", FIREWALL_DROPS_MAX, &limit) ||
+	if (!api_firewall_container(call) ||
+	    take_number(call, "limit", FIREWALL_EVENTS_MAX, &limit) ||
 	    take_number(call, "after", UINT64_MAX, &after))
 		return;
 	entry = firewall_find(call->control->firewall, call->id);
 	document = yyjson_mut_doc_new(NULL);
 	data = yyjson_mut_arr(document);
-	while (entry && limit-- && (drop = firewall_drop_after(entry, after))) {
-		yyjson_mut_arr_append(data, firewall_drop_to_json(drop, call->id, document));
-		after = drop->sequence;
+	while (entry && limit-- && (event = firewall_event_after(entry, after, flows))) {
+		yyjson_mut_arr_append(data, firewall_event_to_json(event, call->id, document));
+		after = event->sequence;
 	}
 	api_reply_data(call, 200, document, data);
+}
+
+void api_firewall_drops(struct api_call *call)
+{
+	reply_events(call, false);
+}
+
+void api_firewall_events(struct api_call *call)
+{
+	reply_events(call, true);
 }
 
 void api_firewall_learned(struct api_call *call)

@@ -60,7 +60,8 @@ static void free_entry(struct firewall *firewall, struct firewall_entry *entry)
 	firewall_rules_free(entry->rules);
 	firewall_names_clear(entry);
 	free(entry->image_ids);
-	free(entry->drops);
+	free(entry->drops.events);
+	free(entry->flows.events);
 	free(entry->learned);
 	free(entry->addresses);
 	free(entry);

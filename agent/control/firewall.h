@@ -20,7 +20,7 @@
 #include "relay/protocol.h"
 
 #define FIREWALL_DESCRIPTION_MAX	256	/* bytes of UTF-8, with the NUL */
-#define FIREWALL_DROPS_MAX		256	/* remembered of each container */
+#define FIREWALL_EVENTS_MAX		256	/* remembered of each container and kind */
 #define FIREWALL_LEARNED_MAX		1024	/* remembered of each container */
 #define FIREWALL_PEER_MAX		256
 #define FIREWALL_NAMES_MAX		4096	/* addresses of names, of each container */
@@ -56,6 +56,7 @@ struct firewall_rules {
 	uint32_t	next_id;
 	bool		closed[FW_DIRECTIONS];
 	bool		learn;
+	bool		log_flows;	/* new flows are told as drops are */
 	uint32_t	count, room;
 	struct firewall_rule *rules;
 };
@@ -149,11 +150,18 @@ enum firewall_state {
 	FIREWALL_OFF,		/* not on this host: switched off, or no BPF */
 };
 
-struct firewall_drop {
+/* A drop, or a new flow. */
+struct firewall_event {
 	uint64_t	sequence;	/* of all containers */
 	int64_t		time_ms;	/* since 1970 */
 	struct fw_event	event;
 	uint32_t	rule_id;	/* 0: none */
+};
+
+/* The last ones of a kind: new flows never push out drops. */
+struct firewall_ring {
+	struct firewall_event	*events;	/* FIREWALL_EVENTS_MAX, or NULL */
+	uint64_t		total;
 };
 
 /* A destination or source that the default would have refused. */
@@ -176,8 +184,7 @@ struct firewall_entry {
 	uint32_t		image_count;
 	uint32_t		exit_flags;	/* FW_EXIT_*, see firewall_exit_set() */
 	uint8_t			steer_mac[6];
-	struct firewall_drop	*drops;		/* a ring of FIREWALL_DROPS_MAX, or NULL */
-	uint64_t		drops_total;
+	struct firewall_ring	drops, flows;
 	struct firewall_learned	*learned;
 	uint32_t		learned_count;
 	uint64_t		learned_lost;	/* found the table full */
@@ -200,7 +207,7 @@ struct firewall {
 	struct firewall_host	host;
 	struct firewall_entry	*buckets[FIREWALL_BUCKETS];
 	struct firewall_entry	*slots[FW_SLOTS_MAX];
-	uint64_t		sequence;	/* of the last drop */
+	uint64_t		sequence;	/* of the last event */
 	uint32_t		enforced, failed;
 	uint32_t		load_ms;	/* how long the kernel took over the programs */
 };
@@ -282,11 +289,11 @@ const struct firewall_rule *firewall_names_find(const struct firewall_entry *ent
 /* --- firewall_events.c --- */
 
 int firewall_events_open(struct firewall *firewall);
-/* The oldest remembered drop behind @sequence; NULL: none. */
-const struct firewall_drop *firewall_drop_after(const struct firewall_entry *entry,
-						uint64_t sequence);
-yyjson_mut_val *firewall_drop_to_json(const struct firewall_drop *drop,
-				      const uint8_t id[ID_LEN], yyjson_mut_doc *document);
+/* The oldest remembered drop, or @flows: event, behind @sequence; NULL: none. */
+const struct firewall_event *firewall_event_after(const struct firewall_entry *entry,
+						  uint64_t sequence, bool flows);
+yyjson_mut_val *firewall_event_to_json(const struct firewall_event *drop,
+				       const uint8_t id[ID_LEN], yyjson_mut_doc *document);
 /* What was learned, as rules of a set that would allow it. */
 yyjson_mut_val *firewall_learned_to_json(const struct firewall_entry *entry,
 					 yyjson_mut_doc *document);

@@ -232,6 +232,8 @@ int firewall_compile(const struct control *control, const struct firewall_host *
 		draft.policy.flags |= FW_INGRESS_OPEN;
 	if (rules && rules->learn)
 		draft.policy.flags |= FW_LEARN;
+	if (rules && rules->log_flows)
+		draft.policy.flags |= FW_TELL_FLOWS;
 	ret = take_rules(control, rules, &draft);
 	if (!ret)
 		ret = take_protected(host, &draft);

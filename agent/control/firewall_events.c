@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the firewall dropped, as events out of the kernel: the last ones of each
- * container are remembered, and what passes only while learning is gathered by
- * destination. Both are bounded; what is left out is counted. See firewall.h.
+ * What the firewall dropped, and which flows it let in where that is asked for, as
+ * events out of the kernel: the last ones of each container are remembered, and what
+ * passes only while learning is gathered by destination. All of it is bounded; what
+ * is left out is counted. See firewall.h.
  */
 #include "control/firewall.h"
 #include "kernel/bpf.h"
@@ -65,14 +66,15 @@ static void learn(struct firewall_entry *entry, const struct fw_event *event)
 static void remember(struct firewall *firewall, struct firewall_entry *entry,
 		     const struct fw_event *event)
 {
-	struct firewall_drop *drop;
+	struct firewall_ring *ring = event->reason == FW_TOLD_FLOW ? &entry->flows : &entry->drops;
+	struct firewall_event *drop;
 
-	if (!entry->drops)
-		entry->drops = calloc(FIREWALL_DROPS_MAX, sizeof(*entry->drops));
-	if (!entry->drops)
+	if (!ring->events)
+		ring->events = calloc(FIREWALL_EVENTS_MAX, sizeof(*ring->events));
+	if (!ring->events)
 		return;
-	drop = &entry->drops[entry->drops_total++ % FIREWALL_DROPS_MAX];
-	*drop = (struct firewall_drop){
+	drop = &ring->events[ring->total++ % FIREWALL_EVENTS_MAX];
+	*drop = (struct firewall_event){
 		.sequence = ++firewall->sequence, .time_ms = wall_ms(event->time),
 		.event = *event,
 	};
@@ -114,19 +116,29 @@ int firewall_events_open(struct firewall *firewall)
 	return ret < 0 ? ret : 0;
 }
 
-const struct firewall_drop *firewall_drop_after(const struct firewall_entry *entry,
-						uint64_t sequence)
+static const struct firewall_event *ring_after(const struct firewall_ring *ring, uint64_t sequence)
 {
-	const uint64_t first = entry->drops_total > FIREWALL_DROPS_MAX ?
-				       entry->drops_total - FIREWALL_DROPS_MAX : 0;
+	const uint64_t first = ring->total > FIREWALL_EVENTS_MAX ?
+				       ring->total - FIREWALL_EVENTS_MAX : 0;
 
-	for (uint64_t i = first; entry->drops && i < entry->drops_total; i++) {
-		const struct firewall_drop *drop = &entry->drops[i % FIREWALL_DROPS_MAX];
+	for (uint64_t i = first; ring->events && i < ring->total; i++) {
+		const struct firewall_event *event = &ring->events[i % FIREWALL_EVENTS_MAX];
 
-		if (drop->sequence > sequence)
-			return drop;
+		if (event->sequence > sequence)
+			return event;
 	}
 	return NULL;
+}
+
+const struct firewall_event *firewall_event_after(const struct firewall_entry *entry,
+						  uint64_t sequence, bool flows)
+{
+	const struct firewall_event *drop = ring_after(&entry->drops, sequence);
+	const struct firewall_event *flow = flows ? ring_after(&entry->flows, sequence) : NULL;
+
+	if (!drop || !flow)
+		return drop ? drop : flow;
+	return drop->sequence < flow->sequence ? drop : flow;
 }
 
 static void add_time(yyjson_mut_doc *document, yyjson_mut_val *object, int64_t time_ms)
@@ -175,8 +187,30 @@ static void add_protocol(yyjson_mut_doc *document, yyjson_mut_val *object, uint8
 		yyjson_mut_obj_add_uint(document, object, "protocol", protocol);
 }
 
-yyjson_mut_val *firewall_drop_to_json(const struct firewall_drop *drop,
-				      const uint8_t id[ID_LEN], yyjson_mut_doc *document)
+static const char *event_name(uint8_t reason)
+{
+	return reason == FW_TOLD_LEARNED ? "firewall_learned" :
+	       reason == FW_TOLD_FLOW ? "firewall_flow" : "firewall_drop";
+}
+
+static void add_reason(yyjson_mut_doc *document, yyjson_mut_val *object,
+		       const struct fw_event *event)
+{
+	static const char *const openers[FW_FLOW_CLASSES] = { "container", "outside", "agent" };
+
+	if (event->reason == FW_TOLD_FLOW) {
+		if (event->opener < FW_FLOW_CLASSES)
+			yyjson_mut_obj_add_str(document, object, "opened_by",
+					       openers[event->opener]);
+		return;
+	}
+	yyjson_mut_obj_add_str(document, object, "reason", fw_reason_name(event->reason));
+	yyjson_mut_obj_add_uint(document, object, "reason_number", event->reason);
+	yyjson_mut_obj_add_str(document, object, "text", fw_reason_text(event->reason));
+}
+
+yyjson_mut_val *firewall_event_to_json(const struct firewall_event *drop,
+				       const uint8_t id[ID_LEN], yyjson_mut_doc *document)
 {
 	const struct fw_event *event = &drop->event;
 	const bool out = event->direction == FW_EGRESS;
@@ -186,14 +220,11 @@ yyjson_mut_val *firewall_drop_to_json(const struct firewall_drop *drop,
 	id_format(id, text);
 	yyjson_mut_obj_add_uint(document, object, "sequence", drop->sequence);
 	add_time(document, object, drop->time_ms);
-	yyjson_mut_obj_add_str(document, object, "event", event->reason == FW_TOLD_LEARNED ?
-			       "firewall_learned" : "firewall_drop");
+	yyjson_mut_obj_add_str(document, object, "event", event_name(event->reason));
 	yyjson_mut_obj_add_strcpy(document, object, "container", text);
 	yyjson_mut_obj_add_str(document, object, "direction",
 			       firewall_directions[out ? FW_EGRESS : FW_INGRESS]);
-	yyjson_mut_obj_add_str(document, object, "reason", fw_reason_name(event->reason));
-	yyjson_mut_obj_add_uint(document, object, "reason_number", event->reason);
-	yyjson_mut_obj_add_str(document, object, "text", fw_reason_text(event->reason));
+	add_reason(document, object, event);
 	if (drop->rule_id)
 		yyjson_mut_obj_add_uint(document, object, "rule", drop->rule_id);
 	else

@@ -313,6 +313,12 @@ static int take_setting(struct firewall_rules *rules, const char *name, yyjson_v
 		rules->learn = !strcmp(text, "learn");
 		return 1;
 	}
+	if (!strcmp(name, "log_flows")) {
+		if (!yyjson_is_bool(value))
+			return refuse(fault, "", name, "is neither true nor false");
+		rules->log_flows = yyjson_get_bool(value);
+		return 1;
+	}
 	if (strcmp(name, "defaults"))
 		return 0;
 	if (!yyjson_is_obj(value))
@@ -355,6 +361,7 @@ void firewall_settings_to_json(const struct firewall_rules *rules, yyjson_mut_do
 
 	yyjson_mut_obj_add_str(document, object, "mode",
 			       rules && rules->learn ? "learn" : "enforce");
+	yyjson_mut_obj_add_bool(document, object, "log_flows", rules && rules->log_flows);
 	defaults = yyjson_mut_obj_add_obj(document, object, "defaults");
 	for (unsigned int i = 0; i < FW_DIRECTIONS; i++)
 		yyjson_mut_obj_add_str(document, defaults, firewall_directions[i],

@@ -152,6 +152,7 @@ static const struct {
 				    "the container's exit carries neither this protocol nor fragments" },
 	[FW_DROP_CONTAINER] = { "container", "no rule opens the way between these containers" },
 	[FW_TOLD_LEARNED] = { "learned", "passed while learning: no rule allows it" },
+	[FW_TOLD_FLOW] = { "flow", "passed: the first packet of a flow" },
 };
 
 const char *fw_reason_name(uint32_t reason)

@@ -106,6 +106,8 @@ int knl_bpf_name_get(struct knl_bpf *bpf, const struct fw_name_key *key, struct 
 int knl_bpf_name_delete(struct knl_bpf *bpf, const struct fw_name_key *key);
 
 int knl_bpf_state(struct knl_bpf *bpf, uint32_t slot, struct fw_state *state);
+/* How much was told of its new flows. */
+int knl_bpf_teller(struct knl_bpf *bpf, uint32_t slot, struct fw_teller *teller);
 
 /*
  * What FW_EXIT_RELAY steers to: an unconnected or listening socket with
@@ -126,7 +128,7 @@ int knl_bpf_sweep(struct knl_bpf *bpf);
 /* Whose connections to containers pass, and how many drops are told; not @swept. */
 int knl_bpf_configure(struct knl_bpf *bpf, const struct fw_config *config);
 
-/* Drop events: a descriptor to poll for reading, and what empties it. */
+/* Drops and new flows: a descriptor to poll for reading, and what empties it. */
 typedef void knl_bpf_event(void *context, const struct fw_event *event);
 int knl_bpf_events_open(struct knl_bpf *bpf, knl_bpf_event *event, void *context);
 int knl_bpf_events_read(struct knl_bpf *bpf);

@@ -197,6 +197,11 @@ int knl_bpf_state(struct knl_bpf *bpf, uint32_t slot, struct fw_state *state)
 	return bpf_map_lookup_elem(bpf->states, &slot, state);
 }
 
+int knl_bpf_teller(struct knl_bpf *bpf, uint32_t slot, struct fw_teller *teller)
+{
+	return bpf_map_lookup_elem(bpf->tellers, &slot, teller);
+}
+
 int knl_bpf_relay_set(struct knl_bpf *bpf, enum fw_relay_socket which, int sock)
 {
 	const uint32_t key = which;
@@ -224,12 +229,14 @@ int knl_bpf_sweep(struct knl_bpf *bpf)
 int knl_bpf_slot_clear(struct knl_bpf *bpf, uint32_t slot)
 {
 	struct fw_sweep_args args = { .slot = slot };
+	const struct fw_teller silent = { 0 };
 	const struct fw_state zero = { 0 };
 	const int ret = sweep(bpf, &args);
 
 	if (ret)
 		return ret;
-	return bpf_map_update_elem(bpf->states, &slot, &zero, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(bpf->states, &slot, &zero, BPF_ANY) ||
+	       bpf_map_update_elem(bpf->tellers, &slot, &silent, BPF_ANY) ? -errno : 0;
 }
 
 static int read_header(int fd, struct fw_header *header)

@@ -58,6 +58,7 @@ struct fw_work {
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
 	__u32			known;		/* asked about a flow that is open */
 	__u32			by_name;	/* the rule is about a name */
+	__u32			opened;		/* class + 1 of the flow that it opens */
 	__u8			inner[48];	/* what an ICMP error quotes */
 };
 
@@ -365,6 +366,7 @@ static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *
 	/* Only now: a refused packet must not end a flow that it is not part of. */
 	if (old)
 		fw_flow_delete(&work->key, old->class);
+	work->opened = FW_FLOW_AGENT + 1;
 	return fw_flow_create(&work->key, FW_FLOW_AGENT, work->quota[FW_FLOW_AGENT],
 			      work->generation, work->rule);
 }
@@ -432,6 +434,7 @@ fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
 			return ret;
 		if (work->replaces)
 			fw_flow_delete(&work->key, work->replaces - 1);
+		work->opened = class + 1;
 		ret = fw_flow_create(&work->key, class, work->quota[class], work->generation,
 				     work->rule);
 		if (ret || !work->by_name)

@@ -43,6 +43,14 @@ struct {
 	__type(value, struct fw_state);
 } fw_states SEC(".maps");
 
+/* Of new flows; drops have theirs in fw_states. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FW_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct fw_teller);
+} fw_tellers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);

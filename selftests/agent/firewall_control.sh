@@ -406,6 +406,56 @@ test_learn() {
 	tap_run learn_proposal_allows_no_more dead a $OUT4 443
 }
 
+# --- new flows, where they are asked for ---------------------------------------
+flows() { hoody logs firewall -c $A | jq -c "select(.event == \"firewall_flow\") | select($1)"; }
+told() { [ -n "$(flows "$1")" ]; }
+flows_limited() { hoody firewall show -c $A --json | jq -e '.flow_events_limited > 0' >/dev/null; }
+test_flows() {
+	hoody firewall reset -c $A >/dev/null
+	hoody firewall egress create -c $A --action allow --protocol any --destination $OUT4 >/dev/null
+	hoody firewall ingress create -c $A --action allow --protocol tcp --source 192.0.2.0/24 --destination-port 8000 >/dev/null
+	local out in
+	out=$(hoody firewall egress list -c $A --json | jq '.[0].id')
+	in=$(hoody firewall ingress list -c $A --json | jq '.[0].id')
+	talk a $OUT4 443
+	tap_is flows_are_not_told_unasked "$(flows true)" ""
+	tap_run flows_on hoody firewall set -c $A --log-flows on
+	talk a $OUT4 443
+	tap_run flows_from_the_container tap_wait 30 told ".direction == \"egress\" and .rule == $out and .protocol == \"tcp\" and .source == \"10.0.0.2\" and .source_port > 0 and .destination == \"$OUT4\" and .destination_port == 443 and .opened_by == \"container\""
+	talk out 10.0.0.2 8000
+	tap_run flows_from_outside tap_wait 30 told ".direction == \"ingress\" and .rule == $in and .source == \"$OUT4\" and .destination_port == 8000 and .opened_by == \"outside\""
+	# A port that it has no idle connection to.
+	through_agent $A 80
+	tap_run flows_of_the_agent tap_wait 30 told '.direction == "ingress" and .rule == null and .destination_port == 80 and .opened_by == "agent"'
+	dead a 192.0.2.11 443
+	# shellcheck disable=SC2329
+	both() { hoody logs firewall -c $A | jq -es 'map(.sequence) as $s | $s == ($s | sort) and any(.event == "firewall_drop" and .destination == "192.0.2.11") and any(.event == "firewall_flow")' >/dev/null; }
+	tap_run flows_stand_among_the_drops_in_order tap_wait 30 both
+	tap_is flows_a_drop_is_no_flow "$(flows '.destination == "192.0.2.11"')" ""
+	tap_is flows_are_no_drops "$(hoody firewall drops -c $A | jq -c 'select(.event == "firewall_flow")')" ""
+	tap_is flows_stay_on_behind_a_reset "$(hoody firewall reset -c $A --json | jq .log_flows)" true
+	hoody firewall egress create -c $A --action allow --protocol udp --destination $OUT4 >/dev/null
+	# More of them than are told, while one drop is: it is told all the same.
+	in_ns a python3 -c "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for port in range(20000, 20900): s.sendto(b'x', ('$OUT4', port))
+s.sendto(b'x', ('192.0.2.11', 777))"
+	tap_run flows_that_are_too_many_are_counted tap_wait 30 flows_limited
+	drop_is_told() { hoody firewall drops -c $A | jq -e 'select(.destination_port == 777)' >/dev/null; }
+	tap_run flows_never_hide_a_drop tap_wait 30 drop_is_told
+	refuses log_flows 422 log_flows "" '{"log_flows":1}' PATCH
+	hoody firewall set -c $A --log-flows off >/dev/null
+	local before
+	before=$(flows true | tail -1)
+	hoody firewall egress create -c $A --action allow --protocol tcp --destination $OUT4 --destination-port 80 >/dev/null
+	talk a $OUT4 80
+	dead a $OUT4 444
+	drop_behind() { hoody firewall drops -c $A | jq -e 'select(.destination_port == 444)' >/dev/null; }
+	tap_run flows_off_drops_are_told_on tap_wait 30 drop_behind
+	tap_is flows_off_tells_none_any_more "$(flows true | tail -1)" "$before"
+}
+
 # --- the agent goes, the rules stay ------------------------------------------
 test_survives() {
 	local before
@@ -475,7 +525,7 @@ test_refuses() {
 # shellcheck disable=SC2016
 caps() { awk '/^CapEff/ { print $2 }' "/proc/$1/status"; }
 
-tap_plan 162
+tap_plan 176
 network
 server out 80 443 8000
 server a 80 8000
@@ -495,6 +545,7 @@ test_many
 test_bypass
 test_neighbours
 test_learn
+test_flows
 test_survives
 test_refuses
 tap_done

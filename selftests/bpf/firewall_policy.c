@@ -133,10 +133,10 @@ static void test_events(void)
 			break;
 	}
 	knl_bpf_state(bpf, SLOT, &state);
-	tap_ok(i == 30000 && state.events_lost > 0, "events_lost_ones_are_counted");
+	tap_ok(i == 30000 && state.told.lost > 0, "events_lost_ones_are_counted");
 	events = 0;
 	knl_bpf_events_read(bpf);
-	tap_ok(events + state.events_lost == 30000, "events_none_is_lost_uncounted");
+	tap_ok(events + state.told.lost == 30000, "events_none_is_lost_uncounted");
 	knl_bpf_configure(bpf, &(const struct fw_config){ .events_per_second = 5 });
 	events = 0;
 	for (i = 0; i < 2000; i++) {
@@ -145,7 +145,7 @@ static void test_events(void)
 	}
 	knl_bpf_events_read(bpf);
 	knl_bpf_state(bpf, SLOT, &state);
-	tap_ok(events < 1000 && state.events_limited + events == 2000,
+	tap_ok(events < 1000 && state.told.limited + events == 2000,
 	       "events_are_limited_and_the_rest_counted");
 	knl_bpf_configure(bpf, &quiet);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hoody firewall show|reset|open|default|apply and the rules of both directions:
+ * hoody firewall show|reset|open|default|set|apply and the rules of both directions:
  * egress|ingress create|list|delete. What a rule may be is for the agent to say.
  */
 #include <errno.h>
@@ -70,6 +70,8 @@ static void show(const struct cli *cli, yyjson_val *data)
 	print_fieldf(cli, width, "ingress", "%llu rules, else %s",
 		     (unsigned long long)yyjson_get_uint(yyjson_obj_get(data, "ingress_rules")),
 		     text_of(defaults, "ingress"));
+	print_field(cli, width, "log flows",
+		    yyjson_get_bool(yyjson_obj_get(data, "log_flows")) ? "on" : "off", PRINT_PLAIN);
 	for (i = 0; i < 3; i++) {
 		if (!yyjson_obj_get(data, groups[i]))
 			continue;
@@ -129,6 +131,17 @@ static enum cli_status run_default(struct cli *cli, const struct cli_args *args)
 	snprintf(body, sizeof(body), "{\"defaults\":{%s%s%s%s%s%s%s}}", egress ? "\"egress\":\"" : "",
 		 egress ? egress : "", egress ? "\"" : "", egress && ingress ? "," : "",
 		 ingress ? "\"ingress\":\"" : "", ingress ? ingress : "", ingress ? "\"" : "");
+	return firewall_call(cli, args, "PATCH", "", body, NULL);
+}
+
+static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
+{
+	const char *log_flows = args_value(args, "log-flows");
+	char body[64];
+
+	if (!log_flows)
+		return print_error(cli, CLI_USAGE, "%s: give --log-flows", args->command->path);
+	snprintf(body, sizeof(body), "{\"log_flows\":%s}", strcmp(log_flows, "on") ? "false" : "true");
 	return firewall_call(cli, args, "PATCH", "", body, NULL);
 }
 
@@ -351,6 +364,13 @@ static const char *check_action(const char *text)
 	return strcmp(text, "allow") && strcmp(text, "deny") ? "must be allow or deny" : NULL;
 }
 
+static const char *const switches[] = {"on", "off", NULL};
+
+static const char *check_switch(const char *text)
+{
+	return strcmp(text, "on") && strcmp(text, "off") ? "must be on or off" : NULL;
+}
+
 static const char *check_rule(const char *text)
 {
 	unsigned long number;
@@ -405,6 +425,16 @@ static const struct cli_option default_options[] = {
 	 .help = "what holds for what no ingress rule speaks of"},
 	{}};
 
+static const struct cli_option set_options[] = {
+	FIREWALL_CONTAINER_OPTION,
+	{.name = "log-flows",
+	 .kind = CLI_VALUE,
+	 .value = "SWITCH",
+	 .check = check_switch,
+	 .words = switches,
+	 .help = "on: tell every new flow too (hoody logs firewall)"},
+	{}};
+
 static const struct cli_positional rule_positional[] = {
 	{.name = "RULE", .help = "its number, as list shows it", .check = check_rule}, {}};
 static const struct cli_positional file_positional[] = {
@@ -440,6 +470,13 @@ const struct cli_command firewall_commands[] = {
 		.summary = "say what holds where no rule matches",
 		.options = default_options,
 		.run = run_default,
+	},
+	{
+		.path = "firewall set",
+		.summary = "change what is not a rule",
+		.details = "Stays as it is where rules are reset or replaced.",
+		.options = set_options,
+		.run = run_set,
 	},
 	{
 		.path = "firewall apply",

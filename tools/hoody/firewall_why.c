@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hoody firewall explain|drops|learn: why a packet passes or does not, what was
- * dropped, and which rules a container would need.
+ * hoody firewall explain|drops|learn, hoody logs firewall: why a packet passes or
+ * does not, what was dropped and let in, and which rules a container would need.
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 #include "print.h"
 
 #define FOLLOW_MS 300
+#define PAGE	  256 /* what the agent gives at once */
 
 /*
  * "192.0.2.1:443", "[2001:db8::1]:443", or an address alone. 0, or -1 where it is
@@ -116,43 +117,47 @@ static enum cli_status run_explain(struct cli *cli, const struct cli_args *args)
 }
 
 /* One line of JSON for each; @after becomes the last one's number. */
-static enum cli_status put_drops(struct cli *cli, const struct cli_args *args,
-				 unsigned long long *after)
+static enum cli_status put_events(struct cli *cli, const struct cli_args *args,
+				  unsigned long long *after)
 {
+	const bool drops = !strcmp(args->command->path, "firewall drops");
 	char path[FIREWALL_PATH_MAX], rest[64];
 	struct api *api = cli_api(cli);
 	enum cli_status status = CLI_DONE;
 	struct api_reply reply;
-	size_t index, max;
-	yyjson_val *drop;
+	size_t index, max = PAGE;
+	yyjson_val *event;
 
 	if (!api)
 		return CLI_FAILED;
-	snprintf(rest, sizeof(rest), "/drops?limit=256&after=%llu", *after);
-	firewall_path(args, rest, path);
-	if (api_call(api, "GET", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	yyjson_arr_foreach(reply.data, index, max, drop) {
-		char *line = yyjson_val_write(drop, 0, NULL);
+	while (!status && max == PAGE) {
+		snprintf(rest, sizeof(rest), "/%s?limit=%d&after=%llu",
+			 drops ? "drops" : "events", PAGE, *after);
+		firewall_path(args, rest, path);
+		if (api_call(api, "GET", path, NULL, &reply))
+			status = print_refusal(cli, &reply);
+		yyjson_arr_foreach(reply.data, index, max, event) {
+			char *line = yyjson_val_write(event, 0, NULL);
 
-		if (line)
-			puts(line);
-		free(line);
-		*after = yyjson_get_uint(yyjson_obj_get(drop, "sequence"));
+			if (line)
+				puts(line);
+			free(line);
+			*after = yyjson_get_uint(yyjson_obj_get(event, "sequence"));
+		}
+		api_reply_clear(&reply);
 	}
-	api_reply_clear(&reply);
 	return status;
 }
 
-static enum cli_status run_drops(struct cli *cli, const struct cli_args *args)
+static enum cli_status run_events(struct cli *cli, const struct cli_args *args)
 {
 	const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000L};
 	unsigned long long after = 0;
-	enum cli_status status = put_drops(cli, args, &after);
+	enum cli_status status = put_events(cli, args, &after);
 
 	while (!status && args_flag(args, "follow") && !fflush(stdout)) {
 		nanosleep(&pause, NULL);
-		status = put_drops(cli, args, &after);
+		status = put_events(cli, args, &after);
 	}
 	return status;
 }
@@ -232,7 +237,7 @@ static const struct cli_option explain_options[] = {
 	 .help = "where an ingress packet comes from"},
 	{.name = "port", .kind = CLI_VALUE, .value = "PORT", .help = "its destination port"},
 	{}};
-static const struct cli_option drops_options[] = {
+static const struct cli_option events_options[] = {
 	FIREWALL_CONTAINER_OPTION,
 	{.name = "follow", .letter = 'f', .kind = CLI_FLAG, .help = "go on with those to come"},
 	{}};
@@ -255,8 +260,17 @@ const struct cli_command firewall_why_commands[] = {
 		.summary = "print what was dropped lately, one JSON object a line",
 		.details = "The last 256 of the container; at most 100 a second are told, the others\n"
 			   "are counted (hoody firewall show).",
-		.options = drops_options,
-		.run = run_drops,
+		.options = events_options,
+		.run = run_events,
+	},
+	{
+		.path = "logs firewall",
+		.summary = "print what was dropped, and the new flows, one JSON object a line",
+		.details = "New flows are told where 'hoody firewall set --log-flows on' asks for it: the\n"
+			   "last 256 of the container, beside its last 256 drops; at most 100 a second of\n"
+			   "each are told, the others are counted (hoody firewall show).",
+		.options = events_options,
+		.run = run_events,
 	},
 	{
 		.path = "firewall learn",
