@@ -11,12 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
-
-static const char *const health_names[] = {
-	[RELAY_HEALTH_UNKNOWN] = "unknown",
-	[RELAY_HEALTH_UP] = "up",
-	[RELAY_HEALTH_DOWN] = "down",
-};
+#include <time.h>
 
 /* NULL where the call has been answered, and is gone. */
 static const struct container *container_of_call(struct api_call *call)
@@ -32,18 +27,46 @@ static const struct container *container_of_call(struct api_call *call)
 	return NULL;
 }
 
+/* 0 or NULL: none. */
+static void add_time(yyjson_mut_doc *document, yyjson_mut_val *data, const char *name, int64_t at)
+{
+	if (at)
+		yyjson_mut_obj_add_int(document, data, name, at);
+	else
+		yyjson_mut_obj_add_null(document, data, name);
+}
+
+static void add_text(yyjson_mut_doc *document, yyjson_mut_val *data, const char *name,
+		     const char *text)
+{
+	if (text && *text)
+		yyjson_mut_obj_add_strcpy(document, data, name, text);
+	else
+		yyjson_mut_obj_add_null(document, data, name);
+}
+
+/* What holds, since when, why it is down, and what went wrong last; times since 1970. */
+static void add_health(yyjson_mut_doc *document, yyjson_mut_val *data, uint32_t health,
+		       int64_t since, const char *fault, const char *last_fault, int64_t fault_at)
+{
+	yyjson_mut_obj_add_str(document, data, "health", network_health_name(health));
+	add_time(document, data, "health_since", since);
+	add_text(document, data, "fault", fault);
+	add_text(document, data, "last_fault", last_fault);
+	add_time(document, data, "last_fault_at", fault_at);
+}
+
 static void add_stats(yyjson_mut_doc *document, yyjson_mut_val *data,
 		      const struct relay_stats *stats)
 {
-	const char *fault = stats->health == RELAY_HEALTH_DOWN ? stats->fault : NULL;
+	const int64_t now = time(NULL);
 
-	yyjson_mut_obj_add_str(document, data, "health",
-			       health_names[stats->health <= RELAY_HEALTH_DOWN ? stats->health : 0]);
-	yyjson_mut_obj_add_uint(document, data, "health_ms", stats->health_ms);
-	if (fault)
-		yyjson_mut_obj_add_strcpy(document, data, "fault", fault);
-	else
-		yyjson_mut_obj_add_null(document, data, "fault");
+	add_health(document, data, stats->health,
+		   stats->health ? now - (int64_t)(stats->health_ms / 1000) : 0,
+		   stats->health == RELAY_HEALTH_DOWN ? stats->fault : NULL, stats->fault,
+		   *stats->fault ? now - (int64_t)(stats->fault_ms / 1000) : 0);
+	yyjson_mut_obj_add_uint(document, data, "probes", stats->probes);
+	yyjson_mut_obj_add_uint(document, data, "probes_failed", stats->probes_failed);
 }
 
 static void add_counters(yyjson_mut_doc *document, yyjson_mut_val *data,
@@ -69,9 +92,10 @@ static void add_key(yyjson_mut_doc *document, yyjson_mut_val *object, const char
 static void add_tunnel(const struct network *network, const struct network_settings *settings,
 		       yyjson_mut_doc *document, yyjson_mut_val *data)
 {
-	const struct tunnel *tunnel = tunnels_find(network->tunnels, settings->tunnel);
+	struct tunnel *tunnel = tunnels_find(network->tunnels, settings->tunnel);
 	char name[IFNAMSIZ], endpoint[ADDRESS_LISTEN_TEXT_MAX];
 	struct knl_tunnel_stats stats = { 0 };
+	enum tunnel_health health;
 	yyjson_mut_val *object;
 	const char *fault;
 
@@ -79,12 +103,9 @@ static void add_tunnel(const struct network *network, const struct network_setti
 		return;
 	if (tunnel->ready)
 		knl_tunnel_stats(tunnel->index, &stats);
-	yyjson_mut_obj_add_str(document, data, "health",
-			       health_names[tunnel_health(tunnel, &stats, &fault)]);
-	if (fault)
-		yyjson_mut_obj_add_strcpy(document, data, "fault", fault);
-	else
-		yyjson_mut_obj_add_null(document, data, "fault");
+	health = tunnel_health(tunnel, &stats, &fault);
+	add_health(document, data, health, tunnel->health_since, fault, tunnel->last_fault,
+		   tunnel->fault_at);
 	object = yyjson_mut_obj_add_obj(document, data, "tunnel");
 	knl_tunnel_name(tunnel->index, name);
 	yyjson_mut_obj_add_strcpy(document, object, "interface", name);
@@ -94,10 +115,7 @@ static void add_tunnel(const struct network *network, const struct network_setti
 		address_listen_format(&stats.endpoint, endpoint);
 		yyjson_mut_obj_add_strcpy(document, object, "endpoint", endpoint);
 	}
-	if (stats.last_handshake)
-		yyjson_mut_obj_add_int(document, object, "last_handshake", stats.last_handshake);
-	else
-		yyjson_mut_obj_add_null(document, object, "last_handshake");
+	add_time(document, object, "last_handshake", stats.last_handshake);
 	yyjson_mut_obj_add_uint(document, object, "bytes_out", stats.sent);
 	yyjson_mut_obj_add_uint(document, object, "bytes_in", stats.received);
 }

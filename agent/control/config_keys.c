@@ -511,6 +511,9 @@ const struct config_key config_keys[] = {
 	{ "firewall", "flows", set_count, "4194304", FIELD(firewall_flows), 65536, 67108864, false },
 	{ "firewall", "containers", set_count, "1024", FIELD(firewall_containers), 1, 4095, false },
 
+	{ "exits", "timeout", set_time, "15s", FIELD(exit_timeout), 100, 600000, false },
+	{ "exits", "probe", set_time, "30s", FIELD(exit_probe), 0, 86400000, false },
+
 	{ "limits", "connections_max", set_count, "16384", NUMBER(connections_max), 16, 1048576, false },
 	{ "limits", "connections_per_client_max", set_count, "1024", NUMBER(connections_per_client_max), 0, 1048576, false },
 	{ "limits", "handshakes_per_client", set_count, "100", NUMBER(handshakes_per_client), 0, 100000, false },

@@ -5,6 +5,8 @@
 #include "control/api.h"
 #include "control/api_certificates.h"
 #include "control/feature.h"
+#include "control/network.h"
+#include "lib/list.h"
 #include "lib/log.h"
 
 #include <stdio.h>
@@ -17,6 +19,7 @@ struct metrics {
 	struct control		*control;
 	struct http_server	*server;
 	struct address_listen	address;
+	struct list		scrapes;	/* of @server, under way */
 };
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
@@ -104,7 +107,9 @@ static void trail(FILE *out, struct control *control)
 	gauge(out, "hoody_audit_database_bytes", "Size of the audit database.", status.size);
 }
 
-char *metrics_text(struct control *control, const struct ipc_stats *stats)
+/* From malloc(), or NULL. What is NULL cannot be asked for now. */
+static char *metrics_text(struct control *control, const struct ipc_stats *stats,
+			  const struct relay_totals *exits)
 {
 	struct supervise_status status;
 	struct timespec now;
@@ -137,6 +142,7 @@ char *metrics_text(struct control *control, const struct ipc_stats *stats)
 	if (stats)
 		worker(out, stats);
 	trail(out, control);
+	network_metrics(control->network, exits, out);
 	api_certificates_metrics(control, out);
 	if (fclose(out)) {
 		free(text);
@@ -145,18 +151,66 @@ char *metrics_text(struct control *control, const struct ipc_stats *stats)
 	return text;
 }
 
+/* ---- worker and relay are asked, one after the other ---- */
+
+struct scrape {
+	struct list		node;
+	struct control		*control;
+	void			(*reply)(void *request, char *text);	/* NULL: it is gone */
+	void			*request;
+	bool			has_stats;
+	struct ipc_stats	stats;
+};
+
+static void on_totals(void *context, const struct relay_totals *totals)
+{
+	struct scrape *scrape = context;
+
+	if (scrape->reply)
+		scrape->reply(scrape->request,
+			      metrics_text(scrape->control,
+					   scrape->has_stats ? &scrape->stats : NULL, totals));
+	list_del(&scrape->node);
+	free(scrape);
+}
+
+static void on_stats(void *context, const struct ipc_stats *stats)
+{
+	struct scrape *scrape = context;
+
+	scrape->has_stats = stats != NULL;
+	if (stats)
+		scrape->stats = *stats;
+	network_totals(scrape->control->network, on_totals, scrape);
+}
+
+/* False without memory: @reply is not called. @list, or NULL: who is under way. */
+static bool start(struct control *control, void (*reply)(void *request, char *text), void *request,
+		  struct list *list)
+{
+	struct scrape *scrape = malloc(sizeof(*scrape));
+
+	if (!scrape)
+		return false;
+	*scrape = (struct scrape){ .control = control, .reply = reply, .request = request };
+	list_setup(&scrape->node);
+	if (list)
+		list_add_tail(&scrape->node, list);
+	supervise_stats(control->supervisor, on_stats, scrape);
+	return true;
+}
+
 /* ---- on the control socket ---- */
 
-static void on_api_stats(void *context, const struct ipc_stats *stats)
+static void reply_call(void *request, char *text)
 {
-	struct api_call *call = context;
-
-	api_reply_text(call, 200, metrics_text(call->control, stats), METRICS_TYPE, NULL);
+	api_reply_text(request, 200, text, METRICS_TYPE, NULL);
 }
 
 static void show(struct api_call *call)
 {
-	supervise_stats(call->control->supervisor, on_api_stats, call);
+	if (!start(call->control, reply_call, call, NULL))
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
 }
 
 const struct api_route api_metrics_routes[] = {
@@ -166,18 +220,9 @@ const struct api_route api_metrics_routes[] = {
 
 /* ---- on an address of its own ---- */
 
-struct scrape {
-	struct control		*control;
-	struct http_request	*request;
-};
-
-static void on_stats(void *context, const struct ipc_stats *stats)
+static void reply_request(void *request, char *text)
 {
-	struct scrape *scrape = context;
-
-	http_reply_as(scrape->request, 200, metrics_text(scrape->control, stats), METRICS_TYPE,
-		      NULL);
-	free(scrape);
+	http_reply_as(request, 200, text, METRICS_TYPE, NULL);
 }
 
 static char *plain_error(int status, const char *message)
@@ -188,20 +233,27 @@ static char *plain_error(int status, const char *message)
 static void handle(void *context, struct http_request *request)
 {
 	struct metrics *metrics = context;
-	struct scrape *scrape;
 
 	if (strcmp(request->method, "GET") || strcmp(request->path, "/metrics")) {
 		http_reply_as(request, 404, strdup("only GET /metrics is answered here\n"),
 			      "text/plain", NULL);
 		return;
 	}
-	scrape = malloc(sizeof(*scrape));
-	if (!scrape) {
+	if (!start(metrics->control, reply_request, request, &metrics->scrapes))
 		http_reply(request, 503, plain_error(503, ""), NULL);
-		return;
+}
+
+/* Closes the address; what was asked there is answered that the agent ends. */
+static void stop_listening(struct metrics *metrics)
+{
+	struct scrape *scrape, *next;
+
+	list_for_each_entry_safe(scrape, next, &metrics->scrapes, node) {
+		scrape->reply = NULL;
+		list_del(&scrape->node);
 	}
-	*scrape = (struct scrape){ metrics->control, request };
-	supervise_stats(metrics->control->supervisor, on_stats, scrape);
+	http_server_destroy(metrics->server);
+	metrics->server = NULL;
 }
 
 static bool same(const struct address_listen *a, const struct address_listen *b)
@@ -223,7 +275,7 @@ static int apply(struct metrics *metrics, const struct address_listen *wanted, c
 		if (!server)
 			return -1;
 	}
-	http_server_destroy(metrics->server);
+	stop_listening(metrics);
 	metrics->server = server;
 	metrics->address = *wanted;
 	return 0;
@@ -237,6 +289,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 		return -1;
 	}
 	control->metrics->control = control;
+	list_setup(&control->metrics->scrapes);
 	return apply(control->metrics, &control->config->metrics, fault, fault_size);
 }
 
@@ -244,7 +297,7 @@ static void tear_down(struct control *control)
 {
 	if (!control->metrics)
 		return;
-	http_server_destroy(control->metrics->server);
+	stop_listening(control->metrics);
 	free(control->metrics);
 	control->metrics = NULL;
 }

@@ -10,7 +10,4 @@
 
 #define METRICS_TYPE	"text/plain; version=0.0.4; charset=utf-8"
 
-/* @stats NULL: no worker could be asked. From malloc(), or NULL. */
-char *metrics_text(struct control *control, const struct ipc_stats *stats);
-
 #endif /* HOODY_CONTROL_METRICS_H */

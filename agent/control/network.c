@@ -186,6 +186,7 @@ static char *format_policy(const struct network *network, size_t *len)
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root = yyjson_mut_obj(document), *exits, *containers;
 	const struct network_settings **seen = calloc(network->count + 1, sizeof(*seen));
+	const struct config *config = network->control->config;
 	size_t seen_count = 0, exit, count;
 	const struct container **list = network_list_relayed(network, &count);
 	char *text = NULL;
@@ -210,6 +211,8 @@ static char *format_policy(const struct network *network, size_t *len)
 		}
 		add_container(network, document, containers, list[i], (ssize_t)exit);
 	}
+	yyjson_mut_obj_add_uint(document, root, "timeout_ms", config->exit_timeout);
+	yyjson_mut_obj_add_uint(document, root, "probe_ms", config->exit_probe);
 	text = yyjson_mut_write(document, 0, len);
 out:
 	free(seen);
@@ -508,6 +511,13 @@ static void tick(struct control *control)
 	network_tunnels_repair(network);
 }
 
+/* Its times may have changed. */
+static void reloaded(struct control *control)
+{
+	if (control->network->daemon)
+		network_names_changed(control->network);
+}
+
 const struct feature network_feature = {
 	.name = "network",
 	.set_up = set_up,
@@ -516,4 +526,5 @@ const struct feature network_feature = {
 	.changed = changed,
 	.gone = gone,
 	.tick = tick,
+	.reloaded = reloaded,
 };

@@ -20,6 +20,7 @@
 #include "firewall/policy.h"
 #include "relay/exit.h"
 
+#include <stdio.h>
 #include <yyjson.h>
 
 #define NETWORK_EXIT_MAX	2048	/* bytes of an exit as text, percent-encoded */
@@ -121,5 +122,17 @@ int network_tunnel_need(struct network *network, const struct network_settings *
 void network_tunnels_sync(struct network *network);
 /* Now and then. */
 void network_tunnels_repair(struct network *network);
+
+/* How many there are of each health; @counts is by enum relay_health. */
+void network_tunnels_count(const struct network *network, uint32_t counts[RELAY_HEALTHS]);
+
+/* --- network_metrics.c --- */
+
+/* A word for the API and for labels. */
+const char *network_health_name(uint32_t health);
+/* Asks the relay for its counters; @done is called in any case, perhaps at once. */
+void network_totals(const struct network *network, relay_daemon_totals_done *done, void *context);
+/* Exits as text for Prometheus; @totals may be NULL, and so may @network. */
+void network_metrics(const struct network *network, const struct relay_totals *totals, FILE *out);
 
 #endif /* HOODY_CONTROL_NETWORK_H */

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const struct container *running(const struct network *network,
 				       const struct network_settings *settings)
@@ -51,6 +52,10 @@ void network_tunnels_sync(struct network *network)
 
 void network_tunnels_repair(struct network *network)
 {
+	uint32_t unused[RELAY_HEALTHS] = { 0 };
+
+	/* Looked at now and then, so that a change has its time. */
+	network_tunnels_count(network, unused);
 	if (!tunnels_repair(network->tunnels))
 		return;
 	/* Policies that were made without it. */
@@ -59,5 +64,25 @@ void network_tunnels_repair(struct network *network)
 
 		if (container)
 			firewall_apply(network->control->firewall, container);
+	}
+}
+
+void network_tunnels_count(const struct network *network, uint32_t counts[RELAY_HEALTHS])
+{
+	struct knl_tunnel_stats stats;
+	const char *fault;
+
+	_Static_assert((int)TUNNEL_UNKNOWN == RELAY_HEALTH_UNKNOWN &&
+		       (int)TUNNEL_UP == RELAY_HEALTH_UP && (int)TUNNEL_DOWN == RELAY_HEALTH_DOWN,
+		       "one health");
+	for (unsigned int i = 1; i <= FW_TUNNELS_MAX; i++) {
+		struct tunnel *tunnel = tunnels_at(network->tunnels, i);
+
+		if (!tunnel)
+			continue;
+		memset(&stats, 0, sizeof(stats));
+		if (tunnel->ready)
+			knl_tunnel_stats(i, &stats);
+		counts[tunnel_health(tunnel, &stats, &fault)]++;
 	}
 }

@@ -22,10 +22,11 @@
 #define OUTSTANDING_MAX		256
 
 struct outstanding {
-	uint32_t		type;		/* RELAY_POLICY or RELAY_STATS */
+	uint32_t		type;		/* RELAY_POLICY, RELAY_STATS or RELAY_TOTALS */
 	uint64_t		sequence;
 	relay_daemon_done	*done;
 	relay_daemon_stats_done	*stats_done;
+	relay_daemon_totals_done *totals_done;
 	void			*context;
 };
 
@@ -82,12 +83,15 @@ static void arm(struct relay_daemon *daemon)
 							   SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
-static void answer(const struct outstanding *question, const struct relay_stats *stats)
+/* @payload: what was asked for, or NULL. */
+static void answer(const struct outstanding *question, const void *payload)
 {
 	if (question->done)
 		question->done(question->context);
 	if (question->stats_done)
-		question->stats_done(question->context, stats);
+		question->stats_done(question->context, payload);
+	if (question->totals_done)
+		question->totals_done(question->context, payload);
 }
 
 static void close_sockets(struct relay_daemon *daemon)
@@ -220,12 +224,32 @@ void relay_daemon_learns(struct relay_daemon *daemon, relay_daemon_learn *learn)
 	daemon->learn = learn;
 }
 
+/* What answers a question of @type. */
+static void expect(uint32_t type, uint32_t *reply, size_t *length)
+{
+	switch (type) {
+	case RELAY_POLICY:
+		*reply = RELAY_ACK;
+		*length = sizeof(struct relay_ack);
+		return;
+	case RELAY_STATS:
+		*reply = RELAY_STATS_REPLY;
+		*length = sizeof(struct relay_stats);
+		return;
+	default:
+		*reply = RELAY_TOTALS_REPLY;
+		*length = sizeof(struct relay_totals);
+	}
+}
+
 /* 0, or -1 where the message does not fit what was asked. */
 static int on_message(struct relay_daemon *daemon, const struct ipc_message *message,
 		      const void *payload)
 {
 	const struct relay_ack *ack = payload;
 	struct outstanding question;
+	uint32_t reply;
+	size_t length;
 
 	if (message->type == RELAY_READY && !daemon->ready) {
 		on_ready(daemon);
@@ -238,10 +262,9 @@ static int on_message(struct relay_daemon *daemon, const struct ipc_message *mes
 	if (!daemon->count)
 		return -1;
 	question = daemon->outstanding[daemon->first];
-	if (message->sequence != question.sequence ||
-	    message->type != (question.type == RELAY_POLICY ? RELAY_ACK : RELAY_STATS_REPLY) ||
-	    message->length != (question.type == RELAY_POLICY ? sizeof(*ack) :
-							       sizeof(struct relay_stats)))
+	expect(question.type, &reply, &length);
+	if (message->sequence != question.sequence || message->type != reply ||
+	    message->length != length)
 		return -1;
 	daemon->first = (daemon->first + 1) % OUTSTANDING_MAX;
 	daemon->count--;
@@ -249,7 +272,7 @@ static int on_message(struct relay_daemon *daemon, const struct ipc_message *mes
 		log_error("relay refuses the policy: error=\"%s\"", strerror(-ack->status));
 		kill_relay(daemon, "it goes on with what was revoked");
 	}
-	answer(&question, question.type == RELAY_STATS ? payload : NULL);
+	answer(&question, payload);
 	return 0;
 }
 
@@ -259,6 +282,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 	union {
 		struct relay_ack	ack;
 		struct relay_stats	stats;
+		struct relay_totals	totals;
 		struct relay_port	port;
 		struct relay_learn	learn;
 	} payload;
@@ -458,6 +482,16 @@ int relay_daemon_stats(struct relay_daemon *daemon, const uint8_t id[ID_LEN],
 		return -ENOTCONN;
 	memcpy(query.id, id, ID_LEN);
 	return ask(daemon, &question, &query, sizeof(query), -1);
+}
+
+int relay_daemon_totals(struct relay_daemon *daemon, relay_daemon_totals_done *done, void *context)
+{
+	const struct outstanding question = { .type = RELAY_TOTALS, .totals_done = done,
+					      .context = context };
+
+	if (!daemon->ready || daemon->killed)
+		return -ENOTCONN;
+	return ask(daemon, &question, NULL, 0, -1);
 }
 
 struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_identity *identity,

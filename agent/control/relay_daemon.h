@@ -23,6 +23,8 @@ typedef int relay_daemon_attach(void *context, enum fw_relay_socket which, int s
 typedef void relay_daemon_done(void *context);
 /* @stats is NULL where the relay cannot say. */
 typedef void relay_daemon_stats_done(void *context, const struct relay_stats *stats);
+/* The same. */
+typedef void relay_daemon_totals_done(void *context, const struct relay_totals *totals);
 
 /*
  * An answer that the relay has for a container. 0: it may be given, or a negative
@@ -50,6 +52,9 @@ int relay_daemon_policy(struct relay_daemon *daemon, const char *text, size_t le
 /* @done as above. -ENOTCONN where the relay is not ready, and @done is not called. */
 int relay_daemon_stats(struct relay_daemon *daemon, const uint8_t id[ID_LEN],
 		       relay_daemon_stats_done *done, void *context);
+
+/* The same. */
+int relay_daemon_totals(struct relay_daemon *daemon, relay_daemon_totals_done *done, void *context);
 
 bool relay_daemon_is_ready(const struct relay_daemon *daemon);
 

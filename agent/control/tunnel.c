@@ -68,6 +68,11 @@ static void format_alias(const uint8_t hash[TUNNEL_HASH_LEN], char alias[KNL_TUN
 		used += (size_t)snprintf(alias + used, KNL_TUNNEL_ALIAS_MAX - used, "%02x", hash[i]);
 }
 
+struct tunnel *tunnels_at(const struct tunnels *tunnels, unsigned int index)
+{
+	return tunnels && index <= FW_TUNNELS_MAX ? tunnels->by_index[index] : NULL;
+}
+
 struct tunnel *tunnels_find(const struct tunnels *tunnels, const uint8_t hash[TUNNEL_HASH_LEN])
 {
 	for (unsigned int i = 1; tunnels && i <= FW_TUNNELS_MAX; i++) {
@@ -363,8 +368,8 @@ bool tunnels_repair(struct tunnels *tunnels)
 	return made;
 }
 
-enum tunnel_health tunnel_health(const struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
-				 const char **fault)
+static enum tunnel_health judge(const struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
+				const char **fault)
 {
 	const int64_t age = stats->last_handshake ? (int64_t)time(NULL) - stats->last_handshake : -1;
 	bool keepalive = false;
@@ -383,4 +388,19 @@ enum tunnel_health tunnel_health(const struct tunnel *tunnel, const struct knl_t
 		return TUNNEL_UNKNOWN;
 	*fault = "handshake";
 	return TUNNEL_DOWN;
+}
+
+enum tunnel_health tunnel_health(struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
+				 const char **fault)
+{
+	const enum tunnel_health health = judge(tunnel, stats, fault);
+
+	if (health == TUNNEL_DOWN) {
+		snprintf(tunnel->last_fault, sizeof(tunnel->last_fault), "%s", *fault);
+		tunnel->fault_at = time(NULL);
+	}
+	if (tunnel->health != health || !tunnel->health_since)
+		tunnel->health_since = time(NULL);
+	tunnel->health = health;
+	return health;
 }

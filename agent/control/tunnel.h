@@ -23,6 +23,9 @@ struct tunnel {
 	bool			ready;		/* interface and filter are in place */
 	uint64_t		since_us;	/* CLOCK_MONOTONIC: ready, or not */
 	char			fault[192];
+	unsigned int		health;		/* as it was seen last */
+	int64_t			health_since, fault_at;	/* seconds since 1970; 0: never */
+	char			last_fault[192];	/* why it was down last */
 	struct wireguard_file	file;		/* secrets */
 };
 
@@ -35,6 +38,7 @@ void tunnels_destroy(struct tunnels *tunnels);
 void tunnel_hash(const char *text, size_t len, uint8_t hash[TUNNEL_HASH_LEN]);
 
 /* NULL where there is none. */
+struct tunnel *tunnels_at(const struct tunnels *tunnels, unsigned int index);
 struct tunnel *tunnels_find(const struct tunnels *tunnels, const uint8_t hash[TUNNEL_HASH_LEN]);
 
 /*
@@ -60,8 +64,11 @@ enum tunnel_health {
 	TUNNEL_DOWN,
 };
 
-/* @stats may be all 0. @fault: why it is down, or NULL. */
-enum tunnel_health tunnel_health(const struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
+/*
+ * @stats may be all 0. @fault: why it is down, or NULL. Notes when it has changed, as
+ * far as somebody looks.
+ */
+enum tunnel_health tunnel_health(struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
 				 const char **fault);
 
 #endif /* HOODY_CONTROL_TUNNEL_H */

@@ -43,11 +43,16 @@ static void put_byte(struct handshake *handshake, unsigned int byte)
 	handshake->out[handshake->out_len++] = (char)byte;
 }
 
-static void put_socks_request(struct handshake *handshake)
+/* 1: a probe has seen what it wants to see. */
+static int put_socks_request(struct handshake *handshake)
 {
 	const bool v4 = handshake->destination.family == AF_INET;
 	const uint16_t port = htons(handshake->port);
 
+	if (handshake->probe) {
+		handshake->step = HANDSHAKE_DONE;
+		return 1;
+	}
 	put_byte(handshake, SOCKS_VERSION);
 	put_byte(handshake, handshake->associate ? SOCKS_ASSOCIATE : SOCKS_CONNECT);
 	put_byte(handshake, 0);
@@ -55,6 +60,7 @@ static void put_socks_request(struct handshake *handshake)
 	put(handshake, &handshake->destination.v6, v4 ? 4 : 16);
 	put(handshake, &port, sizeof(port));
 	handshake->step = HANDSHAKE_ASKED;
+	return 0;
 }
 
 static void put_socks_login(struct handshake *handshake)
@@ -69,17 +75,20 @@ static void put_socks_login(struct handshake *handshake)
 	handshake->step = HANDSHAKE_LOGGED_IN;
 }
 
-static void put_connect(struct handshake *handshake)
+/* CONNECT, or for a probe a request that is the proxy's own to answer. */
+static void put_http(struct handshake *handshake)
 {
-	const struct address_listen to = { handshake->destination, handshake->port };
 	const struct exit_spec *spec = handshake->spec;
+	const struct address_listen proxy = { spec->address, spec->port };
+	const struct address_listen to = { handshake->destination, handshake->port };
 	char place[ADDRESS_LISTEN_TEXT_MAX], login[2 * EXIT_SECRET_MAX];
 	char encoded[BASE64_ENCODED_MAX(sizeof(login))];
 	int len;
 
-	address_listen_format(&to, place);
-	len = snprintf(handshake->out, sizeof(handshake->out),
-		       "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", place, place);
+	address_listen_format(handshake->probe ? &proxy : &to, place);
+	len = snprintf(handshake->out, sizeof(handshake->out), "%s %s HTTP/1.1\r\nHost: %s\r\n",
+		       handshake->probe ? "OPTIONS" : "CONNECT", handshake->probe ? "*" : place,
+		       place);
 	handshake->out_len = (size_t)len;
 	if (spec->has_login) {
 		len = snprintf(login, sizeof(login), "%s:%s", spec->user, spec->password);
@@ -95,6 +104,19 @@ static void put_connect(struct handshake *handshake)
 	handshake->step = HANDSHAKE_ASKED;
 }
 
+static void begin(struct handshake *handshake)
+{
+	if (handshake->spec->kind != EXIT_SOCKS5) {
+		put_http(handshake);
+		return;
+	}
+	/* One method: a login that was given is not left out because a proxy likes it so. */
+	put_byte(handshake, SOCKS_VERSION);
+	put_byte(handshake, 1);
+	put_byte(handshake, handshake->spec->has_login ? SOCKS_LOGIN : SOCKS_NO_LOGIN);
+	handshake->step = HANDSHAKE_GREETED;
+}
+
 void handshake_begin(struct handshake *handshake, const struct exit_spec *spec,
 		     const struct address *destination, uint16_t port)
 {
@@ -102,17 +124,16 @@ void handshake_begin(struct handshake *handshake, const struct exit_spec *spec,
 	handshake->spec = spec;
 	handshake->destination = *destination;
 	handshake->port = port;
-	if (spec->kind != EXIT_SOCKS5) {
-		put_connect(handshake);
-		return;
-	}
-	/* One method: a login that was given is not left out because a proxy likes it so. */
-	put_byte(handshake, SOCKS_VERSION);
-	put_byte(handshake, 1);
-	put_byte(handshake, spec->has_login ? SOCKS_LOGIN : SOCKS_NO_LOGIN);
-	handshake->step = HANDSHAKE_GREETED;
+	begin(handshake);
 }
 
+void handshake_begin_probe(struct handshake *handshake, const struct exit_spec *spec)
+{
+	memset(handshake, 0, sizeof(*handshake));
+	handshake->spec = spec;
+	handshake->probe = true;
+	begin(handshake);
+}
 /* The proxy's choice of method, two bytes. */
 static int feed_method(struct handshake *handshake, const unsigned char *bytes)
 {
@@ -122,11 +143,11 @@ static int feed_method(struct handshake *handshake, const unsigned char *bytes)
 		return -HANDSHAKE_MALFORMED;
 	if (bytes[1] != (login ? SOCKS_LOGIN : SOCKS_NO_LOGIN))
 		return bytes[1] == 0xff ? -HANDSHAKE_LOGIN : -HANDSHAKE_MALFORMED;
-	if (login)
+	if (login) {
 		put_socks_login(handshake);
-	else
-		put_socks_request(handshake);
-	return 0;
+		return 0;
+	}
+	return put_socks_request(handshake);
 }
 
 /* REP of RFC 1928 6. */
@@ -200,12 +221,10 @@ static int feed_socks(struct handshake *handshake, const unsigned char *bytes, s
 	} else {
 		if (bytes[0] != SOCKS_LOGIN_VERSION)
 			return -HANDSHAKE_MALFORMED;
-		ret = bytes[1] ? -HANDSHAKE_LOGIN : 0;
-		if (!ret)
-			put_socks_request(handshake);
+		ret = bytes[1] ? -HANDSHAKE_LOGIN : put_socks_request(handshake);
 	}
 	/* It speaks only when it is asked: more by now is no SOCKS5. */
-	return !ret && len > 2 ? -HANDSHAKE_MALFORMED : ret;
+	return ret >= 0 && len > 2 ? -HANDSHAKE_MALFORMED : ret;
 }
 
 static int status_fault(unsigned int status)
@@ -240,7 +259,8 @@ static int feed_http(struct handshake *handshake, const char *bytes, size_t len,
 	    memchr(bytes, '\0', (size_t)(end - bytes)))
 		return -HANDSHAKE_MALFORMED;
 	status = (unsigned int)((bytes[9] - '0') * 100 + (bytes[10] - '0') * 10 + bytes[11] - '0');
-	if (status / 100 != 2)
+	if (handshake->probe ? status_fault(status) == -HANDSHAKE_LOGIN || status < 200 :
+			       status / 100 != 2)
 		return status < 300 ? -HANDSHAKE_MALFORMED : status_fault(status);
 	*used = (size_t)(end - bytes) + 4;
 	handshake->step = HANDSHAKE_DONE;

@@ -43,6 +43,7 @@ struct handshake {
 	struct address		bound;
 	uint16_t		bound_port;
 	bool			associate;	/* SOCKS5: UDP instead of a connection */
+	bool			probe;		/* nothing is asked for */
 	size_t			out_len;
 	char			out[HANDSHAKE_OUT_MAX];
 };
@@ -50,6 +51,12 @@ struct handshake {
 /* What has to be sent is in @out afterwards, and after each handshake_feed(). */
 void handshake_begin(struct handshake *handshake, const struct exit_spec *spec,
 		     const struct address *destination, uint16_t port);
+
+/*
+ * The same to learn whether the proxy works: SOCKS5 up to the login, and of HTTP a
+ * request about the proxy itself (RFC 9110 9.3.7), any answer to which will do.
+ */
+void handshake_begin_probe(struct handshake *handshake, const struct exit_spec *spec);
 
 /*
  * handshake_feed(): of @len bytes in @bytes, which begin where the last call

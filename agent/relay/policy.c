@@ -18,7 +18,11 @@ struct place {
 	struct relay_container	*container;	/* NULL: free */
 };
 
+#define TIMEOUT_MAX_MS	600000u
+#define PROBE_MAX_MS	86400000u
+
 struct relay_policy {
+	struct relay_times	times;
 	struct relay_exit	**exits;
 	size_t			exits_count;
 	struct relay_container	*containers;	/* in the order of ids */
@@ -278,6 +282,18 @@ static int read_container(struct relay_policy *policy, yyjson_val *value,
 	return 0;
 }
 
+static int read_times(struct relay_times *times, yyjson_val *root)
+{
+	const uint64_t timeout = yyjson_get_uint(yyjson_obj_get(root, "timeout_ms"));
+	const uint64_t probe = yyjson_get_uint(yyjson_obj_get(root, "probe_ms"));
+
+	if (!timeout || timeout > TIMEOUT_MAX_MS || probe > PROBE_MAX_MS)
+		return -EBADMSG;
+	times->timeout_ms = (uint32_t)timeout;
+	times->probe_ms = (uint32_t)probe;
+	return 0;
+}
+
 /* Room for what the lists can hold. */
 static int make_room(struct relay_policy *policy, yyjson_val *exits, yyjson_val *containers)
 {
@@ -310,6 +326,8 @@ struct relay_policy *relay_policy_create(const char *json, size_t len,
 	if (!ret)
 		ret = yyjson_is_arr(exits) && yyjson_is_arr(containers) ? 0 : -EBADMSG;
 	if (!ret)
+		ret = read_times(&policy->times, root);
+	if (!ret)
 		ret = make_room(policy, exits, containers);
 	yyjson_arr_foreach(exits, index, max, value) {
 		if (!ret)
@@ -341,6 +359,24 @@ void relay_policy_destroy(struct relay_policy *policy)
 	free(policy->containers);
 	free(policy->places);
 	free(policy);
+}
+
+const struct relay_times *relay_policy_times(const struct relay_policy *policy)
+{
+	return &policy->times;
+}
+
+struct relay_exit *const *relay_policy_exits(const struct relay_policy *policy, size_t *count)
+{
+	*count = policy->exits_count;
+	return policy->exits;
+}
+
+const struct relay_container *relay_policy_containers(const struct relay_policy *policy,
+						      size_t *count)
+{
+	*count = policy->containers_count;
+	return policy->containers;
 }
 
 struct relay_container *relay_policy_by_address(const struct relay_policy *policy,

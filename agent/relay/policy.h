@@ -7,10 +7,12 @@
  *			"dns":["192.0.2.53"],
  *			"names":{"closed":true,"allow":["*.example.com"],"deny":[]}}],
  *	 "exits":[{"kind":"socks5","address":"192.0.2.1","port":1080,
- *		   "user":"...","password":"...","ca":"PEM"}]}
+ *		   "user":"...","password":"...","ca":"PEM"}],
+ *	 "timeout_ms":15000,"probe_ms":30000}
  *
  * "exit" null: directly; such a container is here for its names. "names": its rules
- * about them, sorted; without them every name is asked.
+ * about them, sorted; without them every name is asked. "timeout_ms": until an exit
+ * must carry a connection; "probe_ms": between probes of one that works, 0: none.
  *
  * Containers with the same exit share one: its health is one, and a policy that
  * names it again keeps it and its connections.
@@ -32,7 +34,12 @@ struct relay_exit {
 	SSL_CTX			*tls;		/* EXIT_HTTPS only */
 	enum relay_health	health;
 	uint64_t		health_since;	/* loop time */
-	char			fault[32];
+	char			fault[32];	/* the last; stays when it works again */
+	uint64_t		fault_at;	/* loop time; 0: never */
+	uint64_t		probe_at;	/* loop time: due then */
+	uint32_t		probe_backoff;	/* milliseconds */
+	bool			probing;
+	uint64_t		probes, probes_failed;
 	uint64_t		no_udp_until;	/* loop time: it has refused UDP ASSOCIATE */
 };
 
@@ -62,6 +69,15 @@ struct relay_policy;
 struct relay_policy *relay_policy_create(const char *json, size_t len,
 					 const struct relay_policy *old, X509_STORE *trust);
 void relay_policy_destroy(struct relay_policy *policy);
+
+struct relay_times {
+	uint32_t	timeout_ms, probe_ms;
+};
+
+const struct relay_times *relay_policy_times(const struct relay_policy *policy);
+struct relay_exit *const *relay_policy_exits(const struct relay_policy *policy, size_t *count);
+const struct relay_container *relay_policy_containers(const struct relay_policy *policy,
+						      size_t *count);
 
 /* NULL where no container has it. */
 struct relay_container *relay_policy_by_address(const struct relay_policy *policy,

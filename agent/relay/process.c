@@ -9,6 +9,7 @@
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "names/forward.h"
+#include "relay/health.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -50,7 +51,7 @@ static const char *const trusted[] = {
 };
 
 static const uint32_t durations[LOOP_TIMER_CLASSES] = {
-	[LOOP_TIMER_CONNECT] = 15000,		/* until an exit carries a connection */
+	[LOOP_TIMER_CONNECT] = 15000,		/* until an exit carries a connection: the policy says */
 	[LOOP_TIMER_UPGRADE] = 24 * 3600 * 1000,	/* idle: as the firewall's flows */
 	[LOOP_TIMER_LINGER] = 1800 * 1000,	/* half closed: the same */
 	[LOOP_TIMER_ACCEPT] = 100,
@@ -176,12 +177,51 @@ static int take_sockets(struct relay_process *process, const struct ipc_message 
 	return 0;
 }
 
+static bool has_exit(const struct relay_policy *policy, const struct relay_exit *exit)
+{
+	size_t count;
+	struct relay_exit *const *exits = relay_policy_exits(policy, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (exits[i] == exit)
+			return true;
+	}
+	return false;
+}
+
+static void add_counters(struct relay_stats *sum, const struct relay_stats *stats)
+{
+#define X(name) sum->name += stats->name;
+	RELAY_COUNTERS(X)
+#undef X
+}
+
+/* What containers have counted that the new policy does not know. */
+static void keep_counters(struct relay *relay, const struct relay_policy *policy)
+{
+	const struct relay_container *containers;
+	size_t count = 0;
+
+	containers = relay->policy ? relay_policy_containers(relay->policy, &count) : NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!relay_policy_by_id(policy, containers[i].id))
+			add_counters(&relay->gone, &containers[i].stats);
+	}
+	/* What was open of theirs is not: no gauge. */
+	relay->gone.connections_open = relay->gone.udp_associations_open = 0;
+}
+
 /* Sessions of the old policy belong to the new one, or end. */
 static void move_sessions(struct relay *relay, struct relay_policy *policy)
 {
 	struct relay_session *session, *next;
 
 	list_for_each_entry_safe(session, next, &relay->sessions, node) {
+		if (session->probe) {
+			if (!has_exit(policy, session->exit))
+				relay_session_cut(session);
+			continue;
+		}
 		struct relay_container *container =
 			relay_policy_by_id(policy, session->container->id);
 
@@ -195,6 +235,7 @@ static void move_sessions(struct relay *relay, struct relay_policy *policy)
 static int take_policy(struct relay *relay, const int *fds, size_t count)
 {
 	struct relay_policy *policy, *old = relay->policy;
+	const struct relay_times *times;
 	struct stat st;
 	char *text;
 	int ret = 0;
@@ -215,8 +256,13 @@ static int take_policy(struct relay *relay, const int *fds, size_t count)
 	if (ret)
 		return ret;
 	move_sessions(relay, policy);
+	keep_counters(relay, policy);
 	relay->policy = policy;
 	relay_policy_destroy(old);
+	times = relay_policy_times(policy);
+	relay->loop.durations[LOOP_TIMER_CONNECT] = times->timeout_ms;
+	relay->probe_ms = times->probe_ms;
+	relay_health_policy_changed(relay);
 	names_policy_changed(relay->names);
 	return 0;
 }
@@ -230,19 +276,31 @@ static int send_stats(struct relay *relay, const struct ipc_message *message,
 	if (message->length == sizeof(*query) && relay->policy)
 		container = relay_policy_by_id(relay->policy, query->id);
 	if (container) {
-		const struct relay_exit *exit = container->exit;
-
 		stats = container->stats;
 		stats.known = 1;
-		if (!exit)
-			goto send;
-		stats.health = exit->health;
-		stats.health_ms = exit->health_since ? relay->loop.now - exit->health_since : 0;
-		memcpy(stats.fault, exit->fault, sizeof(stats.fault));
+		if (container->exit)
+			relay_health_fill(relay, container->exit, &stats);
 	}
-send:
 	return ipc_send(IPC_WORKER_FD, RELAY_STATS_REPLY, message->sequence, &stats, sizeof(stats),
 			NULL, 0);
+}
+
+static int send_totals(struct relay *relay, const struct ipc_message *message)
+{
+	const struct relay_container *containers;
+	struct relay_stats sum = relay->gone;
+	struct relay_totals totals = { 0 };
+	size_t count = 0;
+
+	containers = relay->policy ? relay_policy_containers(relay->policy, &count) : NULL;
+	for (size_t i = 0; i < count; i++)
+		add_counters(&sum, &containers[i].stats);
+#define X(name) totals.name = sum.name;
+	RELAY_COUNTERS(X)
+#undef X
+	relay_health_count(relay, &totals);
+	return ipc_send(IPC_WORKER_FD, RELAY_TOTALS_REPLY, message->sequence, &totals,
+			sizeof(totals), NULL, 0);
 }
 
 static int take_port(struct relay *relay, const struct ipc_message *message,
@@ -298,6 +356,9 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 		break;
 	case RELAY_STATS:
 		ret = send_stats(&process->relay, message, payload);
+		break;
+	case RELAY_TOTALS:
+		ret = send_totals(&process->relay, message);
 		break;
 	case RELAY_PORT_SOCKET:
 		ret = take_port(&process->relay, message, payload, fds, count);
@@ -365,6 +426,7 @@ static int set_up(struct relay_process *process)
 		return ret;
 	memcpy(relay->loop.durations, durations, sizeof(durations));
 	list_setup(&relay->sessions);
+	relay_health_setup(relay);
 	ret = names_setup(relay->names, relay);
 	if (ret)
 		return ret;

@@ -14,7 +14,8 @@
  *	  | -- RELAY_LEARNED ------------> |   the kernel knows them
  *
  * Every RELAY_POLICY is answered with RELAY_ACK, every RELAY_STATS with
- * RELAY_STATS_REPLY, with its sequence number and in order. A status below 0 is
+ * RELAY_STATS_REPLY and every RELAY_TOTALS with RELAY_TOTALS_REPLY, with its
+ * sequence number and in order. A status below 0 is
  * a negative errno and means that the relay goes on with the policy it had.
  * End of file: control is gone; the relay ends, and nothing leaves.
  */
@@ -41,6 +42,8 @@ enum relay_message {
 	RELAY_PORT_SOCKET,	/* struct relay_port, with one fd or none */
 	RELAY_LEARN,		/* struct relay_learn; the sequence is the relay's */
 	RELAY_LEARNED,		/* struct relay_ack, with that sequence */
+	RELAY_TOTALS,		/* nothing follows */
+	RELAY_TOTALS_REPLY,	/* struct relay_totals */
 };
 
 /* At least a TCP listener; what the host lacks is left out. */
@@ -109,9 +112,10 @@ struct relay_stats_query {
 	X(bytes_in)
 
 enum relay_health {
-	RELAY_HEALTH_UNKNOWN,	/* not used since it was set */
+	RELAY_HEALTH_UNKNOWN,	/* neither used nor probed since it was set */
 	RELAY_HEALTH_UP,	/* the last attempt reached the proxy and logged in */
 	RELAY_HEALTH_DOWN,
+	RELAY_HEALTHS,
 };
 
 struct relay_stats {
@@ -119,6 +123,18 @@ struct relay_stats {
 	uint32_t	health;		/* enum relay_health, of its exit */
 	uint64_t	health_ms;	/* for how long it has been so */
 	char		fault[32];	/* of the last failure of the exit, or empty */
+	uint64_t	fault_ms;	/* for how long that is past */
+	uint64_t	probes, probes_failed;	/* of the exit */
+#define X(name) uint64_t name;
+	RELAY_COUNTERS(X)
+#undef X
+};
+
+#define RELAY_KINDS	3	/* of exits that are relayed: EXIT_SOCKS5 to EXIT_HTTPS */
+
+/* Of all containers since the relay was started, also of those that are gone. */
+struct relay_totals {
+	uint32_t	exits[RELAY_KINDS][RELAY_HEALTHS];
 #define X(name) uint64_t name;
 	RELAY_COUNTERS(X)
 #undef X

@@ -11,6 +11,7 @@
  *	pump.c		the bytes: splice(2), or copied where TLS is in the way
  *	policy.c	whose connections, where to
  *	handshake.c	what is said to proxies
+ *	health.c	whether exits work
  *	exit.c		exits as users write them
  *
  * One thread, one loop. A connection of the container is there, with the
@@ -70,6 +71,7 @@ struct relay_session {
 	struct handshake	handshake;
 	size_t			sent;		/* of handshake.out */
 	struct relay_association *association;	/* UDP's, see udp.h; NULL: a connection */
+	bool			probe;		/* without a container: ends when it is OPEN */
 };
 
 struct relay {
@@ -83,6 +85,10 @@ struct relay {
 	/* Reads what control has said before what came after it is judged. */
 	void			(*heed)(struct relay *relay);
 	uint64_t		strangers;	/* connections of no container */
+	struct relay_stats	gone;		/* counters of containers that have left */
+	struct relay_container	prober;		/* what probes count, and nobody asks for */
+	uint32_t		probe_ms;	/* of the policy; 0: none are made */
+	unsigned int		probes;		/* under way */
 };
 
 /* process.c: the process that --relay is. Returns the exit status. */
@@ -110,6 +116,8 @@ void relay_session_start(struct relay *relay, int fd, const struct address *peer
 struct relay_session *relay_session_associate(struct relay *relay, int fd,
 					      struct relay_container *container,
 					      struct relay_association *association);
+/* The same for nobody: whether the proxy answers and takes the login, see health.h. */
+void relay_session_probe(struct relay *relay, struct relay_exit *exit);
 /* In order, without a reset. */
 void relay_session_end(struct relay_session *session);
 /* Resets both sides; freed at the end of the turn. */

@@ -8,9 +8,8 @@
  * of it. Whatever goes wrong resets both sides: a container must not take a
  * connection that broke for one that ended.
  */
+#include "relay/health.h"
 #include "relay/udp.h"
-
-#include "lib/log.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -25,20 +24,7 @@
 
 static void set_health(struct relay_session *session, enum relay_health health, const char *fault)
 {
-	struct relay_exit *exit = session->exit;
-	char text[EXIT_TEXT_MAX];
-
-	if (health == RELAY_HEALTH_DOWN)
-		strncpy(exit->fault, fault, sizeof(exit->fault) - 1);
-	if (exit->health == health)
-		return;
-	exit->health = health;
-	exit->health_since = session->relay->loop.now;
-	exit_format(&exit->spec, text);
-	if (health == RELAY_HEALTH_UP)
-		log_info("event=exit_up exit=%s", text);
-	else
-		log_warning("event=exit_down exit=%s reason=%s", text, fault);
+	relay_health_set(session->relay, session->exit, health, fault, session->probe);
 }
 
 /* Without a session yet: the container gets a reset. */
@@ -81,6 +67,8 @@ static void end_session(struct relay_session *session, bool broken)
 	list_del(&session->node);
 	session->relay->sessions_count--;
 	session->container->stats.connections_open--;
+	if (session->probe)
+		relay_health_probed(session->relay, session->exit);
 	relay_exit_put(session->exit);
 	explicit_bzero(&session->handshake, sizeof(session->handshake));
 	/* It may have been posted. */
@@ -166,6 +154,10 @@ static void go_on_pumping(struct loop_task *task)
 static void opened(struct relay_session *session)
 {
 	set_health(session, RELAY_HEALTH_UP, "");
+	if (session->probe) {
+		end_session(session, false);
+		return;
+	}
 	session->container->stats.established++;
 	session->state = RELAY_OPEN;
 	explicit_bzero(session->handshake.out, sizeof(session->handshake.out));
@@ -379,8 +371,9 @@ static int watch(struct relay_end *end)
 			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
+/* @fd -1: for a probe. */
 static struct relay_session *make_session(struct relay *relay, struct relay_container *container,
-					  int fd)
+					  struct relay_exit *exit, int fd)
 {
 	struct relay_session *session = calloc(1, sizeof(*session));
 
@@ -388,7 +381,7 @@ static struct relay_session *make_session(struct relay *relay, struct relay_cont
 		return NULL;
 	session->relay = relay;
 	session->container = container;
-	session->exit = container->exit;
+	session->exit = exit;
 	relay_exit_get(session->exit);
 	session->client = (struct relay_end){ .source = { fd, ready }, .session = session };
 	session->proxy = (struct relay_end){ .source = { -1, ready }, .session = session };
@@ -402,12 +395,30 @@ static struct relay_session *make_session(struct relay *relay, struct relay_cont
 	return session;
 }
 
+/* Towards the proxy. False: it has ended, and is counted why. */
+static bool set_off(struct relay_session *session)
+{
+	struct relay_stats *stats = &session->container->stats;
+	int ret = connect_proxy(session);
+
+	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM) {
+		stats->failed_resources++;
+		end_session(session, true);
+		return false;
+	}
+	if (ret || (!session->probe && watch(&session->client)) || watch(&session->proxy)) {
+		fail(session, &stats->failed_connect, "connect");
+		return false;
+	}
+	loop_timer_start(&session->relay->loop, &session->timer, LOOP_TIMER_CONNECT);
+	return true;
+}
+
 /* Takes @fd over. NULL: closed, and counted why. */
 static struct relay_session *start(struct relay *relay, int fd, struct relay_container *container,
 				   const struct address *destination, uint16_t port, bool associate)
 {
 	struct relay_session *session;
-	int ret;
 
 	container->stats.connections++;
 	if (relay->sessions_count >= RELAY_SESSIONS_MAX ||
@@ -416,7 +427,7 @@ static struct relay_session *start(struct relay *relay, int fd, struct relay_con
 		reset(fd);
 		return NULL;
 	}
-	session = make_session(relay, container, fd);
+	session = make_session(relay, container, container->exit, fd);
 	if (!session) {
 		container->stats.failed_resources++;
 		reset(fd);
@@ -424,18 +435,21 @@ static struct relay_session *start(struct relay *relay, int fd, struct relay_con
 	}
 	handshake_begin(&session->handshake, &session->exit->spec, destination, port);
 	session->handshake.associate = associate;
-	ret = connect_proxy(session);
-	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM) {
-		container->stats.failed_resources++;
-		end_session(session, true);
-		return NULL;
+	return set_off(session) ? session : NULL;
+}
+
+void relay_session_probe(struct relay *relay, struct relay_exit *exit)
+{
+	struct relay_session *session = relay->sessions_count < RELAY_SESSIONS_MAX ?
+		make_session(relay, &relay->prober, exit, -1) : NULL;
+
+	if (!session) {
+		relay_health_probed(relay, exit);
+		return;
 	}
-	if (ret || watch(&session->client) || watch(&session->proxy)) {
-		fail(session, &container->stats.failed_connect, "connect");
-		return NULL;
-	}
-	loop_timer_start(&relay->loop, &session->timer, LOOP_TIMER_CONNECT);
-	return session;
+	session->probe = true;
+	handshake_begin_probe(&session->handshake, &exit->spec);
+	set_off(session);
 }
 
 void relay_session_start(struct relay *relay, int fd, const struct address *peer,

@@ -225,6 +225,8 @@ enabled = on
 pins = $PINS
 flows = 65536
 containers = 16
+[exits]
+probe = 1s
 CONF
 }
 
@@ -458,7 +460,7 @@ who_is no_agent_nothing_leaves a 192.0.2.10 ""
 who_is no_agent_nothing_leaves_the_bridge b 192.0.2.10 ""
 nothing_straight deaths_let_nothing_straight
 start_agent
-tap_wait 30 shows $A .health unknown
+tap_wait 60 shows $A .health up
 who_is agent_is_back_with_its_exits a 192.0.2.10 192.0.2.10
 who_is agent_is_back_with_the_other_exit b 192.0.2.10 192.0.2.21
 

@@ -197,6 +197,43 @@ static void test_requests(void)
 	       !memcmp(handshake.out + 20, "\1\xbb", 2), "request_of_socks_names_the_destination");
 }
 
+/* What a probe says, and the result of the proxy's answer to it. */
+static int probe(const char *text, const char *says, const char *answer, size_t len)
+{
+	struct handshake handshake;
+	struct exit_spec spec;
+	size_t used;
+
+	parse(text, &spec);
+	handshake_begin_probe(&handshake, &spec);
+	handshake.out[handshake.out_len] = '\0';
+	return strcmp(handshake.out, says) ? -99 : handshake_feed(&handshake, answer, len, &used);
+}
+
+static void test_probes(void)
+{
+	static const char options[] = "OPTIONS * HTTP/1.1\r\nHost: 192.0.2.1:8080\r\n\r\n";
+	struct handshake handshake;
+	struct exit_spec spec;
+	size_t used;
+
+	tap_ok(probe(HTTP, options, TEXT("HTTP/1.1 400 No\r\n\r\n")) == 1 &&
+	       probe(HTTP, options, TEXT("HTTP/1.1 204 Yes\r\n\r\n")) == 1, "probe_of_http_takes_any_answer");
+	tap_ok(probe(HTTP, options, TEXT("HTTP/1.1 407 Who\r\n\r\n")) == -HANDSHAKE_LOGIN &&
+	       probe(HTTP, options, TEXT("HTTP/1.1 100 Wait\r\n\r\n")) == -HANDSHAKE_MALFORMED &&
+	       probe(HTTP, options, TEXT("SSH-2.0-\r\n\r\n")) == -HANDSHAKE_MALFORMED,
+	       "probe_of_http_tells_a_refused_login");
+	tap_ok(probe(SOCKS, "\5\1", TEXT("\5\0")) == 1 &&
+	       probe(SOCKS, "\5\1", TEXT("\5\xff")) == -HANDSHAKE_LOGIN &&
+	       probe(SOCKS, "\5\1", TEXT("\5\0\0")) == -HANDSHAKE_MALFORMED,
+	       "probe_of_socks_ends_with_the_method");
+	parse(SOCKS_LOGIN, &spec);
+	handshake_begin_probe(&handshake, &spec);
+	tap_ok(!handshake_feed(&handshake, TEXT("\5\2"), &used) && handshake.out_len == 12 &&
+	       handshake_feed(&handshake, TEXT("\1\0"), &used) == 1 && !handshake.out_len,
+	       "probe_of_socks_logs_in_and_asks_for_nothing");
+}
+
 static void test_random(void)
 {
 	static const char *const exits[] = { SOCKS, SOCKS_LOGIN, HTTP };
@@ -245,10 +282,11 @@ static void test_datagrams(void)
 
 int main(void)
 {
-	tap_plan(41);
+	tap_plan(45);
 	test_exits();
 	test_answers();
 	test_requests();
+	test_probes();
 	test_random();
 	test_datagrams();
 	return tap_done();

@@ -154,6 +154,33 @@ static void print_tunnel(yyjson_val *tunnel)
 	       (unsigned long long)yyjson_get_uint(yyjson_obj_get(tunnel, "bytes_in")));
 }
 
+/* " since 2026-01-31T12:00:00Z", or nothing. */
+static void format_since(yyjson_val *at, const char *word, char *text, size_t size)
+{
+	const time_t seconds = (time_t)yyjson_get_sint(at);
+	struct tm utc;
+	char stamp[32];
+
+	text[0] = '\0';
+	if (seconds && gmtime_r(&seconds, &utc) &&
+	    strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &utc))
+		snprintf(text, size, " %s %s", word, stamp);
+}
+
+static void print_health(yyjson_val *data, const char *health, const char *fault)
+{
+	const char *last = text_of(data, "last_fault");
+	char since[48];
+
+	format_since(yyjson_obj_get(data, "health_since"), "since", since, sizeof(since));
+	printf("%-20s %s%s%s%s%s\n", "health", health, *fault ? " (" : "", fault,
+	       *fault ? ")" : "", since);
+	if (!*last)
+		return;
+	format_since(yyjson_obj_get(data, "last_fault_at"), "at", since, sizeof(since));
+	printf("%-20s %s%s\n", "last_error", last, since);
+}
+
 static void print_network(yyjson_val *data)
 {
 	const char *health = text_of(data, "health"), *fault = text_of(data, "fault");
@@ -165,8 +192,7 @@ static void print_network(yyjson_val *data)
 		printf("%-20s %s\n", "dns", yyjson_get_str(server));
 	printf("%-20s %s\n", "state", text_of(data, "state"));
 	if (*health)
-		printf("%-20s %s%s%s%s\n", "health", health, *fault ? " (" : "", fault,
-		       *fault ? ")" : "");
+		print_health(data, health, fault);
 	print_tunnel(yyjson_obj_get(data, "tunnel"));
 	print_counters(yyjson_obj_get(data, "counters"));
 }

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A host in one network namespace: veth pairs to namespaces that stand for containers
+# and for the world, a counter out there, and the agent with its firewall and without
+# the module. Source tap.sh first, then call network_need.
+#
+# shellcheck disable=SC2034  # names for the scripts that source this
+
+AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
+A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
+PINS=/sys/fs/bpf/hoody-$(basename "$0" .sh)-$$
+export HOODY_API=unix:$WORK/run/control.sock
+
+network_need() { # WHAT: why root is needed
+	[ "$(id -u)" = 0 ] || tap_skip_all "needs root: ${1:-namespaces, BPF}"
+	[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
+	id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+	chmod 755 "$WORK"
+	mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+}
+
+in_ns() { ip netns exec "$@"; }
+
+ns_pair() { # NS HOST-IF [MAC]: a namespace with eth0, whose other end is the host's
+	ip netns add "$1"
+	tap_cleanup "ip netns del $1"
+	tap_cleanup "ip link del $2"
+	# shellcheck disable=SC2086  # two words or none
+	ip link add "$2" type veth peer name eth0 netns "$1" ${3:+address $3}
+	in_ns "$1" sysctl -qw net.ipv6.conf.eth0.accept_dad=0
+	in_ns "$1" ip link set lo up
+	in_ns "$1" ip link set eth0 up
+	ip link set "$2" up
+}
+
+# watch_for NS RULE...: counts in NS what matches one of these rules.
+watch_for() {
+	local ns=$1 rule
+	shift
+	{
+		printf 'table inet watch {\ncounter straight {}\nchain in {\ntype filter hook prerouting priority -300\n'
+		for rule in "$@"; do printf '%s counter name straight\n' "$rule"; done
+		printf '}\n}\n'
+	} | in_ns "$ns" nft -f - || tap_bail "no counter in $ns"
+	WATCHED="${WATCHED:-} $ns"
+}
+
+straight() { # what was counted so far
+	local ns sum=0
+	for ns in $WATCHED; do
+		sum=$((sum + $(in_ns "$ns" nft -j list counter inet watch straight |
+			jq '.nftables[] | .counter? // empty | .packets')))
+	done
+	echo $sum
+}
+# nothing_straight NAME: since mark.
+nothing_straight() { tap_is "$1" "$(straight)" "$STRAIGHT"; }
+mark() { STRAIGHT=$(straight); }
+
+# agent_conf [LINE]...: agent.conf, with these lines at its end.
+agent_conf() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=agent \
+		-keyout "$WORK/agent.key" -out "$WORK/agent.crt" 2>/dev/null
+	cat >"$WORK/agent.conf" <<CONF
+[agent]
+node = node-us
+base_domain = containers.example.com
+state_directory = $WORK/state
+control_socket = ${HOODY_API#unix:}
+threads = 1
+real_ip = off
+[listen]
+plain = 127.0.0.1:8080
+[tls]
+certificate = $WORK/agent.crt
+key = $WORK/agent.key
+[firewall]
+enabled = on
+pins = $PINS
+flows = 65536
+containers = 16
+CONF
+	[ $# = 0 ] || printf '%s\n' "$@" >>"$WORK/agent.conf"
+}
+
+serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
+start_agent() {
+	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+	AGENT_PID=$!
+	tap_wait 120 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
+}
+stop_agent() { kill "-${1:-TERM}" "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null; }
+tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
+
+# start_container ID NETDEV ADDRESS...
+start_container() {
+	local id=$1 netdev=$2 address options=()
+	shift 2
+	for address in "$@"; do options+=(--address "$address"); done
+	"$HOODY" containers register --id "$id" --project $PROJECT --netdev "$netdev" "${options[@]}" >/dev/null &&
+		"$HOODY" containers start "$id" >/dev/null || tap_bail "no container: $(tail "$WORK/log")"
+}
+
+set_exit() { # ID EXIT [OPTION...]
+	local id=$1 exit=$2
+	shift 2
+	"$HOODY" network set -c "$id" --exit "$exit" "$@" >"$WORK/set" 2>&1 || { tap_note "$(cat "$WORK/set")"; return 1; }
+}
+show() { "$HOODY" network show -c "$1" --json | jq -r "$2"; } # ID FILTER
+shows() { [ "$(show "$1" "$2")" = "$3" ]; }
+relay_pid() { pgrep -P "$AGENT_PID" -f -- --relay; }
