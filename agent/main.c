@@ -7,6 +7,7 @@
 #include "control/acme_order.h"
 #include "control/config.h"
 #include "control/control.h"
+#include "control/resolve.h"
 #include "front/worker.h"
 #include "lib/log.h"
 #include "relay/relay.h"
@@ -56,6 +57,10 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, "hoody-relay", 0, 0, 0);
 		log_init("relay", LOG_FORMAT_AUTO);
 		return relay_run();
+	}
+	if (argc == 3 && !strcmp(argv[1], "--resolve")) {
+		prctl(PR_SET_NAME, "hoody-resolve", 0, 0, 0);
+		return resolve_run(argv[2]);
 	}
 	/* As well: what uacme(1) calls for a challenge. */
 	if (getenv(ACME_HOOK_WORD))

@@ -120,6 +120,21 @@ static void add_tunnel(const struct network *network, const struct network_setti
 	yyjson_mut_obj_add_uint(document, object, "bytes_in", stats.received);
 }
 
+/* Where a proxy is that is known by a name. */
+static void add_places(const struct network *network, const struct network_settings *settings,
+		       yyjson_mut_doc *document, yyjson_mut_val *data)
+{
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(document, data, "exit_addresses");
+	struct address addresses[EXIT_ADDRESSES_MAX];
+	const unsigned int count = network_hosts_find(network, &settings->spec, addresses);
+	char text[ADDRESS_TEXT_MAX];
+
+	for (unsigned int i = 0; i < count; i++) {
+		address_format(&addresses[i], text);
+		yyjson_mut_arr_add_strcpy(document, list, text);
+	}
+}
+
 /* Whether the kernel holds the container to its exit. */
 static const char *enforcement(const struct control *control, const struct container *container)
 {
@@ -155,6 +170,8 @@ static void reply(struct api_call *call, const struct relay_stats *stats)
 	yyjson_mut_obj_add_strcpy(document, data, "exit", text);
 	if (settings && settings->ca)
 		yyjson_mut_obj_add_strcpy(document, data, "exit_ca", settings->ca);
+	if (relayed && settings->spec.host[0])
+		add_places(call->control->network, settings, document, data);
 	dns = yyjson_mut_obj_add_arr(document, data, "dns");
 	for (unsigned int i = 0; settings && i < settings->dns_count; i++) {
 		address_format(&settings->dns[i], address);

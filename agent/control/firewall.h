@@ -270,6 +270,8 @@ bool firewall_has_names(const struct firewall_rules *rules);
 void firewall_names_to_json(const struct firewall_rules *rules, yyjson_mut_doc *document,
 			    yyjson_mut_val *object);
 /* What the relay has heard. 0, or as in struct relay_learn, or another negative errno. */
+/* Addresses that no name may stand for: it would be a way to the host. */
+bool firewall_names_forbid(const struct firewall *firewall, const struct address *address);
 int firewall_names_learn(struct firewall *firewall, const struct relay_learn *learn);
 /*
  * Around the commit of an image with other rules: the addresses are known under its

@@ -257,8 +257,7 @@ static int keep_node(struct firewall_names *names, const char *name, const struc
 	return 0;
 }
 
-/* Addresses that no answer may name: they would turn a name into a way to the host. */
-static bool is_forbidden(const struct firewall *firewall, const struct address *address)
+bool firewall_names_forbid(const struct firewall *firewall, const struct address *address)
 {
 	const bool v4 = address->family == AF_INET;
 	const struct firewall_host *host = &firewall->host;
@@ -303,7 +302,7 @@ int firewall_names_learn(struct firewall *firewall, const struct relay_learn *le
 	if (!entry || !firewall->bpf || !entry->slot)
 		return -ENOENT;
 	for (unsigned int i = 0; i < learn->count; i++) {
-		if (is_forbidden(firewall, &learn->addresses[i]))
+		if (firewall_names_forbid(firewall, &learn->addresses[i]))
 			return -EPERM;
 	}
 	if (!firewall_has_names(entry->rules))

@@ -113,16 +113,30 @@ void network_policy(const struct network *network, const struct container *conta
 		memset(policy->steer_mac, 0, sizeof(policy->steer_mac));
 }
 
-static void add_exit(yyjson_mut_doc *document, yyjson_mut_val *exits,
+static void add_addresses(yyjson_mut_doc *document, yyjson_mut_val *object, const char *name,
+			  const struct address *addresses, unsigned int count)
+{
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(document, object, name);
+	char text[ADDRESS_TEXT_MAX];
+
+	for (unsigned int i = 0; i < count; i++) {
+		address_format(&addresses[i], text);
+		yyjson_mut_arr_add_strcpy(document, list, text);
+	}
+}
+
+static void add_exit(const struct network *network, yyjson_mut_doc *document, yyjson_mut_val *exits,
 		     const struct network_settings *settings)
 {
 	const struct exit_spec *spec = &settings->spec;
 	yyjson_mut_val *exit = yyjson_mut_arr_add_obj(document, exits);
-	char text[ADDRESS_TEXT_MAX];
+	struct address addresses[EXIT_ADDRESSES_MAX];
 
-	address_format(&spec->address, text);
 	yyjson_mut_obj_add_str(document, exit, "kind", exit_kind_name(spec->kind));
-	yyjson_mut_obj_add_strcpy(document, exit, "address", text);
+	if (spec->host[0])
+		yyjson_mut_obj_add_str(document, exit, "host", spec->host);
+	add_addresses(document, exit, "addresses", addresses,
+		      network_hosts_find(network, spec, addresses));
 	yyjson_mut_obj_add_uint(document, exit, "port", spec->port);
 	if (spec->has_login) {
 		yyjson_mut_obj_add_str(document, exit, "user", spec->user);
@@ -130,18 +144,6 @@ static void add_exit(yyjson_mut_doc *document, yyjson_mut_val *exits,
 	}
 	if (settings->ca)
 		yyjson_mut_obj_add_str(document, exit, "ca", settings->ca);
-}
-
-static void add_dns(yyjson_mut_doc *document, yyjson_mut_val *object,
-		    const struct address *servers, unsigned int count)
-{
-	yyjson_mut_val *dns = yyjson_mut_obj_add_arr(document, object, "dns");
-	char text[ADDRESS_TEXT_MAX];
-
-	for (unsigned int i = 0; i < count; i++) {
-		address_format(&servers[i], text);
-		yyjson_mut_arr_add_strcpy(document, dns, text);
-	}
 }
 
 /* @exit: its place in the list, or below 0: directly. */
@@ -162,9 +164,9 @@ static void add_container(const struct network *network, yyjson_mut_doc *documen
 		yyjson_mut_obj_add_uint(document, entry, "exit", (uint64_t)exit);
 	/* The host's servers are asked directly, or not at all: never beside an exit. */
 	if (settings && (settings->dns_count || settings->spec.kind != EXIT_DIRECT))
-		add_dns(document, entry, settings->dns, settings->dns_count);
+		add_addresses(document, entry, "dns", settings->dns, settings->dns_count);
 	else
-		add_dns(document, entry, network->servers, network->servers_count);
+		add_addresses(document, entry, "dns", network->servers, network->servers_count);
 	if (firewall_has_names(rules))
 		firewall_names_to_json(rules, document, entry);
 	addresses = yyjson_mut_obj_add_arr(document, entry, "addresses");
@@ -207,7 +209,7 @@ static char *format_policy(const struct network *network, size_t *len)
 			exit++;
 		if (exit == seen_count) {
 			seen[seen_count++] = settings;
-			add_exit(document, exits, settings);
+			add_exit(network, document, exits, settings);
 		}
 		add_container(network, document, containers, list[i], (ssize_t)exit);
 	}
@@ -237,6 +239,11 @@ static int learn(void *context, const struct relay_learn *learned)
 	return firewall_names_learn(network->control->firewall, learned);
 }
 
+static void hosts_changed(void *context)
+{
+	network_names_changed(context);
+}
+
 /* The process is made once there is something to carry. */
 int network_need_relay(struct network *network)
 {
@@ -253,6 +260,12 @@ int network_need_relay(struct network *network)
 	if (!network->daemon)
 		return -ENOMEM;
 	relay_daemon_learns(network->daemon, learn);
+	network->resolver = resolver_create(control->event, &identity, hosts_changed, network);
+	if (!network->resolver) {
+		relay_daemon_destroy(network->daemon);
+		network->daemon = NULL;
+		return -ENOMEM;
+	}
 	network_read_servers(network);
 	return 0;
 }
@@ -266,6 +279,7 @@ static int push(struct network *network, relay_daemon_done *done, void *context)
 
 	if (!network->daemon)
 		return -ENOTCONN;
+	network_hosts_sync(network);
 	text = format_policy(network, &len);
 	if (!text) {
 		network->retry = true;
@@ -328,7 +342,7 @@ static char *format_document(const struct network_settings *settings)
 			yyjson_mut_obj_add_str(document, root, "exit_ca", settings->ca);
 		if (settings->wireguard)
 			yyjson_mut_obj_add_str(document, root, "wireguard", settings->wireguard);
-		add_dns(document, root, settings->dns, settings->dns_count);
+		add_addresses(document, root, "dns", settings->dns, settings->dns_count);
 		text = yyjson_mut_write(document, 0, NULL);
 	}
 	yyjson_mut_doc_free(document);
@@ -466,6 +480,7 @@ static void tear_down(struct control *control)
 	if (!network)
 		return;
 	relay_daemon_destroy(network->daemon);
+	resolver_destroy(network->resolver);
 	tunnels_destroy(network->tunnels);
 	for (size_t i = 0; i < network->count; i++)
 		network_settings_free(network->settings[i]);

@@ -16,6 +16,7 @@
 
 #include "control/control.h"
 #include "control/relay_daemon.h"
+#include "control/resolve.h"
 #include "control/tunnel.h"
 #include "firewall/policy.h"
 #include "relay/exit.h"
@@ -42,6 +43,7 @@ struct network_settings {
 struct network {
 	struct control		*control;
 	struct relay_daemon	*daemon;	/* NULL: not needed so far */
+	struct resolver		*resolver;	/* the same */
 	struct tunnels		*tunnels;
 	struct network_settings	**settings;	/* in the order of ids */
 	size_t			count, room;
@@ -109,6 +111,12 @@ const struct container **network_list_relayed(const struct network *network, siz
 int network_store(struct network *network, const struct container *container,
 		  struct network_settings *settings, relay_daemon_done *done, void *context,
 		  char *fault, size_t fault_size);
+
+/* Names of proxies: those of running containers' exits are looked up, others no more. */
+void network_hosts_sync(struct network *network);
+/* Where the exit's proxy is, as far as it is known; how many addresses there are. */
+unsigned int network_hosts_find(const struct network *network, const struct exit_spec *spec,
+				struct address addresses[EXIT_ADDRESSES_MAX]);
 
 /* --- network_tunnel.c --- */
 

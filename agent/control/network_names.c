@@ -3,6 +3,7 @@
 #include "control/network.h"
 
 #include "control/firewall.h"
+#include "lib/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,45 @@ bool network_is_relayed(const struct network *network, const struct container *c
 	if (settings && (exit_is_relayed(&settings->spec) || settings->dns_count))
 		return true;
 	return firewall_has_names(network_rules(network, container));
+}
+
+/* A proxy that is no longer asked for is forgotten with its name. */
+void network_hosts_sync(struct network *network)
+{
+	const struct model *model = network->control->model;
+
+	if (!network->resolver)
+		return;
+	resolver_begin(network->resolver);
+	for (size_t i = 0; i < network->count; i++) {
+		const struct network_settings *settings = network->settings[i];
+		const struct container *container = model_find(model, settings->id);
+
+		if (settings->spec.host[0] && container && container->running &&
+		    resolver_need(network->resolver, settings->spec.host))
+			log_error("a name of an exit is not looked up: there are too many, or no "
+				  "memory: name=%s", settings->spec.host);
+	}
+	resolver_end(network->resolver);
+}
+
+unsigned int network_hosts_find(const struct network *network, const struct exit_spec *spec,
+				struct address addresses[EXIT_ADDRESSES_MAX])
+{
+	struct address known[EXIT_ADDRESSES_MAX];
+	unsigned int count, good = 0;
+
+	if (!spec->host[0]) {
+		addresses[0] = spec->address;
+		return 1;
+	}
+	/* Who answers for the name decides about a proxy, not about the host's own services. */
+	count = resolver_find(network->resolver, spec->host, known);
+	for (unsigned int i = 0; i < count; i++) {
+		if (!firewall_names_forbid(network->control->firewall, &known[i]))
+			addresses[good++] = known[i];
+	}
+	return good;
 }
 
 static int compare_containers(const void *a, const void *b)

@@ -90,9 +90,9 @@ static const char *clean_up_inherited(int sock)
 }
 
 __attribute__((noreturn)) static void be_child(const struct spawn_identity *identity, int sock,
-						char *option)
+						char *option, char *value)
 {
-	char *const arguments[] = { "hoody-agent", option, NULL };
+	char *const arguments[] = { "hoody-agent", option, value, NULL };
 	char journal[128] = "LC_ALL=C.UTF-8";	/* or what tells that journald listens */
 	char *environment[] = { journal, NULL };
 	const char *stream = getenv("JOURNAL_STREAM");
@@ -113,7 +113,8 @@ __attribute__((noreturn)) static void be_child(const struct spawn_identity *iden
 	_exit(126);
 }
 
-static pid_t spawn(const struct spawn_identity *identity, char *option, int *sock)
+/* @value: the option's, or NULL. */
+static pid_t spawn(const struct spawn_identity *identity, char *option, char *value, int *sock)
 {
 	int pair[2], error;
 	pid_t pid;
@@ -128,7 +129,7 @@ static pid_t spawn(const struct spawn_identity *identity, char *option, int *soc
 		return -error;
 	}
 	if (pid == 0)
-		be_child(identity, pair[1], option);
+		be_child(identity, pair[1], option, value);
 	close(pair[1]);
 	*sock = pair[0];
 	return pid;
@@ -138,14 +139,23 @@ pid_t spawn_worker(const struct spawn_identity *identity, int *sock)
 {
 	char option[] = "--worker";
 
-	return spawn(identity, option, sock);
+	return spawn(identity, option, NULL, sock);
 }
 
 pid_t spawn_relay(const struct spawn_identity *identity, int *sock)
 {
 	char option[] = "--relay";
 
-	return spawn(identity, option, sock);
+	return spawn(identity, option, NULL, sock);
+}
+
+pid_t spawn_resolver(const struct spawn_identity *identity, const char *name, int *sock)
+{
+	char option[] = "--resolve", *value = strdup(name);
+	const pid_t pid = value ? spawn(identity, option, value, sock) : -ENOMEM;
+
+	free(value);
+	return pid;
 }
 
 /* What cannot be done is said on the standard error, as the program itself would. */

@@ -31,6 +31,8 @@ int spawn_identity_find(const char *user, struct spawn_identity *identity);
 pid_t spawn_worker(const struct spawn_identity *identity, int *sock);
 /* The same for the relay (relay/relay.h). */
 pid_t spawn_relay(const struct spawn_identity *identity, int *sock);
+/* The same for a look-up of @name (control/resolve.h). */
+pid_t spawn_resolver(const struct spawn_identity *identity, const char *name, int *sock);
 
 /*
  * Another program, as a child without privileges: @sock and @program_fd become

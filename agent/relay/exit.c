@@ -2,10 +2,14 @@
 /* Exits as text, see exit.h. */
 #include "relay/exit.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#define EXIT_HOST_MAX	(NAMES_TEXT_MAX + 8)	/* HOST:PORT */
 
 static const struct {
 	const char	*name;
@@ -83,10 +87,32 @@ static int parse_login(const char *text, size_t len, struct exit_spec *spec, con
 	return 0;
 }
 
+/* NAME[:PORT]; the name is one that name_parse() takes for a whole one. */
+static int parse_name(char *text, struct exit_spec *spec)
+{
+	char *colon = strchr(text, ':'), *end;
+	const char *dot, *why;
+	unsigned long port;
+
+	spec->port = kinds[spec->kind].port;
+	if (colon) {
+		port = strtoul(colon + 1, &end, 10);
+		if (!isdigit((unsigned char)colon[1]) || *end || !port || port > UINT16_MAX)
+			return -EINVAL;
+		spec->port = (uint16_t)port;
+		*colon = '\0';
+	}
+	if (text[0] == '*' || name_parse(text, spec->host, &why))
+		return -EINVAL;
+	/* What ends in a number is an address that somebody has mistyped. */
+	dot = strrchr(spec->host, '.');
+	return dot && !isdigit((unsigned char)dot[1]) ? 0 : -EINVAL;
+}
+
 static int parse_proxy(const char *text, size_t len, struct exit_spec *spec, const char **why)
 {
 	struct address_listen place;
-	char authority[ADDRESS_LISTEN_TEXT_MAX];
+	char authority[EXIT_HOST_MAX];
 	const char *at = NULL;
 
 	/* The last '@': one in a password that was not encoded hurts nobody. */
@@ -108,14 +134,16 @@ static int parse_proxy(const char *text, size_t len, struct exit_spec *spec, con
 	}
 	memcpy(authority, text, len);
 	authority[len] = '\0';
-	if (address_listen_parse(authority, kinds[spec->kind].port, &place) || !place.port) {
-		*why = "must name its proxy by an IP address, with a port or without: "
-		       "192.0.2.1:1080 or [2001:db8::1]:1080";
-		return -EINVAL;
+	if (!address_listen_parse(authority, kinds[spec->kind].port, &place) && place.port) {
+		spec->address = place.address;
+		spec->port = place.port;
+		return 0;
 	}
-	spec->address = place.address;
-	spec->port = place.port;
-	return 0;
+	if (!parse_name(authority, spec))
+		return 0;
+	*why = "must name its proxy by an IP address or a name with a dot, with a port or without: "
+	       "192.0.2.1:1080, [2001:db8::1]:1080 or proxy.example.com:1080";
+	return -EINVAL;
 }
 
 int exit_parse(const char *text, size_t len, struct exit_spec *spec, const char **why)
@@ -136,16 +164,26 @@ int exit_parse(const char *text, size_t len, struct exit_spec *spec, const char 
 	return -EINVAL;
 }
 
-void exit_format(const struct exit_spec *spec, char text[EXIT_TEXT_MAX])
+static void format_authority(const struct exit_spec *spec, char text[EXIT_HOST_MAX])
 {
 	const struct address_listen place = { spec->address, spec->port };
-	char authority[ADDRESS_LISTEN_TEXT_MAX] = "";
+
+	_Static_assert(EXIT_HOST_MAX >= ADDRESS_LISTEN_TEXT_MAX, "either fits");
+	if (spec->host[0])
+		snprintf(text, EXIT_HOST_MAX, "%s:%u", spec->host, spec->port);
+	else
+		address_listen_format(&place, text);
+}
+
+void exit_format(const struct exit_spec *spec, char text[EXIT_TEXT_MAX])
+{
+	char authority[EXIT_HOST_MAX];
 
 	if (!exit_is_relayed(spec)) {
 		snprintf(text, EXIT_TEXT_MAX, "%s", kinds[spec->kind].name);
 		return;
 	}
-	address_listen_format(&place, authority);
+	format_authority(spec, authority);
 	snprintf(text, EXIT_TEXT_MAX, "%s://%s%s", kinds[spec->kind].name,
 		 spec->has_login ? "***:***@" : "", authority);
 }
@@ -156,7 +194,8 @@ bool exit_equal(const struct exit_spec *a, const struct exit_spec *b)
 		return false;
 	if (!exit_is_relayed(a))
 		return true;
-	return address_equal(&a->address, &b->address) && a->port == b->port &&
+	return !strcmp(a->host, b->host) &&
+	       (a->host[0] || address_equal(&a->address, &b->address)) && a->port == b->port &&
 	       a->has_login == b->has_login && !strcmp(a->user, b->user) &&
 	       !strcmp(a->password, b->password);
 }

@@ -5,18 +5,19 @@
  *
  *	direct				by the host's own routes
  *	block				not at all
- *	socks5://[USER:PASSWORD@]ADDRESS[:PORT]		RFC 1928, RFC 1929
- *	http://[USER:PASSWORD@]ADDRESS[:PORT]		CONNECT, RFC 9110 9.3.6
- *	https://[USER:PASSWORD@]ADDRESS[:PORT]		the same within TLS
+ *	socks5://[USER:PASSWORD@]HOST[:PORT]		RFC 1928, RFC 1929
+ *	http://[USER:PASSWORD@]HOST[:PORT]		CONNECT, RFC 9110 9.3.6
+ *	https://[USER:PASSWORD@]HOST[:PORT]		the same within TLS
  *	wireguard			a tunnel; its file comes beside
  *
- * Pure functions over text. A proxy is named by its address: a name would have
- * to be looked up by a way that its container's exit is not.
+ * Pure functions over text. HOST is an address or a name, which the host itself looks
+ * up (control/resolve.h), never by way of the exit.
  */
 #ifndef HOODY_RELAY_EXIT_H
 #define HOODY_RELAY_EXIT_H
 
 #include "lib/address.h"
+#include "names/name.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,7 @@
 /* RFC 1929: a length is one byte. */
 #define EXIT_SECRET_MAX		256
 #define EXIT_TEXT_MAX		1024	/* of exit_format(), with the NUL */
+#define EXIT_ADDRESSES_MAX	4	/* of a name that are tried */
 
 enum exit_kind {
 	EXIT_DIRECT,
@@ -37,7 +39,8 @@ enum exit_kind {
 
 struct exit_spec {
 	enum exit_kind	kind;
-	struct address	address;		/* of the proxy */
+	char		host[NAMES_TEXT_MAX];	/* of the proxy, in lower case; "": @address is */
+	struct address	address;
 	uint16_t	port;
 	bool		has_login;
 	char		user[EXIT_SECRET_MAX];	/* decoded, without NUL bytes */

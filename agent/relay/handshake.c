@@ -79,16 +79,17 @@ static void put_socks_login(struct handshake *handshake)
 static void put_http(struct handshake *handshake)
 {
 	const struct exit_spec *spec = handshake->spec;
-	const struct address_listen proxy = { spec->address, spec->port };
 	const struct address_listen to = { handshake->destination, handshake->port };
 	char place[ADDRESS_LISTEN_TEXT_MAX], login[2 * EXIT_SECRET_MAX];
 	char encoded[BASE64_ENCODED_MAX(sizeof(login))];
 	int len;
 
-	address_listen_format(handshake->probe ? &proxy : &to, place);
-	len = snprintf(handshake->out, sizeof(handshake->out), "%s %s HTTP/1.1\r\nHost: %s\r\n",
-		       handshake->probe ? "OPTIONS" : "CONNECT", handshake->probe ? "*" : place,
-		       place);
+	address_listen_format(&to, place);
+	/* Without a host: with one, a proxy that is also a transparent one would go there. */
+	len = handshake->probe ?
+		      snprintf(handshake->out, sizeof(handshake->out), "OPTIONS * HTTP/1.0\r\n") :
+		      snprintf(handshake->out, sizeof(handshake->out),
+			       "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", place, place);
 	handshake->out_len = (size_t)len;
 	if (spec->has_login) {
 		len = snprintf(login, sizeof(login), "%s:%s", spec->user, spec->password);

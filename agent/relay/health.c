@@ -20,7 +20,7 @@ static uint64_t idle_ms(const struct relay *relay, const struct relay_exit *exit
 {
 	const uint32_t probe = relay->probe_ms;
 
-	return probe + (address_hash(&exit->spec.address) + exit->probes * 0x9e3779b9u) %
+	return probe + (address_hash(&exit->places.addresses[0]) + exit->probes * 0x9e3779b9u) %
 			       (probe / 4 + 1);
 }
 

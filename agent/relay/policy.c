@@ -24,6 +24,7 @@ struct place {
 struct relay_policy {
 	struct relay_times	times;
 	struct relay_exit	**exits;
+	struct relay_places	*exit_places;	/* what they are to have once it holds */
 	size_t			exits_count;
 	struct relay_container	*containers;	/* in the order of ids */
 	size_t			containers_count;
@@ -111,7 +112,6 @@ static int take_string(yyjson_val *object, const char *name, char *out, size_t s
 
 static int read_spec(yyjson_val *value, struct exit_spec *spec)
 {
-	yyjson_val *address = yyjson_obj_get(value, "address");
 	const char *kind = yyjson_get_str(yyjson_obj_get(value, "kind"));
 	const uint64_t port = yyjson_get_uint(yyjson_obj_get(value, "port"));
 
@@ -120,14 +120,45 @@ static int read_spec(yyjson_val *value, struct exit_spec *spec)
 	while (kind && spec->kind <= EXIT_HTTPS && strcmp(kind, exit_kind_name(spec->kind)))
 		spec->kind++;
 	if (!kind || spec->kind > EXIT_HTTPS || !port || port > UINT16_MAX ||
-	    !yyjson_is_str(address) ||
-	    address_parse(yyjson_get_str(address), yyjson_get_len(address), &spec->address) ||
+	    take_string(value, "host", spec->host, sizeof(spec->host)) ||
 	    take_string(value, "user", spec->user, sizeof(spec->user)) ||
 	    take_string(value, "password", spec->password, sizeof(spec->password)))
 		return -EBADMSG;
 	spec->port = (uint16_t)port;
 	spec->has_login = spec->user[0] != '\0';
 	return 0;
+}
+
+static int read_places(yyjson_val *list, struct relay_places *places)
+{
+	size_t index, max;
+	yyjson_val *text;
+
+	memset(places, 0, sizeof(*places));
+	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > EXIT_ADDRESSES_MAX)
+		return -EBADMSG;
+	yyjson_arr_foreach(list, index, max, text) {
+		if (!yyjson_is_str(text) ||
+		    address_parse(yyjson_get_str(text), yyjson_get_len(text),
+				  &places->addresses[places->count++]))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+/* The first to be tried stays that, where it is one of the new ones. */
+static void set_places(struct relay_exit *exit, const struct relay_places *places)
+{
+	const struct relay_places old = exit->places;
+
+	exit->places = *places;
+	for (uint8_t i = 0; old.count && i < places->count; i++) {
+		if (address_equal(&places->addresses[i], &old.addresses[old.first]))
+			exit->places.first = i;
+	}
+	/* What was found out without an address, or with others, is soon found out anew. */
+	if (!old.count && places->count)
+		exit->probe_at = 0;
 }
 
 static struct relay_exit *find_exit(const struct relay_policy *policy, const struct exit_spec *spec,
@@ -148,10 +179,17 @@ static int read_exit(struct relay_policy *policy, yyjson_val *value,
 	const char *ca = yyjson_get_str(yyjson_obj_get(value, "ca"));
 	struct exit_spec spec;
 	struct relay_exit *exit;
+	struct relay_places *places = &policy->exit_places[policy->exits_count];
 	int ret = read_spec(value, &spec);
 
+	if (!ret)
+		ret = read_places(yyjson_obj_get(value, "addresses"), places);
+	if (!ret && !spec.host[0])
+		ret = places->count == 1 ? 0 : -EBADMSG;
 	if (ret)
 		return ret;
+	if (!spec.host[0])
+		spec.address = places->addresses[0];
 	exit = find_exit(old, &spec, ca);
 	if (exit) {
 		relay_exit_get(exit);
@@ -307,9 +345,10 @@ static int make_room(struct relay_policy *policy, yyjson_val *exits, yyjson_val 
 	while (policy->places_mask < 2 * addresses)
 		policy->places_mask = policy->places_mask * 2 + 1;
 	policy->exits = calloc(yyjson_arr_size(exits) + 1, sizeof(*policy->exits));
+	policy->exit_places = calloc(yyjson_arr_size(exits) + 1, sizeof(*policy->exit_places));
 	policy->containers = calloc(count + 1, sizeof(*policy->containers));
 	policy->places = calloc(policy->places_mask + 1, sizeof(*policy->places));
-	return policy->exits && policy->containers && policy->places ? 0 : -ENOMEM;
+	return policy->exits && policy->exit_places && policy->containers && policy->places ? 0 : -ENOMEM;
 }
 
 struct relay_policy *relay_policy_create(const char *json, size_t len,
@@ -338,8 +377,11 @@ struct relay_policy *relay_policy_create(const char *json, size_t len,
 			ret = read_container(policy, value, old);
 	}
 	yyjson_doc_free(document);
-	if (!ret)
+	if (!ret) {
+		for (size_t i = 0; i < policy->exits_count; i++)
+			set_places(policy->exits[i], &policy->exit_places[i]);
 		return policy;
+	}
 	relay_policy_destroy(policy);
 	errno = -ret;
 	return NULL;
@@ -356,6 +398,7 @@ void relay_policy_destroy(struct relay_policy *policy)
 		clear_set(&policy->containers[i].names.deny);
 	}
 	free(policy->exits);
+	free(policy->exit_places);
 	free(policy->containers);
 	free(policy->places);
 	free(policy);

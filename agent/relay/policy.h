@@ -6,11 +6,12 @@
  *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N,
  *			"dns":["192.0.2.53"],
  *			"names":{"closed":true,"allow":["*.example.com"],"deny":[]}}],
- *	 "exits":[{"kind":"socks5","address":"192.0.2.1","port":1080,
+ *	 "exits":[{"kind":"socks5","host":"...","addresses":["192.0.2.1"],"port":1080,
  *		   "user":"...","password":"...","ca":"PEM"}],
  *	 "timeout_ms":15000,"probe_ms":30000}
  *
- * "exit" null: directly; such a container is here for its names. "names": its rules
+ * "host": where the proxy is known by a name, whose addresses are what is known of
+ * them now, perhaps none; else there is one. "exit" null: directly; such a container is here for its names. "names": its rules
  * about them, sorted; without them every name is asked. "timeout_ms": until an exit
  * must carry a connection; "probe_ms": between probes of one that works, 0: none.
  *
@@ -27,10 +28,17 @@
 
 #include <openssl/ssl.h>
 
+/* Where the proxy is. One that has been reached is tried first the next time. */
+struct relay_places {
+	uint8_t			count, first;
+	struct address		addresses[EXIT_ADDRESSES_MAX];
+};
+
 struct relay_exit {
 	struct exit_spec	spec;
 	char			*ca;		/* PEM; NULL: the system's */
 	unsigned int		references;
+	struct relay_places	places;
 	SSL_CTX			*tls;		/* EXIT_HTTPS only */
 	enum relay_health	health;
 	uint64_t		health_since;	/* loop time */

@@ -58,6 +58,7 @@ static const uint32_t durations[LOOP_TIMER_CLASSES] = {
 	[LOOP_TIMER_KEEPALIVE] = 120 * 1000,	/* idle UDP (RFC 4787 4.3) */
 	[LOOP_TIMER_RESPONSE] = 5000,		/* of a DNS server over TCP, or of control */
 	[LOOP_TIMER_HEAD] = 1500,		/* the same over UDP: then asked again */
+	[LOOP_TIMER_EXPIRY] = 3000,		/* of an address of a proxy that has others */
 	[LOOP_TIMER_HANDSHAKE] = 10000,		/* a container's idle TCP to port 53 */
 };
 

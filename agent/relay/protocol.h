@@ -86,6 +86,7 @@ struct relay_stats_query {
 	X(connections_open)		/* gauge */ \
 	X(established)			/* the exit carries them */ \
 	X(refused_limit)		/* more at once than it may have */ \
+	X(failed_name)			/* the proxy's name has no address */ \
 	X(failed_connect)		/* the proxy does not take connections */ \
 	X(failed_timeout)		/* it was not ready in time */ \
 	X(failed_tls)			/* certificate or TLS itself */ \

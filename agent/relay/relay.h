@@ -67,6 +67,8 @@ struct relay_session {
 	struct loop_timer	timer;
 	enum relay_state	state;
 	struct relay_end	client, proxy;
+	struct address		place;		/* of the proxy, that is tried or was reached */
+	unsigned int		tries;		/* addresses that were tried before */
 	struct relay_flow	out, in;	/* to the proxy, to the container */
 	struct handshake	handshake;
 	size_t			sent;		/* of handshake.out */

@@ -4,8 +4,8 @@
  *
  *	CONNECTING -> (TLS) -> HANDSHAKE -> OPEN -> both directions ended
  *
- * Until OPEN nothing that the container sends is read, and CONNECT_MS bound all
- * of it. Whatever goes wrong resets both sides: a container must not take a
+ * Until OPEN nothing that the container sends is read, and the policy's time bounds
+ * all of it; where a proxy has several addresses, from the last of them that is tried. Whatever goes wrong resets both sides: a container must not take a
  * connection that broke for one that ended.
  */
 #include "relay/health.h"
@@ -90,10 +90,21 @@ void relay_session_cut(struct relay_session *session)
 	end_session(session, true);
 }
 
+/* The proxy is there and does not work: the next connection tries another address. */
+static void avoid_place(struct relay_session *session)
+{
+	struct relay_places *places = &session->exit->places;
+
+	if (places->count && session->state != RELAY_CONNECTING &&
+	    address_equal(&places->addresses[places->first], &session->place))
+		places->first = (uint8_t)((places->first + 1) % places->count);
+}
+
 /* It did not come to OPEN. @count: the reason's counter. */
 static void fail(struct relay_session *session, uint64_t *count, const char *fault)
 {
 	++*count;
+	avoid_place(session);
 	set_health(session, RELAY_HEALTH_DOWN, fault);
 	end_session(session, true);
 }
@@ -151,8 +162,20 @@ static void go_on_pumping(struct loop_task *task)
 	run_pump(container_of(task, struct relay_session, task));
 }
 
+/* The address that works is the first to be tried from now on. */
+static void prefer_place(struct relay_session *session)
+{
+	struct relay_places *places = &session->exit->places;
+
+	for (uint8_t i = 0; i < places->count; i++) {
+		if (address_equal(&places->addresses[i], &session->place))
+			places->first = i;
+	}
+}
+
 static void opened(struct relay_session *session)
 {
+	prefer_place(session);
 	set_health(session, RELAY_HEALTH_UP, "");
 	if (session->probe) {
 		end_session(session, false);
@@ -273,18 +296,38 @@ static void run_tls(struct relay_session *session)
 	ERR_clear_error();
 }
 
-/* The proxy's certificate must name the address that it was reached by. */
+/* The proxy's certificate must name what the exit names: an address, or a name. */
 static int make_tls(struct relay_session *session)
 {
 	const struct exit_spec *spec = &session->exit->spec;
 	SSL *ssl = SSL_new(session->exit->tls);
+	bool good;
 
 	session->proxy.ssl = ssl;
-	if (!ssl || !SSL_set_fd(ssl, session->proxy.source.fd) ||
-	    !X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), (const uint8_t *)&spec->address.v6,
-				       spec->address.family == AF_INET ? 4 : 16))
+	if (!ssl || !SSL_set_fd(ssl, session->proxy.source.fd))
 		return -ENOMEM;
-	return 0;
+	if (spec->host[0])
+		good = SSL_set1_host(ssl, spec->host) && SSL_set_tlsext_host_name(ssl, spec->host);
+	else
+		good = X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl),
+						 (const uint8_t *)&spec->address.v6,
+						 spec->address.family == AF_INET ? 4 : 16);
+	return good ? 0 : -ENOMEM;
+}
+
+static bool try_from(struct relay_session *session);
+
+static bool is_last(const struct relay_session *session)
+{
+	return session->tries + 1 >= session->exit->places.count;
+}
+
+/* This address does not work: the next one, or the end. */
+static void try_next(struct relay_session *session)
+{
+	close_end(&session->proxy, true);
+	session->tries++;
+	try_from(session);
 }
 
 static void connected(struct relay_session *session)
@@ -293,9 +336,10 @@ static void connected(struct relay_session *session)
 	int error = 0;
 
 	if (getsockopt(session->proxy.source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || error) {
-		fail(session, &session->container->stats.failed_connect, "connect");
+		try_next(session);
 		return;
 	}
+	loop_timer_keep(&session->relay->loop, &session->timer, LOOP_TIMER_CONNECT);
 	if (session->exit->spec.kind != EXIT_HTTPS) {
 		begin_handshake(session);
 		return;
@@ -343,17 +387,24 @@ static void expired(struct loop_timer *timer, enum loop_timer_class class)
 
 	if (session->state == RELAY_OPEN)
 		end_session(session, true);
+	else if (session->state == RELAY_CONNECTING && !is_last(session))
+		try_next(session);
 	else
 		fail(session, &session->container->stats.failed_timeout, "timeout");
 }
 
+/* To the address that is due, of which there is one. 0 or a negative errno. */
 static int connect_proxy(struct relay_session *session)
 {
-	const struct exit_spec *spec = &session->exit->spec;
+	const struct relay_places *places = &session->exit->places;
 	struct sockaddr_storage storage;
-	const socklen_t len = address_sockaddr(&spec->address, spec->port, &storage);
 	const int one = 1;
-	int fd = socket(spec->address.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	socklen_t len;
+	int fd;
+
+	session->place = places->addresses[(places->first + session->tries) % places->count];
+	len = address_sockaddr(&session->place, session->exit->spec.port, &storage);
+	fd = socket(session->place.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
@@ -369,6 +420,34 @@ static int watch(struct relay_end *end)
 {
 	return loop_add(&end->session->relay->loop, &end->source,
 			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+/* This address and those behind it. False: it has ended, and is counted why. */
+static bool try_from(struct relay_session *session)
+{
+	struct relay_stats *stats = &session->container->stats;
+	int ret = -EHOSTUNREACH;
+
+	for (; session->tries < session->exit->places.count; session->tries++) {
+		ret = connect_proxy(session);
+		if (!ret)
+			ret = watch(&session->proxy);
+		if (!ret || ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM)
+			break;
+		close_end(&session->proxy, true);
+	}
+	if (!ret) {
+		loop_timer_start(&session->relay->loop, &session->timer,
+				 is_last(session) ? LOOP_TIMER_CONNECT : LOOP_TIMER_EXPIRY);
+		return true;
+	}
+	if (session->tries < session->exit->places.count) {
+		stats->failed_resources++;
+		end_session(session, true);
+	} else {
+		fail(session, &stats->failed_connect, "connect");
+	}
+	return false;
 }
 
 /* @fd -1: for a probe. */
@@ -399,19 +478,18 @@ static struct relay_session *make_session(struct relay *relay, struct relay_cont
 static bool set_off(struct relay_session *session)
 {
 	struct relay_stats *stats = &session->container->stats;
-	int ret = connect_proxy(session);
 
-	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOBUFS || ret == -ENOMEM) {
+	/* Its addresses may change at any time; a session goes on with what there is. */
+	if (!session->exit->places.count) {
+		fail(session, &stats->failed_name, "name");
+		return false;
+	}
+	if (!session->probe && watch(&session->client)) {
 		stats->failed_resources++;
 		end_session(session, true);
 		return false;
 	}
-	if (ret || (!session->probe && watch(&session->client)) || watch(&session->proxy)) {
-		fail(session, &stats->failed_connect, "connect");
-		return false;
-	}
-	loop_timer_start(&session->relay->loop, &session->timer, LOOP_TIMER_CONNECT);
-	return true;
+	return try_from(session);
 }
 
 /* Takes @fd over. NULL: closed, and counted why. */
@@ -479,7 +557,9 @@ struct relay_session *relay_session_associate(struct relay *relay, int fd,
 					      struct relay_association *association)
 {
 	/* RFC 1928 4: a client that does not know its own address says so. */
-	const struct address any = { .family = container->exit->spec.address.family };
+	const struct relay_places *places = &container->exit->places;
+	const struct address any = { .family = places->count ?
+				     places->addresses[places->first].family : AF_INET };
 	struct relay_session *session = start(relay, fd, container, &any, 0, true);
 
 	if (session)

@@ -271,10 +271,10 @@ static void pass(struct relay_association *association, struct relay_container *
 /* The proxy's own address: it may name another, which would be for it to choose. */
 static int open_udp(struct relay_association *association, uint16_t port)
 {
-	const struct exit_spec *spec = &association->session->exit->spec;
 	struct sockaddr_storage storage;
-	const socklen_t len = address_sockaddr(&spec->address, port, &storage);
-	const int fd = socket(spec->address.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const struct address *place = &association->session->place;
+	const socklen_t len = address_sockaddr(place, port, &storage);
+	const int fd = socket(place->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;

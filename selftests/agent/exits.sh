@@ -13,7 +13,7 @@
 # shellcheck source=../lib/network.sh
 . "$TOP/selftests/lib/network.sh"
 network_need
-tap_plan 26
+tap_plan 38
 
 network() {
 	local i
@@ -83,6 +83,21 @@ start_socks() {
 	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.20/1080' || tap_bail "no microsocks"
 }
 tap_cleanup 'kill $SOCKS'
+
+# start_names ADDRESS: the host's resolver is outside, and moving.test has this address.
+start_names() {
+	ip netns exec out dnsmasq -k --listen-address=192.0.2.10 --bind-interfaces --no-resolv --no-hosts --local=/test/ \
+		--local-ttl=1 --pid-file= --user=root --host-record=proxy.test,192.0.2.20,1 \
+		--host-record=two.test,192.0.2.10,1 --host-record=two.test,192.0.2.20,1 \
+		--host-record=slow.test,192.0.2.30,1 --host-record=slow.test,192.0.2.20,1 \
+		--host-record=lo.test,127.0.0.1,1 --host-record=host.test,192.0.2.1,1 --host-record=inside.test,10.0.0.2,1 \
+		--host-record="moving.test,$1,1" >"$WORK/dnsmasq" 2>&1 &
+	NAMES=$!
+	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
+}
+tap_cleanup 'kill $NAMES'
+cp /etc/resolv.conf "$WORK/resolv.conf" 2>/dev/null
+tap_cleanup 'cp "$WORK/resolv.conf" /etc/resolv.conf 2>/dev/null'
 
 # who: how a connection to the server ends: with its answer, in order, by a reset.
 who() {
@@ -159,5 +174,36 @@ sed -i 's/^timeout = .*/timeout = 1s/' "$WORK/agent.conf"
 kill -HUP "$AGENT_PID"
 tap_run probe_does_not_wait_for_ever tap_wait 60 shows $A '"\(.health) \(.fault)"' "down timeout"
 nothing_straight probes_let_nothing_straight
+
+# --- proxies that are known by a name -------------------------------------------------------
+sed -i 's/^timeout = .*/timeout = 15s/' "$WORK/agent.conf"
+kill -HUP "$AGENT_PID"
+start_names 192.0.2.10
+echo 'nameserver 192.0.2.10' >/etc/resolv.conf
+state() { shows $A '"\(.health) \(.fault) \(.exit_addresses | join(","))"' "$1"; }
+proxy() { set_exit $A "socks5://bob:pw@$1"; }
+proxy PROXY.test.
+tap_run name_is_found tap_wait 60 state "up null 192.0.2.20"
+tap_is name_carries "$(who)" 192.0.2.10
+tap_is name_is_shown "$(show $A .exit)" 'socks5://***:***@proxy.test:1080'
+proxy two.test
+tap_run name_of_two_the_one_that_works_is_taken tap_wait 60 shows $A .health up
+tap_is name_of_two_carries "$(who) $(show $A '.exit_addresses | length')" "192.0.2.10 2"
+proxy slow.test
+tap_run name_of_two_one_is_silent tap_wait 60 shows $A .health up
+for name in lo host inside none; do
+	proxy $name.test
+	tap_wait 60 state "down name " && echo $name
+done >"$WORK/refused"
+tap_is name_of_the_host_of_a_container_or_of_nobody "$(xargs <"$WORK/refused") $(who)" "lo host inside none reset"
+proxy moving.test
+tap_run name_that_moves_is_not_there_yet tap_wait 60 state "down connect 192.0.2.10"
+kill $NAMES; wait $NAMES 2>/dev/null
+start_names 192.0.2.20
+tap_run name_that_moves_is_followed tap_wait 60 state "up null 192.0.2.20"
+kill $NAMES; wait $NAMES 2>/dev/null
+tap_run nobody_answers_for_the_name tap_wait 60 grep -q 'exit_name_failed name=moving.test reason=no_answer addresses=kept' "$WORK/log"
+tap_is what_was_known_is_used_on "$(who)" 192.0.2.10
+nothing_straight names_let_nothing_straight
 
 tap_done

@@ -23,7 +23,7 @@ A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccc
 PINS=/sys/fs/bpf/hoody-network-$$
 export HOODY_API=unix:$WORK/run/control.sock
 
-tap_plan 84
+tap_plan 89
 
 in_ns() { ip netns exec "$@"; }
 
@@ -188,7 +188,7 @@ CONF
 	ip netns exec out tinyproxy -d -c "$WORK/tinyproxy.conf" >"$WORK/tinyproxy" 2>&1 &
 	tap_cleanup "kill $!"
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=proxy \
-		-addext "subjectAltName=IP:192.0.2.21" -keyout "$WORK/proxy.key" -out "$WORK/proxy.crt" 2>/dev/null
+		-addext "subjectAltName=IP:192.0.2.21,DNS:proxy.example.test" -keyout "$WORK/proxy.key" -out "$WORK/proxy.crt" 2>/dev/null
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=other \
 		-addext "subjectAltName=IP:192.0.2.21" -keyout "$WORK/other.key" -out "$WORK/other.crt" 2>/dev/null
 	ip netns exec out socat "OPENSSL-LISTEN:3129,bind=192.0.2.21,reuseaddr,fork,verify=0,cert=$WORK/proxy.crt,key=$WORK/proxy.key" \
@@ -423,6 +423,16 @@ tap_is https_says_why "$(show $B .health,.fault)" $'down\ncertificate'
 tap_run https_with_the_system_s_ca_is_set set_exit $B 'https://anne:p:ss@192.0.2.21:3129'
 who_is https_unknown_issuer_is_refused b 192.0.2.10 ""
 
+cp /etc/hosts "$WORK/hosts"
+tap_cleanup 'cp "$WORK/hosts" /etc/hosts'
+echo '192.0.2.21 proxy.example.test other.example.test' >>/etc/hosts
+tap_run https_by_name_is_set set_exit $B 'https://anne:p:ss@proxy.example.test:3129' --exit-ca "$WORK/proxy.crt"
+tap_run https_by_name_is_found tap_wait 60 shows $B .health up
+who_is https_by_name_carries b 192.0.2.10 192.0.2.21
+set_exit $B 'https://anne:p:ss@other.example.test:3129' --exit-ca "$WORK/proxy.crt"
+tap_run https_certificate_of_another_name tap_wait 60 shows $B '"\(.health) \(.fault)"' "down certificate"
+who_is https_certificate_of_another_name_is_refused b 192.0.2.10 ""
+
 # --- an end in one direction ----------------------------------------------------------
 tap_run plain_socks5_is_set set_exit $B 'socks5://192.0.2.20:9005'
 tap_is half_close_is_told_and_the_answer_comes "$(halves b 3000001)" 3000001
@@ -499,7 +509,7 @@ who_is direct_again a 192.0.2.10 10.0.0.2
 
 # --- refusals ----------------------------------------------------------------------------
 refused() { "$HOODY" network set -c $A --exit "$1" 2>&1; }
-tap_like refuses_a_name "$(refused socks5://proxy.example.com)" 'exit: must name its proxy by an IP address'
+tap_like refuses_a_name_of_one_part "$(refused socks5://proxy)" 'exit: must name its proxy by an IP address or a name with a dot'
 tap_like refuses_an_unknown_kind "$(refused ftp://192.0.2.1)" 'exit: must be direct, block'
 tap_like refuses_the_stars "$(refused 'socks5://***:***@192.0.2.20')" 'give the login itself'
 tap_is refusal_changes_nothing "$(show $A .exit)" direct

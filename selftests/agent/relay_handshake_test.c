@@ -29,6 +29,8 @@ static void test_exits(void)
 	static const char *const refused[] = {
 		"", "socks5", "socks5:", "socks5://", "directly", "direct://", "block:",
 		"socks4://192.0.2.1", "socks5://host", "socks5://192.0.2.1:0",
+		"socks5://192.0.2.256", "socks5://host.test:0", "socks5://host.test:70000",
+		"socks5://host.test:", "socks5://*.host.test", "socks5://ho_st..test",
 		"socks5://192.0.2.1:65536", "socks5://192.0.2.1:x", "socks5://@192.0.2.1",
 		"socks5://user@192.0.2.1", "socks5://:pw@192.0.2.1", "socks5://user:@192.0.2.1",
 		"socks5://a%zz:b@192.0.2.1", "socks5://a%00:b@192.0.2.1", "socks5://a%3ab:c@192.0.2.1",
@@ -47,6 +49,14 @@ static void test_exits(void)
 	       !strcmp(spec.user, "u@x") && !strcmp(spec.password, "p:%/"), "exit_is_decoded");
 	exit_format(&spec, text);
 	tap_ok(!strcmp(text, "https://***:***@[2001:db8::1]:8443"), "exit_is_shown_without_secrets");
+	tap_ok(!parse("http://u:p@Proxy.Example.test.:3128", &other) && other.port == 3128 &&
+	       !strcmp(other.host, "proxy.example.test") &&
+	       !parse("http://u:p@proxy.example.test:3128", &spec) && exit_equal(&spec, &other) &&
+	       !parse("http://u:p@192.0.2.1:3128", &spec) && !exit_equal(&spec, &other),
+	       "exit_may_have_a_name");
+	exit_format(&other, text);
+	tap_ok(!strcmp(text, "http://***:***@proxy.example.test:3128"), "exit_of_a_name_is_shown");
+	parse("https://u%40x:p%3A%25%2f@[2001:db8::1]:8443/", &spec);
 	tap_ok(!parse("https://u%40x:other@[2001:db8::1]:8443", &other) && !exit_equal(&spec, &other) &&
 	       exit_equal(&spec, &spec), "exit_another_password_is_another_exit");
 	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -212,7 +222,7 @@ static int probe(const char *text, const char *says, const char *answer, size_t 
 
 static void test_probes(void)
 {
-	static const char options[] = "OPTIONS * HTTP/1.1\r\nHost: 192.0.2.1:8080\r\n\r\n";
+	static const char options[] = "OPTIONS * HTTP/1.0\r\n\r\n";
 	struct handshake handshake;
 	struct exit_spec spec;
 	size_t used;
@@ -282,7 +292,7 @@ static void test_datagrams(void)
 
 int main(void)
 {
-	tap_plan(45);
+	tap_plan(47);
 	test_exits();
 	test_answers();
 	test_requests();

@@ -188,6 +188,8 @@ static void print_network(yyjson_val *data)
 	yyjson_val *server;
 
 	printf("%-20s %s\n", "exit", text_of(data, "exit"));
+	yyjson_arr_foreach(yyjson_obj_get(data, "exit_addresses"), index, max, server)
+		printf("%-20s %s\n", "exit_address", yyjson_get_str(server));
 	yyjson_arr_foreach(yyjson_obj_get(data, "dns"), index, max, server)
 		printf("%-20s %s\n", "dns", yyjson_get_str(server));
 	printf("%-20s %s\n", "state", text_of(data, "state"));
@@ -260,7 +262,7 @@ static const struct cli_option set_options[] = {
 	{.name = "exit",
 	 .kind = CLI_VALUE,
 	 .value = "EXIT",
-	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]ADDRESS[:PORT], "
+	 .help = "direct, block, socks5://, http:// or https://[USER:PASSWORD@]HOST[:PORT], "
 		 "wireguard:FILE"},
 	{.name = "dns",
 	 .kind = CLI_LIST,
