@@ -68,6 +68,7 @@ struct config {
 	char			firewall_pins[128];	/* a directory of a bpf file system */
 	uint32_t		firewall_flows;		/* of the whole host */
 	uint32_t		firewall_containers;	/* that share them */
+	uint32_t		names_grace;		/* milliseconds: an address outlives its TTL */
 	uint32_t		exit_timeout;		/* milliseconds: until a proxy carries a connection */
 	uint32_t		exit_probe;		/* milliseconds between probes; 0: none */
 	uint32_t		tombstone_days;		/* 0: kept until there are too many */

@@ -510,6 +510,7 @@ const struct config_key config_keys[] = {
 	{ "firewall", "pins", set_path, "/sys/fs/bpf/hoody", FIELD(firewall_pins), 0, 0, false },
 	{ "firewall", "flows", set_count, "4194304", FIELD(firewall_flows), 65536, 67108864, false },
 	{ "firewall", "containers", set_count, "1024", FIELD(firewall_containers), 1, 4095, false },
+	{ "firewall", "names_grace", set_time, "30s", FIELD(names_grace), 1000, 3600000, false },
 
 	{ "exits", "timeout", set_time, "15s", FIELD(exit_timeout), 100, 600000, false },
 	{ "exits", "probe", set_time, "30s", FIELD(exit_probe), 0, 86400000, false },

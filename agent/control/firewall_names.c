@@ -16,8 +16,6 @@
 
 #define BUCKETS		512
 #define SECOND		1000000000ull
-/* An answer is on its way for a while, and a connection is opened behind it. */
-#define GRACE		(30 * SECOND)
 #define TTL_MAX		86400u
 
 struct name_node {
@@ -297,6 +295,8 @@ int firewall_names_learn(struct firewall *firewall, const struct relay_learn *le
 {
 	struct firewall_entry *entry = firewall_find(firewall, learn->id);
 	const uint64_t ttl = learn->ttl < TTL_MAX ? learn->ttl : TTL_MAX;
+	/* An answer is on its way for a while, and a connection is opened behind it. */
+	const uint64_t grace = firewall->control->config->names_grace * (SECOND / 1000);
 	int ret = 0;
 
 	if (!entry || !firewall->bpf || !entry->slot)
@@ -319,7 +319,7 @@ int firewall_names_learn(struct firewall *firewall, const struct relay_learn *le
 		forget_old(firewall, entry);
 	for (unsigned int i = 0; i < learn->count && !ret; i++)
 		ret = keep_node(entry->names, learn->name, &learn->addresses[i],
-				now_ns() + ttl * SECOND + GRACE);
+				now_ns() + ttl * SECOND + grace);
 	for (unsigned int i = 0; i < learn->count && !ret; i++)
 		ret = write_address(firewall, entry, entry->rules, entry->names->revision,
 				    &learn->addresses[i]);

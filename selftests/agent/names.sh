@@ -19,7 +19,7 @@ A=aaaaaaaaaaaaaaaaaaaaaaaa PROJECT=cccccccccccccccccccccccc
 PINS=/sys/fs/bpf/hoody-names-$$
 export HOODY_API=unix:$WORK/run/control.sock
 
-tap_plan 63
+tap_plan 69
 
 in_ns() { ip netns exec "$@"; }
 
@@ -39,7 +39,7 @@ network() {
 	ip addr add 192.0.2.1/24 dev ho
 	in_ns a ip addr add 10.0.0.2/24 dev eth0
 	in_ns a ip route add default via 10.0.0.1
-	for ns in 10 11 12 13 14 15; do in_ns out ip addr add 192.0.2.$ns/24 dev eth0; done
+	for ns in 10 11 12 13 14 15 17 18; do in_ns out ip addr add 192.0.2.$ns/24 dev eth0; done
 	in_ns out ip addr add 198.51.1.200/16 dev eth0
 	ip route add 198.51.0.0/16 via 192.0.2.10
 	in_ns out ip route add 10.0.0.0/24 via 192.0.2.1
@@ -68,6 +68,7 @@ servers() {
 		--cname=mid.cdn.test,edge.cdn.test --cname=gist.github.test,mid.cdn.test \
 		--host-record=shared.stripe.test,192.0.2.12,600 \
 		--host-record=evil.test,192.0.2.13,600 --host-record=gone.github.test,192.0.2.15,600 \
+		--host-record=brief.github.test,192.0.2.17,1 --host-record=unused.github.test,192.0.2.18,1 \
 		--host-record=lo.github.test,127.0.0.1 --host-record=host.github.test,192.0.2.1 \
 		--host-record=meta.github.test,169.254.169.254 --host-record=self.github.test,10.0.0.2 \
 		--txt-record="long.github.test,$(printf 'x%.0s' {1..250}),$(printf 'y%.0s' {1..250}),$(printf 'z%.0s' {1..250}),$(printf 'w%.0s' {1..250}),$(printf 'v%.0s' {1..250}),$(printf 'u%.0s' {1..250})" \
@@ -163,6 +164,7 @@ enabled = on
 pins = $PINS
 flows = 65536
 containers = 16
+names_grace = 1s
 CONF
 cp /etc/resolv.conf "$WORK/resolv.conf" 2>/dev/null
 tap_cleanup 'cp "$WORK/resolv.conf" /etc/resolv.conf 2>/dev/null'
@@ -212,6 +214,45 @@ tap_is unknown_name_is_told "$(ask none.github.test A)" NXDOMAIN
 tap_is explain_names_the_rule "$("$HOODY" firewall explain -c $A --direction egress --protocol tcp --to 192.0.2.11:7000 --json | jq -r '.verdict + " " + .rule.destination')" 'pass api.stripe.test'
 tap_is explain_knows_what_is_closed "$("$HOODY" firewall explain -c $A --direction egress --protocol tcp --to 192.0.2.13:7000 --json | jq -r .verdict)" drop
 tap_run list_counts_packets tap_wait 60 packets
+
+# --- the end of a TTL ---------------------------------------------------------------
+cat >"$WORK/hold.py" <<'PY'
+import socket, sys, time
+# Asks for a name that is short-lived, connects to its address, and echoes lines by that.
+query = b"\x47\x11\1\0\0\1\0\0\0\0\0\0\5brief\6github\4test\0\0\1\0\1"
+end = time.time() + 60
+while True:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(10)
+            asker.connect(("8.8.8.8", 53))
+            asker.send(query)
+            asker.recv(500)
+        held = socket.create_connection(("192.0.2.17", 7000), 1)
+        break
+    except OSError:
+        if time.time() > end:
+            sys.exit("never opened")
+held.settimeout(60)
+print("open", flush=True)
+for line in sys.stdin:
+    held.sendall(line.encode())
+    print(held.recv(100).decode().strip(), flush=True)
+PY
+known() { bpftool -j map dump pinned "$(echo "$PINS"/v*/fw_names)" | grep -qi "\"0xc0\",\"0x00\",\"0x02\",\"0x$1\""; }
+unknown() { ! known "$1"; }
+asked_and_known() { ask unused.github.test A >/dev/null; known 12; }
+coproc HELD { exec ip netns exec a python3 "$WORK/hold.py" 2>&1; }
+tap_cleanup "kill $HELD_PID"
+read -r line <&"${HELD[0]}"
+tap_is brief_name_opens_its_address "$line" open
+tap_run address_of_a_name_is_in_the_kernel tap_wait 60 asked_and_known
+tap_run after_its_ttl_nothing_new_is_opened tap_wait 60 dead 192.0.2.17 7000
+tap_run after_its_ttl_an_unused_address_leaves_the_kernel tap_wait 60 unknown 12
+tap_run the_address_of_an_open_connection_stays known 11
+echo "still here" >&"${HELD[1]}"
+read -r line <&"${HELD[0]}"
+tap_is an_open_connection_goes_on "$line" "still here"
 
 # --- answers that lie ---------------------------------------------------------------
 for name in lo host meta self; do
