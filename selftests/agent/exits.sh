@@ -13,7 +13,7 @@
 # shellcheck source=../lib/network.sh
 . "$TOP/selftests/lib/network.sh"
 network_need
-tap_plan 38
+tap_plan 48
 
 network() {
 	local i
@@ -90,6 +90,7 @@ start_names() {
 		--local-ttl=1 --pid-file= --user=root --host-record=proxy.test,192.0.2.20,1 \
 		--host-record=two.test,192.0.2.10,1 --host-record=two.test,192.0.2.20,1 \
 		--host-record=slow.test,192.0.2.30,1 --host-record=slow.test,192.0.2.20,1 \
+		--host-record=web.test,192.0.2.10,600 --host-record=other.test,192.0.2.20,600 \
 		--host-record=lo.test,127.0.0.1,1 --host-record=host.test,192.0.2.1,1 --host-record=inside.test,10.0.0.2,1 \
 		--host-record="moving.test,$1,1" >"$WORK/dnsmasq" 2>&1 &
 	NAMES=$!
@@ -205,5 +206,28 @@ kill $NAMES; wait $NAMES 2>/dev/null
 tap_run nobody_answers_for_the_name tap_wait 60 grep -q 'exit_name_failed name=moving.test reason=no_answer addresses=kept' "$WORK/log"
 tap_is what_was_known_is_used_on "$(who)" 192.0.2.10
 nothing_straight names_let_nothing_straight
+
+# --- rules about names, and an exit ----------------------------------------------------------
+# named NAME: its address as a resolver inside gets it, or why there is none.
+named() {
+	in_ns a dig @9.9.9.9 +tries=3 +time=10 "$1" A >"$WORK/dig" 2>&1
+	awk '/^[^;].*\tIN\tA\t/ { print $5; seen = 1 } match($0, /status: [A-Z]+/) { status = substr($0, RSTART + 8, RLENGTH - 8) }
+	     END { if (!seen) print status }' "$WORK/dig"
+}
+is_named() { [ "$(named "$1")" = "$2" ]; }
+start_names 192.0.2.20
+"$HOODY" firewall reset -c $A >/dev/null
+tap_run rule_about_a_name "$HOODY" firewall egress create -c $A --action allow --protocol tcp --destination-port 7000 --destination web.test
+tap_run with_an_exit_and_its_servers set_exit $A socks5://bob:pw@192.0.2.20 --dns 192.0.2.10
+dead() { ! in_ns a timeout 1 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
+tap_run address_is_closed_before_it_is_asked_for dead 192.0.2.10 7000
+tap_run name_is_asked_through_the_exit tap_wait 60 is_named web.test 192.0.2.10
+tap_is its_address_is_carried_by_the_exit "$(who)" 192.0.2.10
+tap_run another_port_is_closed dead 192.0.2.10 7001
+tap_is another_name_is_refused "$(named other.test)" REFUSED
+kill $SOCKS; wait $SOCKS 2>/dev/null
+tap_is dead_exit_answers_no_name "$(named new.web.test; in_ns a dig @9.9.9.9 +tries=1 +time=20 web.test AAAA 2>&1 | grep -o SERVFAIL)" $'REFUSED\nSERVFAIL'
+tap_is dead_exit_carries_nothing "$(who)" reset
+nothing_straight rules_and_exit_let_nothing_straight
 
 tap_done
