@@ -9,31 +9,16 @@
 #
 # shellcheck source=../lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
-
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, BPF"
-AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
-[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
-A=aaaaaaaaaaaaaaaaaaaaaaaa PROJECT=cccccccccccccccccccccccc
-PINS=/sys/fs/bpf/hoody-names-$$
-export HOODY_API=unix:$WORK/run/control.sock
-
+# shellcheck source=../lib/network.sh
+. "$TOP/selftests/lib/network.sh"
+network_need
 tap_plan 69
-
-in_ns() { ip netns exec "$@"; }
 
 network() {
 	local ns
 	sysctl -qw net.ipv4.ip_forward=1
 	for ns in a out; do
-		ip netns add $ns
-		tap_cleanup "ip netns del $ns"
-		tap_cleanup "ip link del h${ns:0:1}"
-		ip link add "h${ns:0:1}" type veth peer name eth0 netns $ns
-		in_ns $ns ip link set lo up
-		in_ns $ns ip link set eth0 up
-		ip link set "h${ns:0:1}" up
+		ns_pair $ns h${ns:0:1}
 	done
 	ip addr add 10.0.0.1/24 dev ha
 	ip addr add 192.0.2.1/24 dev ho
@@ -43,18 +28,9 @@ network() {
 	in_ns out ip addr add 198.51.1.200/16 dev eth0
 	ip route add 198.51.0.0/16 via 192.0.2.10
 	in_ns out ip route add 10.0.0.0/24 via 192.0.2.1
-	in_ns out nft -f - <<'NFT'
-table inet watch {
-	counter straight {}
-	chain in {
-		type filter hook prerouting priority -300
-		ip saddr 10.0.0.2 meta l4proto { tcp, udp } th dport { 53, 853 } counter name straight
-		ip saddr 10.0.0.2 ip frag-off & 0x1fff != 0 counter name straight
-	}
+	watch_for out 'ip saddr 10.0.0.2 meta l4proto { tcp, udp } th dport { 53, 853 }' \
+		'ip saddr 10.0.0.2 ip frag-off & 0x1fff != 0'
 }
-NFT
-}
-straight() { in_ns out nft -j list counter inet watch straight | jq '.nftables[] | .counter? // empty | .packets'; }
 
 servers() {
 	local i
@@ -116,13 +92,6 @@ PY
 	tap_wait 30 grep -q up "$WORK/server" || tap_bail "no server: $(cat "$WORK/server")"
 }
 
-serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
-}
-
 # ask NAME [OPTION...]: addresses, or the status where there is none.
 ask() {
 	in_ns a dig @8.8.8.8 +tries=3 +time=10 "$@" >"$WORK/dig" 2>&1
@@ -144,41 +113,17 @@ rule_of() { "$HOODY" firewall egress list -c $A --json | jq -r ".[] | select(.de
 
 network
 servers
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=host \
-	-keyout "$WORK/host.key" -out "$WORK/host.crt" 2>/dev/null
-cat >"$WORK/agent.conf" <<CONF
-[agent]
-node = node-us
-base_domain = containers.example.com
-state_directory = $WORK/state
-control_socket = ${HOODY_API#unix:}
-threads = 1
-real_ip = off
-[listen]
-plain = 127.0.0.1:8080
-[tls]
-certificate = $WORK/host.crt
-key = $WORK/host.key
-[firewall]
-enabled = on
-pins = $PINS
-flows = 65536
-containers = 16
-names_grace = 1s
-CONF
+agent_conf 'names_grace = 1s'
 cp /etc/resolv.conf "$WORK/resolv.conf" 2>/dev/null
 tap_cleanup 'cp "$WORK/resolv.conf" /etc/resolv.conf 2>/dev/null'
 echo 'nameserver 192.0.2.10' >/etc/resolv.conf
-tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
 # Before there are rules: the counter outside sees what comes straight.
 in_ns a python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.10", 53))'
 left() { [ "$(straight)" -gt 0 ]; }
 tap_run counter_outside_counts tap_wait 60 left
 in_ns out nft reset counter inet watch straight >/dev/null
-mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 start_agent
-"$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 >/dev/null &&
-	"$HOODY" containers start $A >/dev/null || tap_bail "the container does not start"
+start_container $A ha 10.0.0.2
 
 # --- what a rule may say --------------------------------------------------------
 tap_run reset_closes_all "$HOODY" firewall reset -c $A

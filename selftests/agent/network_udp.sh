@@ -10,30 +10,10 @@
 #
 # shellcheck source=../lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
-
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, BPF"
-AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
-[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
-A=aaaaaaaaaaaaaaaaaaaaaaaa PROJECT=cccccccccccccccccccccccc
-PINS=/sys/fs/bpf/hoody-udp-$$
-export HOODY_API=unix:$WORK/run/control.sock
-
+# shellcheck source=../lib/network.sh
+. "$TOP/selftests/lib/network.sh"
+network_need
 tap_plan 26
-
-in_ns() { ip netns exec "$@"; }
-
-ns_pair() { # NS HOST-IF
-	ip netns add "$1"
-	tap_cleanup "ip netns del $1"
-	tap_cleanup "ip link del $2"
-	ip link add "$2" type veth peer name eth0 netns "$1"
-	in_ns "$1" sysctl -qw net.ipv6.conf.eth0.accept_dad=0
-	in_ns "$1" ip link set lo up
-	in_ns "$1" ip link set eth0 up
-	ip link set "$2" up
-}
 
 network() {
 	local i
@@ -52,20 +32,8 @@ network() {
 	in_ns out ip addr add 2001:db8::10/64 dev eth0 nodad
 	in_ns out ip route add 10.0.0.0/24 via 192.0.2.1
 	in_ns out ip route add fd00::/64 via 2001:db8::1
-	in_ns out nft -f - <<'NFT'
-table inet watch {
-	counter straight {}
-	chain in {
-		type filter hook prerouting priority -300
-		ip saddr 10.0.0.2 counter name straight
-		ip6 saddr fd00::2 meta l4proto { tcp, udp } counter name straight
-	}
+	watch_for out 'ip saddr 10.0.0.2' 'ip6 saddr fd00::2 meta l4proto { tcp, udp }'
 }
-NFT
-}
-
-straight() { in_ns out nft -j list counter inet watch straight | jq '.nftables[] | .counter? // empty | .packets'; }
-nothing_straight() { tap_is "$1" "$(straight)" "$STRAIGHT"; }
 
 servers() {
 	cat >"$WORK/server.py" <<'PY'
@@ -148,61 +116,26 @@ start_socks() {
 	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.30/1080' || tap_bail "no ss-local: $(cat "$WORK/ss-local")"
 }
 
-agent_conf() {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=agent \
-		-keyout "$WORK/agent.key" -out "$WORK/agent.crt" 2>/dev/null
-	cat >"$WORK/agent.conf" <<CONF
-[agent]
-node = node-us
-base_domain = containers.example.com
-state_directory = $WORK/state
-control_socket = ${HOODY_API#unix:}
-threads = 1
-real_ip = off
-[listen]
-plain = 127.0.0.1:8080
-[tls]
-certificate = $WORK/agent.crt
-key = $WORK/agent.key
-[firewall]
-enabled = on
-pins = $PINS
-flows = 65536
-containers = 16
-CONF
-}
-
-serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
-
 # ask ADDRESS PORT BYTES [SECONDS]
 ask() { in_ns a python3 "$WORK/client.py" "$@"; }
-set_exit() { "$HOODY" network set -c $A --exit "$@" >"$WORK/set" 2>&1 || { tap_note "$(cat "$WORK/set")"; return 1; }; }
-show() { "$HOODY" network show -c $A --json | jq -r "$1"; }
-shows() { [ "$(show "$1")" = "$2" ]; }
-
 network
 servers
 agent_conf
-"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-# shellcheck disable=SC2034  # the clean-up above
-AGENT_PID=$!
-tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
-"$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 --address fd00::2 >/dev/null &&
-	"$HOODY" containers start $A >/dev/null || tap_bail "no container: $(tail "$WORK/log")"
+start_agent
+start_container $A ha 10.0.0.2 fd00::2
 tap_is before_it_is_direct "$(ask 192.0.2.10 7000 5)" "10.0.0.2 7000 5"
 
 # --- a real proxy ------------------------------------------------------------------
-tap_run socks5_is_set set_exit socks5://192.0.2.30
-STRAIGHT=$(straight)
+tap_run socks5_is_set set_exit $A socks5://192.0.2.30
+mark
 tap_is before_was_counted_as_straight "$([ "$STRAIGHT" -gt 0 ] && echo yes)" yes
 tap_is udp_is_carried "$(ask 192.0.2.10 7000 5)" "192.0.2.10 7000 5"
 tap_is udp_over_ipv6_is_carried "$(ask 2001:db8::10 7000 5)" "2001:db8::10 7000 5"
 tap_is udp_of_a_whole_packet_is_carried "$(ask 192.0.2.10 7001 1200)" "192.0.2.10 7001 1200"
 tap_is udp_without_a_byte_is_carried "$(ask 192.0.2.10 7001 0)" "192.0.2.10 7001 0"
 tap_is udp_to_names_is_carried_without_servers "$(ask 192.0.2.10 53 30)" "192.0.2.10 53 30"
-tap_is udp_counts "$(show '.counters | .udp_out >= 5 and .udp_in >= 5 and .udp_refused == 0')" true
-tap_is udp_health_is_up "$(show .health)" up
+tap_is udp_counts "$(show $A '.counters | .udp_out >= 5 and .udp_in >= 5 and .udp_refused == 0')" true
+tap_is udp_health_is_up "$(show $A .health)" up
 # One socket, 90 destinations: each answer from the port that was asked.
 tap_is udp_one_socket_many_destinations "$(in_ns a timeout 60 python3 - <<'PY'
 import socket
@@ -228,28 +161,28 @@ all = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(300)]
 for s in all:
     s.sendto(b"x", ("192.0.2.10", 7000))
 PY
-tap_run udp_has_a_limit tap_wait 60 shows '.counters | .refused_limit > 0 and .udp_associations_open == 256' true
+tap_run udp_has_a_limit tap_wait 60 shows $A '.counters | .refused_limit > 0 and .udp_associations_open == 256' true
 nothing_straight udp_nothing_goes_straight
 
 # --- what dies -------------------------------------------------------------------------
 kill $SOCKS; wait $SOCKS 2>/dev/null
-tap_run dead_proxy_ends_all tap_wait 60 shows .counters.udp_associations_open 0
+tap_run dead_proxy_ends_all tap_wait 60 shows $A .counters.udp_associations_open 0
 tap_is dead_proxy_answers_nothing "$(ask 192.0.2.10 7000 5 2)" ""
 start_socks
 tap_is proxy_is_back "$(ask 192.0.2.10 7000 5)" "192.0.2.10 7000 5"
 nothing_straight dead_proxy_nothing_goes_straight
 
 # --- one that lies -----------------------------------------------------------------------
-tap_run liar_is_set set_exit 'socks5://bob:pw!@192.0.2.40'
-tap_is swap_ends_what_was_open "$(show .counters.udp_associations_open)" 0
+tap_run liar_is_set set_exit $A 'socks5://bob:pw!@192.0.2.40'
+tap_is swap_ends_what_was_open "$(show $A .counters.udp_associations_open)" 0
 tap_is liar_only_the_right_answer_comes "$(ask 192.0.2.10 7000 3)" "right xxx"
-tap_run liar_is_counted tap_wait 60 shows '.counters.udp_dropped >= 9' true
+tap_run liar_is_counted tap_wait 60 shows $A '.counters.udp_dropped >= 9' true
 
 # --- none, and others that carry no UDP ------------------------------------------------------
-tap_run proxy_without_udp_is_set set_exit socks5://192.0.2.20
+tap_run proxy_without_udp_is_set set_exit $A socks5://192.0.2.20
 tap_is proxy_without_udp_answers_nothing "$(ask 192.0.2.10 7000 3 3)" ""
-tap_run proxy_without_udp_is_asked_once tap_wait 60 shows '.counters | .failed_refused == 1 and .udp_refused >= 2' true
-tap_is proxy_without_udp_is_up "$(show .health)" up
+tap_run proxy_without_udp_is_asked_once tap_wait 60 shows $A '.counters | .failed_refused == 1 and .udp_refused >= 2' true
+tap_is proxy_without_udp_is_up "$(show $A .health)" up
 nothing_straight others_nothing_goes_straight
 
 tap_done
