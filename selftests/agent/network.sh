@@ -13,30 +13,10 @@
 #
 # shellcheck source=../lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
-
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, BPF"
-AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
-[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
-A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
-PINS=/sys/fs/bpf/hoody-network-$$
-export HOODY_API=unix:$WORK/run/control.sock
-
+# shellcheck source=../lib/network.sh
+. "$TOP/selftests/lib/network.sh"
+network_need
 tap_plan 89
-
-in_ns() { ip netns exec "$@"; }
-
-ns_pair() { # NS HOST-IF MAC
-	ip netns add "$1"
-	tap_cleanup "ip netns del $1"
-	tap_cleanup "ip link del $2"
-	ip link add "$2" type veth peer name eth0 netns "$1" address "$3"
-	in_ns "$1" sysctl -qw net.ipv6.conf.eth0.accept_dad=0
-	in_ns "$1" ip link set lo up
-	in_ns "$1" ip link set eth0 up
-	ip link set "$2" up
-}
 
 addresses() { # NS V4 GATEWAY4 V6 GATEWAY6
 	in_ns "$1" ip addr add "$2/24" dev eth0
@@ -71,31 +51,9 @@ network() {
 	in_ns out ip addr add 2001:db8::20/64 dev eth0 nodad
 	local ns
 	for ns in out n; do
-		in_ns $ns nft -f - <<'NFT'
-table inet watch {
-	counter straight {}
-	chain in {
-		type filter hook prerouting priority -300
-		ip saddr { 10.0.0.2, 10.1.0.2 } counter name straight
-		ip6 saddr { fd00::2, fd01::2 } meta l4proto { tcp, udp } counter name straight
-	}
-}
-NFT
+		watch_for $ns 'ip saddr { 10.0.0.2, 10.1.0.2 }' 'ip6 saddr { fd00::2, fd01::2 } meta l4proto { tcp, udp }'
 	done
 }
-
-straight() { # packets that came straight from a container: outside, and at the neighbour
-	local ns sum=0
-	for ns in out n; do
-		sum=$((sum + $(in_ns $ns nft -j list counter inet watch straight |
-			jq '.nftables[] | .counter? // empty | .packets')))
-	done
-	echo $sum
-}
-
-# nothing_straight NAME: since the last call.
-nothing_straight() { tap_is "$1" "$(straight)" "$STRAIGHT"; }
-mark() { STRAIGHT=$(straight); }
 
 servers() {
 	cat >"$WORK/server.py" <<'PY'
@@ -206,38 +164,6 @@ start_socks() {
 	tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.20/1080' || tap_bail "no microsocks"
 }
 
-agent_conf() {
-	cat >"$WORK/agent.conf" <<CONF
-[agent]
-node = node-us
-base_domain = containers.example.com
-state_directory = $WORK/state
-control_socket = ${HOODY_API#unix:}
-threads = 1
-real_ip = off
-[listen]
-plain = 127.0.0.1:8080
-[tls]
-certificate = $WORK/proxy.crt
-key = $WORK/proxy.key
-[firewall]
-enabled = on
-pins = $PINS
-flows = 65536
-containers = 16
-[exits]
-probe = 1s
-CONF
-}
-
-serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
-}
-tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
-
 # who NS ADDRESS: what the server outside says who asked, or nothing.
 who() {
 	in_ns "$1" timeout 10 python3 - "$2" "${3:-7000}" 2>/dev/null <<'PY'
@@ -249,15 +175,6 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 4) as s:
 PY
 }
 who_is() { tap_is "$1" "$(who "$2" "$3")" "$4"; }
-
-set_exit() { # ID EXIT [OPTION...]
-	local id=$1 exit=$2
-	shift 2
-	"$HOODY" network set -c "$id" --exit "$exit" "$@" >"$WORK/set" 2>&1 || { tap_note "$(cat "$WORK/set")"; return 1; }
-}
-show() { "$HOODY" network show -c "$1" --json | jq -r "$2"; }
-shows() { [ "$(show "$1" "$2")" = "$3" ]; }
-relay_pid() { pgrep -P "$AGENT_PID" -f -- --relay; }
 
 # bulk NS BYTES: takes them, prints how many came and whether they are right.
 bulk() {
@@ -300,11 +217,10 @@ PY
 
 network
 servers
-agent_conf
+agent_conf '[exits]' 'probe = 1s'
 start_agent
-"$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 --address fd00::2 >/dev/null &&
-	"$HOODY" containers register --id $B --project $PROJECT --netdev hb --address 10.1.0.2 --address fd01::2 >/dev/null &&
-	"$HOODY" containers start $A >/dev/null && "$HOODY" containers start $B >/dev/null || tap_bail "no containers: $(tail "$WORK/log")"
+start_container $A ha 10.0.0.2 fd00::2
+start_container $B hb 10.1.0.2 fd01::2
 
 # --- direct ------------------------------------------------------------------
 tap_is direct_is_what_there_is_first "$(show $A .exit)" direct
