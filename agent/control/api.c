@@ -34,6 +34,7 @@ static const struct api_route *const tables[] = {
 	api_firewall_routes,
 	api_aliases_routes,
 	api_limits_routes,
+	api_services_routes,
 	api_certificates_routes,
 };
 

@@ -70,6 +70,7 @@ extern const struct api_route api_tokens_routes[];
 extern const struct api_route api_firewall_routes[];
 extern const struct api_route api_aliases_routes[];
 extern const struct api_route api_limits_routes[];
+extern const struct api_route api_services_routes[];
 extern const struct api_route api_certificates_routes[];
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);

@@ -27,6 +27,7 @@ struct metrics;
 struct tokens;
 struct aliases;
 struct limits;
+struct services;
 struct certificates;
 struct acme;
 struct ksm;
@@ -57,6 +58,7 @@ struct control {
 	struct tokens		*tokens;
 	struct aliases		*aliases;
 	struct limits		*limits;
+	struct services		*services;
 	struct certificates	*certificates;
 	struct acme		*acme;
 	struct network		*network;

@@ -11,6 +11,7 @@ static const struct feature *const features[] = {
 	&syscalls_feature,
 	&aliases_feature,
 	&limits_feature,
+	&services_feature,
 	&certificates_feature,
 	&acme_feature,
 	&tokens_feature,

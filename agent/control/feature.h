@@ -41,6 +41,7 @@ extern const struct feature syscalls_feature;
 extern const struct feature audit_feature, metrics_feature, tokens_feature;
 extern const struct feature aliases_feature;
 extern const struct feature limits_feature;
+extern const struct feature services_feature;
 extern const struct feature certificates_feature, acme_feature;
 extern const struct feature ksm_feature;
 extern const struct feature network_feature;

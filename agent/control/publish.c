@@ -9,6 +9,7 @@
 #include "control/publish.h"
 #include "control/aliases.h"
 #include "control/limits.h"
+#include "control/services.h"
 #include "control/tokens.h"
 #include "lib/log.h"
 
@@ -98,6 +99,8 @@ static int add_all(const struct control *control, struct image_builder *builder)
 							 container->project);
 		entry.permissions = permissions ? permissions->number : 0;
 		ret = limits_publish(control, builder, container->id, &entry);
+		if (!ret)
+			ret = services_publish(control, builder, container->id, &entry);
 		if (!ret)
 			ret = image_builder_add_container(builder, &entry, container->ports,
 							  container->ports_count);

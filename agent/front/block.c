@@ -25,37 +25,6 @@ struct pseudo {
 	unsigned int		hosts;
 };
 
-/* ---- records ---- */
-
-int front_record_add(struct buf_pool *pool, struct buf *buf, struct http_text name,
-		     struct http_text value)
-{
-	struct front_record record = {.name_len = name.len, .value_len = value.len};
-	int err = buf_reserve(pool, buf, sizeof(record) + name.len + value.len);
-
-	if (err)
-		return err;
-	memcpy(buf_tail(buf), &record, sizeof(record));
-	buf->end += sizeof(record);
-	memcpy(buf_tail(buf), name.data, name.len);
-	buf->end += name.len;
-	memcpy(buf_tail(buf), value.data, value.len);
-	buf->end += value.len;
-	return 0;
-}
-
-void front_record_next(const char **at, struct http_text *name, struct http_text *value)
-{
-	struct front_record record;
-
-	memcpy(&record, *at, sizeof(record));
-	*at += sizeof(record);
-	*name = (struct http_text){*at, record.name_len};
-	*at += record.name_len;
-	*value = (struct http_text){*at, record.value_len};
-	*at += record.value_len;
-}
-
 /* ---- decoding ---- */
 
 static bool is_pseudo(struct pseudo *pseudo, struct http_text name, struct http_text value)
@@ -153,7 +122,7 @@ static int reserve_cookies(struct front_thread *thread, struct buf *block)
 	if (!buf_len(block))
 		return 0;
 	for (at = buf_head(block), end = buf_tail(block); at < end;) {
-		front_record_next(&at, &name, &value);
+		record_next(&at, &name, &value);
 		if (is_cookie(name))
 			need += value.len + 2;
 	}
@@ -172,7 +141,7 @@ static int decode_fields(struct front_thread *thread, struct buf *block, struct 
 		return err;
 	cookie.data = buf_tail(block);
 	for (at = buf_head(block), end = buf_tail(block); at < end && !err;) {
-		front_record_next(&at, &name, &value);
+		record_next(&at, &name, &value);
 		if (is_pseudo(pseudo, name, value))
 			continue;
 		if (!is_cookie(name)) {
@@ -331,7 +300,7 @@ int front_block_add(struct front_thread *thread, struct front_block *block,
 	/* Too large: its size goes on being counted, its bytes are not kept. */
 	if (block->bytes > most)
 		return 0;
-	return front_record_add(&thread->buffers, &block->records, name, value) ? -ENOMEM : 0;
+	return record_add(&thread->buffers, &block->records, name, value) ? -ENOMEM : 0;
 }
 
 const struct front_block_fault *front_block_fault(struct front_thread *thread, int err)

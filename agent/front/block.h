@@ -8,22 +8,13 @@
 #define HOODY_FRONT_BLOCK_H
 
 #include "front/thread.h"
+#include "lib/record.h"
 
 struct front_block {
 	struct buf	records;
 	size_t		bytes;		/* its size by RFC 9113 6.5.2, RFC 9114 4.2.2 */
 	bool		malformed;	/* its decoder has found a field that may not be */
 };
-
-/* A field in a struct buf: this, the name's bytes, the value's. */
-struct front_record {
-	uint32_t	name_len, value_len;
-};
-
-int front_record_add(struct buf_pool *pool, struct buf *buf, struct http_text name,
-		     struct http_text value);
-/* The record at @at, which is moved behind it. */
-void front_record_next(const char **at, struct http_text *name, struct http_text *value);
 
 void front_block_clear(struct front_thread *thread, struct front_block *block);
 /* 0, -ENOMEM, or -EFBIG where it is so large that no client means it. */

@@ -184,7 +184,8 @@ static void on_failed(struct up_request *request, enum up_failure failure)
 		exchange_finish(exchange, "complete");
 		return;
 	}
-	if (failure != UP_CUT && !exchange->status) {
+	if (failure != UP_CUT && !exchange->status &&
+	    !(failure == UP_RESET && exchange->front->resets)) {
 		refuse_failure(exchange, failure);
 		return;
 	}
@@ -363,6 +364,7 @@ static bool go_on(struct exchange *exchange, struct http_head *head,
 		exchange_refuse(exchange, 431, "too_many_fields", "the request has too many header fields");
 		return false;
 	}
+	exchange->upstream.http2 = route.option && (route.option->flags & IMAGE_OPTION_H2C);
 	failure = up_request_start(&thread->upstream, &exchange->upstream, route.container,
 				   &connection->client, route.port, head, upgrade);
 	if (failure != UP_OK) {

@@ -41,6 +41,8 @@ struct exchange_front {
 	bool (*blocked)(struct exchange *exchange);
 	/* exchange_request_blocked() has become false. */
 	void (*resume)(struct exchange *exchange);
+	/* reset() is for one request alone, and tells exchange->upstream.reset_code. */
+	bool resets;
 };
 
 struct exchange {
@@ -92,6 +94,15 @@ void exchange_expire(struct exchange *exchange);
 void exchange_resume(struct exchange *exchange);
 /* The client is gone, or its request turned out malformed. */
 void exchange_abort(struct exchange *exchange);
+
+/*
+ * How long a client may be silent whose request has more to come: of a call that
+ * is open both ways (upstream/http2.h) as long as a WebSocket.
+ */
+static inline enum loop_timer_class exchange_request_clock(const struct exchange *exchange)
+{
+	return exchange->upstream.stream ? LOOP_TIMER_UPGRADE : LOOP_TIMER_BODY;
+}
 
 /*
  * front/fields.c: makes the client's @head what the app is to see. @scratch

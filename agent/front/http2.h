@@ -33,7 +33,7 @@ struct front_http2_stream {
 	struct list		node, waiting;
 	struct loop_timer	timer;
 	struct buf		out;		/* body that waits for the client's window */
-	struct buf		trailers;	/* records, as in struct front_block */
+	struct buf		trailers;	/* records */
 	struct buf		early;		/* came before the app agreed to a tunnel */
 	size_t			unconsumed;	/* given to the container, not taken yet */
 	int32_t			id;

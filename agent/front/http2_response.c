@@ -71,18 +71,21 @@ void front_http2_stream_update_timer(struct front_http2_stream *stream, bool pro
 {
 	struct loop *loop = &stream->connection->thread->loop;
 	struct exchange *exchange = stream->exchange;
+	enum loop_timer_class class = LOOP_TIMER_BODY;
 	bool waits = buf_len(&stream->out);
 
 	/* The request's body is due. In a tunnel nobody has to speak. */
-	if (exchange && !stream->request_ended && !stream->websocket &&
-	    !exchange_request_blocked(exchange))
+	if (!waits && exchange && !stream->request_ended && !stream->websocket &&
+	    !exchange_request_blocked(exchange)) {
 		waits = true;
+		class = exchange_request_clock(exchange);
+	}
 	if (!waits)
 		loop_timer_stop(&stream->timer);
 	else if (progress)
-		loop_timer_start(loop, &stream->timer, LOOP_TIMER_BODY);
+		loop_timer_start(loop, &stream->timer, class);
 	else
-		loop_timer_keep(loop, &stream->timer, LOOP_TIMER_BODY);
+		loop_timer_keep(loop, &stream->timer, class);
 }
 
 void front_http2_stream_expired(struct loop_timer *timer, enum loop_timer_class class)
@@ -288,8 +291,8 @@ static void keep_trailers(struct front_http2_stream *stream, const struct http_h
 
 	for (i = 0; i < trailers->fields_count; i++) {
 		if (!trailers->fields[i].drop)
-			front_record_add(buffers, &stream->trailers, trailers->fields[i].name,
-					 trailers->fields[i].value);
+			record_add(buffers, &stream->trailers, trailers->fields[i].name,
+				   trailers->fields[i].value);
 	}
 }
 
@@ -326,7 +329,8 @@ static void on_reset(struct exchange *exchange)
 	struct front_http2_stream *stream = stream_of(exchange);
 
 	stream->exchange = NULL;
-	front_http2_reset(stream, NGHTTP2_INTERNAL_ERROR);
+	/* What the app said of its stream holds for the client's. */
+	front_http2_reset(stream, exchange->upstream.reset_code ?: NGHTTP2_INTERNAL_ERROR);
 }
 
 static void on_flush(struct exchange *exchange)
@@ -367,6 +371,7 @@ const struct exchange_front front_http2_exchange = {
 	.flush = on_flush,
 	.blocked = on_blocked,
 	.resume = on_resume,
+	.resets = true,
 };
 
 /* ---- what nghttp2 asks for ---- */
@@ -381,11 +386,11 @@ static void submit_trailers(nghttp2_session *session, struct front_http2_stream 
 	size_t count = 0;
 
 	/* A record is no smaller than half an item. */
-	if (buf_reserve(buffers, &memory, (end - at) / sizeof(struct front_record) * sizeof(nghttp2_nv)))
+	if (buf_reserve(buffers, &memory, (end - at) / sizeof(struct record) * sizeof(nghttp2_nv)))
 		return;
 	items = (nghttp2_nv *)buf_head(&memory);
 	while (at < end) {
-		front_record_next(&at, &name, &value);
+		record_next(&at, &name, &value);
 		items[count++] = pair(name, value);
 	}
 	nghttp2_submit_trailer(session, stream->id, items, count);

@@ -38,7 +38,7 @@ struct front_http3_stream {
 	struct list		chunks;
 	size_t			held;		/* bytes in @chunks */
 	size_t			ungiven;	/* of these not yet nghttp3's */
-	struct buf		trailers;	/* records, as in struct front_block */
+	struct buf		trailers;	/* records */
 	struct buf		early;		/* came before the app agreed to a tunnel */
 	size_t			unconsumed;	/* given to the container, not taken yet */
 	int64_t			id;

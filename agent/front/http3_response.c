@@ -5,6 +5,7 @@
  * priorities (RFC 9218), takes it from there when QUIC has room for a packet.
  */
 #include <errno.h>
+#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -118,18 +119,21 @@ void front_http3_stream_update_timer(struct front_http3_stream *stream, bool pro
 {
 	struct loop *loop = &stream->connection->thread->loop;
 	struct exchange *exchange = stream->exchange;
+	enum loop_timer_class class = LOOP_TIMER_BODY;
 	bool waits = stream->held;
 
 	/* The request's body is due. In a tunnel nobody has to speak. */
-	if (exchange && !stream->request_ended && !stream->websocket &&
-	    !exchange_request_blocked(exchange))
+	if (!waits && exchange && !stream->request_ended && !stream->websocket &&
+	    !exchange_request_blocked(exchange)) {
 		waits = true;
+		class = exchange_request_clock(exchange);
+	}
 	if (!waits || stream->reset)
 		loop_timer_stop(&stream->timer);
 	else if (progress)
-		loop_timer_start(loop, &stream->timer, LOOP_TIMER_BODY);
+		loop_timer_start(loop, &stream->timer, class);
 	else
-		loop_timer_keep(loop, &stream->timer, LOOP_TIMER_BODY);
+		loop_timer_keep(loop, &stream->timer, class);
 }
 
 void front_http3_stream_expired(struct loop_timer *timer, enum loop_timer_class class)
@@ -245,11 +249,11 @@ static void submit_trailers(nghttp3_conn *session, struct front_http3_stream *st
 	size_t count = 0;
 
 	/* A record is no smaller than a fifth of an item. */
-	if (buf_reserve(buffers, &memory, (end - at) / sizeof(struct front_record) * sizeof(*items)))
+	if (buf_reserve(buffers, &memory, (end - at) / sizeof(struct record) * sizeof(*items)))
 		return;
 	items = (nghttp3_nv *)buf_head(&memory);
 	while (at < end) {
-		front_record_next(&at, &name, &value);
+		record_next(&at, &name, &value);
 		items[count++] = pair(name, value);
 	}
 	nghttp3_conn_submit_trailers(session, stream->id, items, count);
@@ -411,9 +415,9 @@ static void keep_trailers(struct front_http3_stream *stream, const struct http_h
 	for (i = 0; i < list.count; i++) {
 		const nghttp3_nv *item = &list_items(&list)[i];
 
-		front_record_add(&thread->buffers, &stream->trailers,
-				 (struct http_text){(const char *)item->name, item->namelen},
-				 (struct http_text){(const char *)item->value, item->valuelen});
+		record_add(&thread->buffers, &stream->trailers,
+			   (struct http_text){(const char *)item->name, item->namelen},
+			   (struct http_text){(const char *)item->value, item->valuelen});
 	}
 	buf_clear(&thread->buffers, &list.memory);
 }
@@ -448,12 +452,25 @@ static void on_over(struct exchange *exchange)
 	resume(stream);
 }
 
+/* What the app said of its stream, in HTTP/2's words (RFC 9113 7), in those of RFC 9114 8.1. */
+static uint64_t reset_code(const struct exchange *exchange)
+{
+	switch (exchange->upstream.reset_code) {
+	case NGHTTP2_CANCEL:
+		return NGHTTP3_H3_REQUEST_CANCELLED;
+	case NGHTTP2_ENHANCE_YOUR_CALM:
+		return NGHTTP3_H3_EXCESSIVE_LOAD;
+	default:
+		return NGHTTP3_H3_INTERNAL_ERROR;
+	}
+}
+
 static void on_reset(struct exchange *exchange)
 {
 	struct front_http3_stream *stream = stream_of(exchange);
 
 	stream->exchange = NULL;
-	front_http3_reset(stream, NGHTTP3_H3_INTERNAL_ERROR);
+	front_http3_reset(stream, reset_code(exchange));
 }
 
 static void on_flush(struct exchange *exchange)
@@ -500,6 +517,7 @@ const struct exchange_front front_http3_exchange = {
 	.flush = on_flush,
 	.blocked = on_blocked,
 	.resume = on_resume,
+	.resets = true,
 };
 
 /* ---- acknowledgements ---- */

@@ -140,6 +140,20 @@ static bool limits_ok(const struct image_header *header)
 	return true;
 }
 
+static bool options_ok(const struct image_header *header)
+{
+	const struct image_option *options = at(header, header->options_offset);
+
+	if (!range_ok(header, header->options_offset, header->options_count, sizeof(*options),
+		      _Alignof(struct image_option)))
+		return false;
+	for (uint32_t i = 0; i < header->options_count; i++) {
+		if (!image_option_ok(&options[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool buckets_ok(const struct image_header *header)
 {
 	const uint32_t *buckets = at(header, header->buckets_offset);
@@ -176,6 +190,9 @@ static bool containers_ok(const struct image_header *header)
 		    container->limits_count > IMAGE_LIMITS_MAX ||
 		    container->limits_count > header->limits_count ||
 		    container->limits_first > header->limits_count - container->limits_count ||
+		    container->options_count > IMAGE_OPTIONS_MAX ||
+		    container->options_count > header->options_count ||
+		    container->options_first > header->options_count - container->options_count ||
 		    !services_ok(header, container->services_offset, container->services_count) ||
 		    find(header, container->id) != container)
 			return false;
@@ -191,6 +208,7 @@ static int check(const struct image_header *header, size_t size)
 	if (header->size != size || !settings_ok(&header->settings) ||
 	    !services_ok(header, header->services_offset, header->services_count) ||
 	    !blobs_ok(header) || !aliases_ok(header) || !limits_ok(header) ||
+	    !options_ok(header) ||
 	    !containers_ok(header))
 		return EBADMSG;
 	return 0;
@@ -288,6 +306,29 @@ const struct image_limit *image_limits(const struct image *image,
 	const struct image_limit *limits = at(image->header, image->header->limits_offset);
 
 	return limits + container->limits_first;
+}
+
+const struct image_option *image_option_find(const struct image *image,
+					     const struct image_container *container,
+					     const char *service, size_t service_len,
+					     uint16_t instance)
+{
+	const struct image_option *options = at(image->header, image->header->options_offset);
+	const struct image_option *found = NULL;
+
+	if (service_len >= IMAGE_NAME_MAX)
+		return NULL;
+	options += container->options_first;
+	for (uint32_t i = 0; i < container->options_count; i++) {
+		if (memcmp(options[i].service, service, service_len) ||
+		    options[i].service[service_len])
+			continue;
+		if (options[i].instance == instance)
+			return &options[i];
+		if (!options[i].instance)
+			found = &options[i];
+	}
+	return found;
 }
 
 const void *image_blob(const struct image *image, uint32_t number, size_t *size)

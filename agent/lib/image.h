@@ -98,8 +98,27 @@ struct image_container {
 	uint32_t	permissions;		/* the number of a blob; 0: open to all */
 	uint32_t	limits_first;		/* in the image's struct image_limit[] */
 	uint32_t	limits_count;
+	uint32_t	options_first;		/* in the image's struct image_option[] */
+	uint32_t	options_count;
 	uint32_t	reserved;
 };
+
+enum image_option_flags {
+	IMAGE_OPTION_H2C	= 1 << 0,	/* the service speaks HTTP/2, without TLS */
+	IMAGE_OPTION_VIA	= 1 << 1,	/* requests pass a middleware first */
+};
+
+/* How a service of a container is reached, where not in the ordinary way. */
+struct image_option {
+	char		service[IMAGE_NAME_MAX];
+	uint16_t	instance;		/* 0: every one that has no entry of its own */
+	uint16_t	via_instance;
+	uint32_t	flags;			/* enum image_option_flags */
+	uint8_t		via_container[IMAGE_ID_LEN];
+	char		via_service[IMAGE_NAME_MAX];
+};
+
+#define IMAGE_OPTIONS_MAX	32	/* of one container */
 
 enum image_limit_flags {
 	IMAGE_LIMIT_PER_CLIENT	= 1 << 0,	/* each has a bucket; otherwise all share one */
@@ -166,11 +185,13 @@ struct image_header {
 	uint32_t	aliases_count;
 	uint32_t	limits_offset;		/* struct image_limit[], of all containers */
 	uint32_t	limits_count;
+	uint32_t	options_offset;		/* struct image_option[], of all containers */
+	uint32_t	options_count;
 	uint32_t	reserved;
 };
 
 #define IMAGE_MAGIC	"HOODYIMG"
-#define IMAGE_VERSION	5
+#define IMAGE_VERSION	6
 
 struct image;			/* an opened image; reference counted */
 struct image_builder;
@@ -207,6 +228,12 @@ uint16_t image_service_port(const struct image *image, const struct image_contai
 const struct image_limit *image_limits(const struct image *image,
 				       const struct image_container *container);
 
+/* The entry for this instance, else for all of them, or NULL. @service as above. */
+const struct image_option *image_option_find(const struct image *image,
+					     const struct image_container *container,
+					     const char *service, size_t service_len,
+					     uint16_t instance);
+
 /*
  * image_blob(): blob @number (from 1) and its *@size; NULL for 0. What is in it
  * has to be checked by whom it belongs to, once, after image_open().
@@ -234,6 +261,8 @@ int image_builder_add_blob(struct image_builder *builder, const void *data, size
 /* For a container that is added next with this *@first and @count. */
 int image_builder_add_limits(struct image_builder *builder, const struct image_limit *limits,
 			     size_t count, uint32_t *first);
+int image_builder_add_options(struct image_builder *builder, const struct image_option *options,
+			      size_t count, uint32_t *first);
 /* In any order; a name that is there twice makes image_builder_finish() fail (-EEXIST). */
 int image_builder_add_alias(struct image_builder *builder, const struct image_alias *alias);
 /* The blob with the table of actions. */

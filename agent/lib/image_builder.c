@@ -31,6 +31,8 @@ struct image_builder {
 	size_t			aliases_count, aliases_room;
 	struct image_limit	*limits;
 	size_t			limits_count, limits_room;
+	struct image_option	*options;
+	size_t			options_count, options_room;
 };
 
 /* Makes room for @more elements; doubles, so that adding stays cheap. */
@@ -68,6 +70,7 @@ void image_builder_restart(struct image_builder *builder, const struct image_set
 	builder->blob_bytes_count = 0;
 	builder->aliases_count = 0;
 	builder->limits_count = 0;
+	builder->options_count = 0;
 }
 
 struct image_builder *image_builder_create(const struct image_settings *settings,
@@ -196,6 +199,29 @@ int image_builder_add_limits(struct image_builder *builder, const struct image_l
 	return 0;
 }
 
+int image_builder_add_options(struct image_builder *builder, const struct image_option *options,
+			      size_t count, uint32_t *first)
+{
+	int ret;
+
+	if (count > IMAGE_OPTIONS_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		if (!image_option_ok(&options[i]))
+			return -EINVAL;
+	}
+	ret = reserve((void **)&builder->options, &builder->options_room, builder->options_count,
+		      count, sizeof(*builder->options));
+	if (ret)
+		return ret;
+	*first = (uint32_t)builder->options_count;
+	if (count)
+		memcpy(builder->options + builder->options_count, options,
+		       count * sizeof(*options));
+	builder->options_count += count;
+	return 0;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct image_alias *)a)->name, ((const struct image_alias *)b)->name);
@@ -255,6 +281,9 @@ static uint64_t lay_out(struct image_builder *builder)
 	header->limits_offset = (uint32_t)offset;
 	header->limits_count = (uint32_t)builder->limits_count;
 	offset += builder->limits_count * sizeof(struct image_limit);
+	header->options_offset = (uint32_t)offset;
+	header->options_count = (uint32_t)builder->options_count;
+	offset += builder->options_count * sizeof(struct image_option);
 	offset = aligned(offset);
 	header->blobs_offset = (uint32_t)offset;
 	header->blobs_count = (uint32_t)builder->blobs_count;
@@ -288,6 +317,9 @@ static void write_out(const struct image_builder *builder, char *out)
 	if (builder->limits_count)
 		memcpy(out + header->limits_offset, builder->limits,
 		       builder->limits_count * sizeof(*builder->limits));
+	if (builder->options_count)
+		memcpy(out + header->options_offset, builder->options,
+		       builder->options_count * sizeof(*builder->options));
 	if (builder->blobs_count) {
 		memcpy(out + header->blobs_offset, builder->blobs,
 		       builder->blobs_count * sizeof(*builder->blobs));
@@ -340,6 +372,7 @@ int image_builder_finish(struct image_builder *builder)
 	builder->blob_bytes_count = 0;
 	builder->aliases_count = 0;
 	builder->limits_count = 0;
+	builder->options_count = 0;
 	builder->header.services_count = 0;
 	return fd;
 
@@ -354,6 +387,7 @@ void image_builder_destroy(struct image_builder *builder)
 		return;
 	free(builder->aliases);
 	free(builder->limits);
+	free(builder->options);
 	free(builder->blob_bytes);
 	free(builder->blobs);
 	free(builder->services);

@@ -50,6 +50,7 @@ enum route_result route_find(const struct image *image, const char *host, size_t
 	const struct image_container *container;
 	char name[ROUTE_NAME_MAX + 1];
 
+	route->option = NULL;
 	switch (route_host_parse(host, len, settings->node, settings->base_domain, &route->host)) {
 	case ROUTE_HOST_OK:
 		break;
@@ -77,5 +78,7 @@ enum route_result route_find(const struct image *image, const char *host, size_t
 	route->container = container;
 	route->port = image_service_port(image, container, route->host.service,
 					 route->host.service_len, route->host.instance);
+	route->option = image_option_find(image, container, route->host.service,
+					  route->host.service_len, route->host.instance);
 	return route->port ? ROUTE_FOUND : ROUTE_NO_SERVICE;
 }

@@ -27,6 +27,7 @@ struct route {
 	const struct image_container	*container;	/* valid as long as the image */
 	struct route_host		host;
 	uint16_t			port;		/* host byte order */
+	const struct image_option	*option;	/* of the service, as long as the image; or NULL */
 };
 
 /* @route is filled as far as the result means. */

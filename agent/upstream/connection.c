@@ -4,6 +4,7 @@
  * connection.h for its states; what the bytes mean is http1.c's.
  */
 #include "upstream/connection.h"
+#include "upstream/http2.h"
 
 #include <errno.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void timer_expired(struct loop_timer *timer, enum loop_timer_class class)
 {
 	struct up_connection *connection = container_of(timer, struct up_connection, timer);
 
-	if (connection->request)
+	if (connection->request || (connection->http2 && !connection->idle))
 		up_connection_fail(connection, UP_TIMEOUT);
 	else
 		up_connection_close(connection);
@@ -112,7 +113,10 @@ void up_connection_close(struct up_connection *connection)
 	if (connection->closed)
 		return;
 	up_pool_remove(connection);
+	list_del(&connection->in_bucket);
 	connection->closed = true;
+	if (connection->http2)
+		up_http2_clear(connection);
 	close(connection->source.fd);
 	connection->source.fd = -1;
 	loop_timer_stop(&connection->timer);
@@ -324,7 +328,7 @@ static void run(struct up_connection *connection)
 
 	if (connection->closed)
 		return;
-	if (!connection->request) {
+	if (!connection->request && !connection->http2) {
 		/* Kept, and something came: its end, or bytes that nobody asked for. */
 		if (connection->readable || connection->broken)
 			up_connection_close(connection);
@@ -332,6 +336,10 @@ static void run(struct up_connection *connection)
 	}
 	if (connection->connecting && !finish_connect(connection)) {
 		up_connection_update_timer(connection);
+		return;
+	}
+	if (connection->http2) {
+		up_http2_run(connection);
 		return;
 	}
 	up_connection_flush(connection);

@@ -34,12 +34,15 @@ struct up_key {
 	uint8_t			client[16];
 };
 
+struct up_http2;
+
 struct up_connection {
 	struct loop_source	source;
 	struct loop_task	task;
 	struct loop_timer	timer;
 	struct up_context	*context;
-	struct up_request	*request;	/* NULL: idle or closed */
+	struct up_request	*request;	/* NULL: idle, closed, or HTTP/2 */
+	struct up_http2		*http2;		/* upstream/http2.h; NULL: HTTP/1 */
 	struct up_key		key;
 	uint64_t		hash;		/* of key */
 	struct list		in_container, in_container_idle, in_bucket, in_oldest;
@@ -96,6 +99,15 @@ void up_http1_feed_end(struct up_connection *connection);
 struct up_connection *up_pool_take(struct up_context *context, const struct up_key *key,
 				   uint64_t hash);
 void up_pool_keep(struct up_connection *connection);
+/*
+ * Connections of HTTP/2, in use or not, wait in a table of their own, from which
+ * they go only when they close. find: one that takes a further request, or NULL;
+ * busy: it has one now.
+ */
+void up_pool_offer_http2(struct up_connection *connection);
+struct up_connection *up_pool_find_http2(struct up_context *context, const struct up_key *key,
+					 uint64_t hash);
+void up_pool_busy(struct up_connection *connection);
 /* Takes a kept connection out, whoever ends it. */
 void up_pool_remove(struct up_connection *connection);
 /* Room for one more connection to @container; false where there is none. */

@@ -4,7 +4,7 @@
  */
 #include "upstream/context.h"
 
-#include "upstream/connection.h"
+#include "upstream/http2.h"
 
 void up_context_setup(struct up_context *context)
 {
@@ -12,10 +12,13 @@ void up_context_setup(struct up_context *context)
 
 	slab_setup(&context->connections, sizeof(struct up_connection));
 	slab_setup(&context->containers, sizeof(struct up_container));
+	slab_setup(&context->streams, sizeof(struct up_stream));
 	for (i = 0; i < UP_CONTAINER_BUCKETS; i++)
 		list_setup(&context->container_buckets[i]);
 	for (i = 0; i < UP_IDLE_BUCKETS; i++)
 		list_setup(&context->idle_buckets[i]);
+	for (i = 0; i < UP_HTTP2_BUCKETS; i++)
+		list_setup(&context->http2_buckets[i]);
 	list_setup(&context->idle_oldest);
 }
 
@@ -23,6 +26,7 @@ void up_context_clear(struct up_context *context)
 {
 	slab_clear(&context->connections);
 	slab_clear(&context->containers);
+	slab_clear(&context->streams);
 }
 
 /* Ends every connection to @container, whatever it does. */

@@ -18,6 +18,7 @@
 
 #define UP_CONTAINER_BUCKETS	1024
 #define UP_IDLE_BUCKETS		4096
+#define UP_HTTP2_BUCKETS	1024
 
 struct up_context {
 	struct loop		*loop;
@@ -27,9 +28,10 @@ struct up_context {
 	char			*scratch;	/* of scratch_size, valid within one call */
 	size_t			scratch_size;
 	struct http_head	*head;		/* to decode responses into */
-	struct slab		connections, containers;
+	struct slab		connections, containers, streams;
 	struct list		container_buckets[UP_CONTAINER_BUCKETS];
 	struct list		idle_buckets[UP_IDLE_BUCKETS];
+	struct list		http2_buckets[UP_HTTP2_BUCKETS];
 	struct list		idle_oldest;	/* kept connections, longest idle first */
 	unsigned int		idle_count;
 	bool			draining;	/* keep no connection */

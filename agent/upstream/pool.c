@@ -7,7 +7,7 @@
  * Bounded three times: per key (the oldest of that key goes), per thread (the
  * longest idle goes) and, together with those in use, per container.
  */
-#include "upstream/connection.h"
+#include "upstream/http2.h"
 
 #include <string.h>
 
@@ -86,11 +86,48 @@ static void evict(struct up_connection *connection)
 	up_connection_close(connection);
 }
 
+static struct list *bucket_of(const struct up_connection *connection)
+{
+	struct up_context *context = connection->context;
+
+	if (connection->http2)
+		return &context->http2_buckets[connection->hash % UP_HTTP2_BUCKETS];
+	return &context->idle_buckets[connection->hash % UP_IDLE_BUCKETS];
+}
+
+void up_pool_offer_http2(struct up_connection *connection)
+{
+	list_add(&connection->in_bucket, bucket_of(connection));
+}
+
+void up_pool_busy(struct up_connection *connection)
+{
+	if (!connection->idle)
+		return;
+	up_pool_remove(connection);
+	up_pool_offer_http2(connection);
+	loop_timer_stop(&connection->timer);
+}
+
+struct up_connection *up_pool_find_http2(struct up_context *context, const struct up_key *key,
+					 uint64_t hash)
+{
+	struct up_connection *connection;
+
+	list_for_each_entry(connection, &context->http2_buckets[hash % UP_HTTP2_BUCKETS],
+			    in_bucket) {
+		if (connection->hash == hash && key_equal(&connection->key, key) &&
+		    up_http2_accepts(connection))
+			return connection;
+	}
+	return NULL;
+}
+
 void up_pool_keep(struct up_connection *connection)
 {
 	struct up_context *context = connection->context;
 	const struct image_settings *settings = &image_header(context->image)->settings;
-	struct list *bucket = &context->idle_buckets[connection->hash % UP_IDLE_BUCKETS];
+	struct list *bucket = bucket_of(connection);
 	struct up_connection *other, *oldest = NULL;
 	unsigned int same = 1;
 
@@ -99,7 +136,8 @@ void up_pool_keep(struct up_connection *connection)
 		return;
 	}
 	list_for_each_entry(other, bucket, in_bucket) {
-		if (other->hash == connection->hash && key_equal(&other->key, &connection->key)) {
+		if (other->idle && other->hash == connection->hash &&
+		    key_equal(&other->key, &connection->key)) {
 			same++;
 			oldest = other;
 		}
@@ -109,6 +147,7 @@ void up_pool_keep(struct up_connection *connection)
 	else if (context->idle_count >= settings->upstream_idle_max)
 		evict(list_first_entry(&context->idle_oldest, struct up_connection, in_oldest));
 	connection->idle = true;
+	list_del(&connection->in_bucket);
 	list_add(&connection->in_bucket, bucket);
 	list_add_tail(&connection->in_oldest, &context->idle_oldest);
 	list_add_tail(&connection->in_container_idle, &connection->key.container->idle);

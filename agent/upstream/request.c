@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 #include "lib/http1.h"
-#include "upstream/connection.h"
+#include "upstream/http2.h"
 
 #define REAL_IP_FIELD	"X-Hoody-Real-IP"
 
@@ -81,6 +81,10 @@ enum up_failure up_request_start(struct up_context *context, struct up_request *
 	if (!up)
 		return UP_FAILED;
 	up_pool_key(&key, up, port, client, up_connect_per_client(context->image, container));
+	if (request->http2 && !upgrade.len) {
+		failure = up_http2_start(context, request, container, client, &key, head);
+		goto out_put;
+	}
 	connection = take_kept(context, &key, !request->idempotent);
 	if (connection) {
 		up_count(context, upstream_reused);
@@ -89,11 +93,11 @@ enum up_failure up_request_start(struct up_context *context, struct up_request *
 		request->reused = false;
 		if (!up_pool_make_room(context, up)) {
 			failure = UP_LIMIT;
-			goto err_put;
+			goto out_put;
 		}
 		connection = up_connection_open(context, container, client, &key, &failure);
 		if (!connection)
-			goto err_put;
+			goto out_put;
 	}
 	if (encode(connection, head, upgrade))
 		goto err_close;
@@ -107,7 +111,7 @@ enum up_failure up_request_start(struct up_context *context, struct up_request *
 err_close:
 	failure = UP_FAILED;
 	up_connection_close(connection);
-err_put:
+out_put:
 	up_container_put(context, up);
 	return failure;
 }
@@ -120,6 +124,10 @@ void up_request_data(struct up_request *request, const char *data, size_t len)
 
 	if (!connection || connection->broken || !len)
 		return;
+	if (request->stream) {
+		up_stream_data(request->stream, data, len);
+		return;
+	}
 	buffers = connection->context->buffers;
 	if (!request->tunnel && connection->request_framing == HTTP_BODY_STREAM)
 		err = http1_encode_chunk(buffers, &connection->out, data, len);
@@ -135,7 +143,9 @@ void up_request_end(struct up_request *request, const struct http_head *trailers
 
 	if (!connection)
 		return;
-	if (request->tunnel)
+	if (request->stream)
+		up_stream_end(request->stream, trailers);
+	else if (request->tunnel)
 		connection->shut = true;
 	else if (!request->complete && connection->request_framing == HTTP_BODY_STREAM &&
 		 http1_encode_last_chunk(connection->context->buffers, &connection->out, trailers))
@@ -149,6 +159,11 @@ void up_request_flush(struct up_request *request)
 
 	if (!connection)
 		return;
+	if (request->stream) {
+		up_stream_update_timer(request->stream, false);
+		up_http2_post(connection);
+		return;
+	}
 	up_connection_flush(connection);
 	up_connection_update_timer(connection);
 }
@@ -159,6 +174,8 @@ bool up_request_blocked(const struct up_request *request)
 
 	if (!connection)
 		return false;
+	if (request->stream)
+		return up_stream_blocked(request->stream);
 	if (!connection->connecting && !connection->broken && !up_connection_pending(connection))
 		return false;
 	connection->waiting = true;
@@ -167,7 +184,9 @@ bool up_request_blocked(const struct up_request *request)
 
 void up_request_resume(struct up_request *request)
 {
-	if (request->connection)
+	if (request->stream)
+		up_stream_resume(request->stream);
+	else if (request->connection)
 		loop_post(request->connection->context->loop, &request->connection->task);
 }
 
@@ -177,6 +196,10 @@ void up_request_abort(struct up_request *request)
 
 	if (!connection)
 		return;
+	if (request->stream) {
+		up_stream_abort(request->stream);
+		return;
+	}
 	request->connection = NULL;
 	connection->request = NULL;
 	up_connection_close(connection);
@@ -237,6 +260,10 @@ void up_connection_fail(struct up_connection *connection, enum up_failure failur
 
 	if (connection->closed)
 		return;
+	if (connection->http2) {
+		up_http2_fail(connection, failure);
+		return;
+	}
 	if (request && failure == UP_FAILED && may_repeat(connection, request) &&
 	    repeat(connection, request))
 		return;

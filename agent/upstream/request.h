@@ -15,6 +15,7 @@
 #include "upstream/connect.h"
 
 struct up_connection;
+struct up_stream;
 struct up_request;
 
 enum up_failure {
@@ -22,6 +23,7 @@ enum up_failure {
 	UP_FAILED,		/* no connection, or it broke: 502 */
 	UP_REFUSED,		/* the module gave no socket: 502 */
 	UP_MALFORMED,		/* not HTTP, or not unambiguously: 502 */
+	UP_RESET,		/* the app reset its stream: so is the client's, or 502 */
 	UP_TIMEOUT,		/* 504 */
 	UP_LIMIT,		/* too many connections to this container: 503 */
 	UP_CUT,			/* the container went away */
@@ -51,13 +53,16 @@ struct up_request_operations {
 struct up_request {
 	const struct up_request_operations	*operations;
 	struct up_connection			*connection;	/* NULL: over */
+	struct up_stream			*stream;	/* its part of an HTTP/2 connection */
 	bool					to_head;
 	bool					idempotent;
+	bool					http2;		/* but for an upgrade, by h2c */
 	bool					upgrade;	/* 101 may be answered */
 	bool					body;		/* some will follow */
 	bool					complete;	/* ended by us */
 	bool					tunnel;		/* 101 was answered */
 	bool					retried;
+	uint32_t				reset_code;	/* RFC 9113 7, of UP_RESET */
 	bool					reused;		/* of the current connection */
 	struct up_client			client;
 };

@@ -10,7 +10,7 @@
 
 #include "lib/log.h"
 #include "tap.h"
-#include "upstream/connection.h"
+#include "upstream/http2.h"
 
 #define IDLE_MAX	6
 #define PER_KEY_MAX	2
@@ -158,6 +158,46 @@ static void test_collisions(struct bench *bench)
 	up_connection_close(connection);
 }
 
+/* A connection of HTTP/2 is shared by requests, and still by those of one client alone. */
+static void test_http2(struct bench *bench)
+{
+	struct up_key key = key_of(bench, "192.0.2.1", 1000), other;
+	struct up_client client = client_of("192.0.2.1", 1000);
+	struct up_connection *connection;
+	enum up_failure failure;
+
+	connection = up_connection_open(&bench->context, &bench->container, &client, &key, &failure);
+	if (!connection || up_http2_setup(connection))
+		abort();
+	up_pool_offer_http2(connection);
+	other = key_of(bench, "192.0.2.2", 1000);
+	tap_ok(!up_pool_find_http2(&bench->context, &other, connection->hash),
+	       "pool_http2_other_client_gets_nothing");
+	other = key_of(bench, NULL, 1000);
+	tap_ok(!up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)),
+	       "pool_http2_ordinary_is_not_a_clients");
+	tap_ok(!take(bench, &key), "pool_http2_is_not_for_http1");
+	other = key_of(bench, "192.0.2.1", 2000);
+	tap_ok(up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)) == connection &&
+	       up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)) == connection,
+	       "pool_http2_is_shared_by_its_client");
+	connection->http2->streams_count = UP_HTTP2_STREAMS_MAX;
+	tap_ok(!up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)),
+	       "pool_http2_full_takes_no_more");
+	connection->http2->streams_count = 0;
+	up_pool_keep(connection);
+	tap_ok(bench->context.idle_count == 1 &&
+	       up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)) == connection,
+	       "pool_http2_kept_is_found");
+	up_pool_busy(connection);
+	tap_ok(!bench->context.idle_count &&
+	       up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)) == connection,
+	       "pool_http2_busy_is_found");
+	up_context_close_all(&bench->context);
+	tap_ok(connection->closed && !up_pool_find_http2(&bench->context, &other, up_pool_hash(&other)),
+	       "pool_http2_closed_is_gone");
+}
+
 static void test_limits(struct bench *bench)
 {
 	struct up_connection *first = keep(bench, "192.0.2.1", 1), *second, *third;
@@ -225,7 +265,7 @@ int main(void)
 	int err;
 
 	log_init("pool_test", LOG_FORMAT_TEXT);
-	tap_plan(20);
+	tap_plan(28);
 	err = setup(&bench);
 	if (err) {
 		tap_note("setup: %s", strerror(-err));
@@ -233,6 +273,7 @@ int main(void)
 	}
 	test_keys(&bench);
 	test_collisions(&bench);
+	test_http2(&bench);
 	test_limits(&bench);
 	test_images(&bench);
 	up_context_close_all(&bench.context);

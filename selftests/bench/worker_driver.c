@@ -6,9 +6,10 @@
  * stopped one dddd...d, on node "node-t" of "containers.test".
  *
  *	worker_driver [-l ADDR:PORT]... [-L ADDR:PORT]... [-Q ADDR:PORT]... [-c PEM]
- *		      [-a ADDRESS]... [-p SERVICE=PORT]... [-o SETTING=NUMBER]... [-t THREADS] [-r]
+ *		      [-a ADDRESS]... [-p SERVICE=PORT]... [-2 SERVICE]... [-o SETTING=NUMBER]...
+ *		      [-t THREADS] [-r]
  *
- * -L listens for TLS, -Q for QUIC, -r wants the clients' own addresses. Prints
+ * -L listens for TLS, -Q for QUIC; -2: SERVICE speaks HTTP/2 (h2c); -r wants the clients' own addresses. Prints
  * "ready PID", then obeys lines on standard input and answers each with lines that end in "ok ..." or "failed ERRNO": start, stop,
  * delete, address ADDRESS, reload PEM, stats, drain MS. End of input ends it.
  */
@@ -40,6 +41,8 @@ struct driver {
 	struct image_settings	settings;
 	struct image_service	services[SERVICES_MAX];
 	unsigned int		services_count;
+	struct image_option	options[SERVICES_MAX];
+	unsigned int		options_count;
 	struct image_container	container;
 	int			sock;
 	pid_t			worker;
@@ -138,6 +141,16 @@ static void add_service(struct driver *driver, const char *text)
 	service->port = strtoul(equals + 1, NULL, 10);
 }
 
+static void add_http2(struct driver *driver, const char *service)
+{
+	struct image_option *option = &driver->options[driver->options_count];
+
+	if (driver->options_count++ == SERVICES_MAX)
+		die(service, EINVAL);
+	snprintf(option->service, sizeof(option->service), "%s", service);
+	option->flags = IMAGE_OPTION_H2C;
+}
+
 static void add_listener(struct driver *driver, const char *text, bool tls, bool quic)
 {
 	struct config_listener *listener = &driver->config.listeners[driver->config.listeners_count];
@@ -165,7 +178,10 @@ static int make_image(struct driver *driver)
 	struct image_builder *builder = image_builder_create(&driver->settings, ++driver->sequence);
 	int fd;
 
+	driver->container.options_count = driver->options_count;
 	if (!builder || image_builder_add_default(builder, "terminal", 76) ||
+	    image_builder_add_options(builder, driver->options, driver->options_count,
+				      &driver->container.options_first) ||
 	    image_builder_add_container(builder, &driver->container, driver->services,
 					driver->services_count))
 		die("image", EINVAL);
@@ -354,7 +370,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	defaults(&driver);
-	while ((option = getopt(argc, argv, "l:L:Q:c:a:p:o:t:r")) != -1) {
+	while ((option = getopt(argc, argv, "l:L:Q:c:a:p:2:o:t:r")) != -1) {
 		switch (option) {
 		case 'r':
 			driver.settings.real_ip_mode = IMAGE_REAL_IP_ON;
@@ -374,6 +390,9 @@ int main(int argc, char **argv)
 			break;
 		case 'a':
 			set_address(&driver, optarg);
+			break;
+		case '2':
+			add_http2(&driver, optarg);
 			break;
 		case 'p':
 			add_service(&driver, optarg);

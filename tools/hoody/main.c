@@ -29,6 +29,7 @@ const struct cli_command *const cli_tables[] = {
 	logs_commands,
 	aliases_commands,
 	limits_commands,
+	services_commands,
 	certificates_commands,
 	tokens_commands,
 	ca_commands,

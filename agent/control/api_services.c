@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The calls about how services of a container are reached: show, replace all
+ * (PUT), set one (POST) and take one away (DELETE). An entry is named by what it
+ * is for: its service, and the instance or all of them. An answer to a change means that it holds in every worker.
+ */
+#include "control/api.h"
+#include "control/publish.h"
+#include "control/services.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* False where the call has been answered, and is gone. */
+static bool has_container(struct api_call *call)
+{
+	if (model_find(call->control->model, call->id))
+		return true;
+	if (model_find_tombstone(call->control->model, call->id))
+		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
+	else
+		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
+	return false;
+}
+
+static void reply(void *context)
+{
+	struct api_call *call = context;
+	const struct services_options *options;
+	yyjson_mut_val *data, *list;
+	yyjson_mut_doc *document;
+
+	if (!has_container(call))
+		return;
+	document = yyjson_mut_doc_new(NULL);
+	data = yyjson_mut_obj(document);
+	list = yyjson_mut_obj_add_arr(document, data, "services");
+	if (!list) {
+		yyjson_mut_doc_free(document);
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+		return;
+	}
+	options = services_find(call->control->services, call->id);
+	for (unsigned int i = 0; options && i < options->count; i++)
+		yyjson_mut_arr_append(list, services_option_json(document, &options->options[i]));
+	api_reply_data(call, 200, document, data);
+}
+
+static void show(struct api_call *call)
+{
+	reply(call);
+}
+
+/* What is there now, to be changed. */
+static struct services_options current(const struct api_call *call)
+{
+	const struct services_options *options = services_find(call->control->services, call->id);
+	struct services_options copy = { .count = 0 };
+
+	if (options)
+		copy = *options;
+	memcpy(copy.id, call->id, ID_LEN);
+	return copy;
+}
+
+static void store(struct api_call *call, const struct services_options *options)
+{
+	const char *why;
+	int ret = services_store(call->control, options);
+
+	if (!ret) {
+		/* Committed: it will hold, though without memory nobody waits for it. */
+		if (publish_request(call->control->publisher, reply, call))
+			reply(call);
+		return;
+	}
+	why = db_fault(call->control->db);
+	if (ret == -ENOSPC)
+		api_reply_error(call, 507, "full", NULL, "there is no room for more: %s", why);
+	else if (ret == -ENOMEM)
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+	else
+		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
+				*why ? why : strerror(-ret));
+}
+
+static void refuse(struct api_call *call, const char *field, const char *message)
+{
+	api_reply_error(call, 422, strstr(message, "not a known field") ? "unknown_field" :
+									   "invalid_value",
+			field, "%s", message);
+}
+
+static void replace(struct api_call *call)
+{
+	struct services_options options = { .count = 0 };
+	const char *field, *message;
+
+	if (!has_container(call))
+		return;
+	memcpy(options.id, call->id, ID_LEN);
+	if (services_parse(call->body, &options, &field, &message))
+		refuse(call, field, message);
+	else
+		store(call, &options);
+}
+
+static void set(struct api_call *call)
+{
+	struct services_options options;
+	const char *field, *message;
+	struct image_option option, *old;
+
+	if (!has_container(call))
+		return;
+	options = current(call);
+	if (services_option_parse(call->body, &option, &field, &message)) {
+		refuse(call, field, message);
+		return;
+	}
+	old = services_option_find(&options, option.service, option.instance);
+	if (!old && options.count == IMAGE_OPTIONS_MAX) {
+		api_reply_error(call, 507, "full", NULL,
+				"the container has %d entries, which is the most", IMAGE_OPTIONS_MAX);
+		return;
+	}
+	*(old ? old : &options.options[options.count++]) = option;
+	store(call, &options);
+}
+
+static void take_away(struct api_call *call)
+{
+	const char *service = api_query(call, "service"), *text = api_query(call, "instance");
+	unsigned long instance = text ? strtoul(text, NULL, 10) : 0;
+	struct services_options options;
+	struct image_option *old;
+
+	if (text && (!instance || instance > 65535 || strspn(text, "0123456789") != strlen(text))) {
+		refuse(call, "instance", "must be a number from 1 to 65535");
+		return;
+	}
+	if (!has_container(call))
+		return;
+	options = current(call);
+	old = services_option_find(&options, service ? service : "", instance);
+	if (!old) {
+		api_reply_error(call, 404, "not_found", NULL,
+				"the container has no entry for this service and instance");
+		return;
+	}
+	*old = options.options[--options.count];
+	store(call, &options);
+}
+
+#define PATTERN	"/api/v1/containers/{id}/proxy/services"
+
+const struct api_route api_services_routes[] = {
+	{ "GET", PATTERN, API_BODY_NONE, NULL, show },
+	{ "PUT", PATTERN, API_BODY_REQUIRED, NULL, replace },
+	{ "POST", PATTERN, API_BODY_REQUIRED, NULL, set },
+	{ "DELETE", PATTERN, API_BODY_NONE, "service instance", take_away },
+	{ NULL, NULL, API_BODY_NONE, NULL, NULL },
+};

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How services are reached, as JSON: in calls, and stored. */
+#include "control/services.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+yyjson_mut_val *services_option_json(yyjson_mut_doc *document, const struct image_option *option)
+{
+	yyjson_mut_val *object = yyjson_mut_obj(document);
+
+	yyjson_mut_obj_add_strcpy(document, object, "service", option->service);
+	if (option->instance)
+		yyjson_mut_obj_add_uint(document, object, "instance", option->instance);
+	else
+		yyjson_mut_obj_add_null(document, object, "instance");
+	yyjson_mut_obj_add_str(document, object, "protocol",
+			       option->flags & IMAGE_OPTION_H2C ? "h2c" : "http1");
+	return object;
+}
+
+/* A string without a NUL inside, or NULL. */
+static const char *text_of(yyjson_val *value)
+{
+	const char *text = yyjson_get_str(value);
+
+	return text && strlen(text) == yyjson_get_len(value) ? text : NULL;
+}
+
+static int parse_service(yyjson_val *value, char service[IMAGE_NAME_MAX])
+{
+	const char *text = text_of(value);
+
+	if (!text || !config_service_name_ok(text, strlen(text)))
+		return -EINVAL;
+	strcpy(service, text);
+	return 0;
+}
+
+static int parse_instance(yyjson_val *value, uint16_t *instance)
+{
+	if (!yyjson_is_uint(value) || !yyjson_get_uint(value) || yyjson_get_uint(value) > 65535)
+		return -EINVAL;
+	*instance = (uint16_t)yyjson_get_uint(value);
+	return 0;
+}
+
+static int parse_field(const char *name, yyjson_val *value, struct image_option *option,
+		       const char **message)
+{
+	const char *text = text_of(value);
+
+	if (!strcmp(name, "service")) {
+		*message = "must be the name of a service";
+		return parse_service(value, option->service);
+	}
+	if (!strcmp(name, "instance")) {
+		*message = "must be a number from 1 to 65535, or null for all of them";
+		return yyjson_is_null(value) ? 0 : parse_instance(value, &option->instance);
+	}
+	if (!strcmp(name, "protocol")) {
+		*message = "must be \"http1\" or \"h2c\" (HTTP/2 without TLS, as gRPC speaks it)";
+		if (!text || (strcmp(text, "http1") && strcmp(text, "h2c")))
+			return -EINVAL;
+		if (!strcmp(text, "h2c"))
+			option->flags |= IMAGE_OPTION_H2C;
+		return 0;
+	}
+	*message = "is not a known field";
+	return -EINVAL;
+}
+
+int services_option_parse(yyjson_val *json, struct image_option *option, const char **field,
+			  const char **message)
+{
+	yyjson_val *key, *value;
+	size_t i, max;
+
+	memset(option, 0, sizeof(*option));
+	yyjson_obj_foreach(json, i, max, key, value)
+	{
+		*field = yyjson_get_str(key);
+		if (parse_field(*field, value, option, message))
+			return -EINVAL;
+	}
+	*field = "service";
+	*message = "is required: the name of a service";
+	return option->service[0] ? 0 : -EINVAL;
+}
+
+int services_parse(yyjson_val *body, struct services_options *options, const char **field,
+		   const char **message)
+{
+	yyjson_val *key, *value, *list = NULL;
+	size_t i, max;
+
+	options->count = 0;
+	yyjson_obj_foreach(body, i, max, key, value)
+	{
+		*field = yyjson_get_str(key);
+		*message = "is not a known field";
+		if (strcmp(*field, "services"))
+			return -EINVAL;
+		list = value;
+	}
+	*field = "services";
+	*message = "must be a list of at most 32 entries";
+	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > IMAGE_OPTIONS_MAX)
+		return -EINVAL;
+	yyjson_arr_foreach(list, i, max, value)
+	{
+		struct image_option option;
+
+		*field = "services";
+		*message = "must be a list of objects";
+		if (!yyjson_is_obj(value))
+			return -EINVAL;
+		if (services_option_parse(value, &option, field, message))
+			return -EINVAL;
+		*field = "service";
+		*message = "has two entries for the same instance";
+		if (services_option_find(options, option.service, option.instance))
+			return -EINVAL;
+		options->options[options->count++] = option;
+	}
+	return 0;
+}
+
+char *services_format(const struct services_options *options)
+{
+	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *root = yyjson_mut_obj(document), *list;
+	char *text = NULL;
+
+	if (root) {
+		yyjson_mut_doc_set_root(document, root);
+		list = yyjson_mut_obj_add_arr(document, root, "services");
+		for (unsigned int i = 0; i < options->count; i++)
+			yyjson_mut_arr_append(list,
+					      services_option_json(document, &options->options[i]));
+		text = yyjson_mut_write(document, 0, NULL);
+	}
+	yyjson_mut_doc_free(document);
+	return text;
+}

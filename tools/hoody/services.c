@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/* hoody proxy services show|set|delete: how a container's services are reached. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "options.h"
+#include "print.h"
+
+#define PATH_MAX_LEN	256
+
+static const char *check_instance(const char *text)
+{
+	unsigned long number;
+
+	return check_number(text, 1, 65535, &number) ? "must be a number from 1 to 65535" : NULL;
+}
+
+static const char *check_service(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
+
+	return len && len < 64 && !text[len] && text[0] > '9'
+		       ? NULL
+		       : "must be a letter and then letters and digits, in lower case";
+}
+
+static enum cli_status print_services(struct cli *cli, yyjson_val *data)
+{
+	static const char *const headings[] = {"SERVICE", "INSTANCE", "PROTOCOL", NULL};
+	struct print_table *table = print_table_create(headings);
+	yyjson_val *entry;
+	size_t i, max;
+
+	yyjson_arr_foreach(yyjson_obj_get(data, "services"), i, max, entry)
+	{
+		yyjson_val *instance = yyjson_obj_get(entry, "instance");
+		char number[16] = "*";
+
+		if (yyjson_is_uint(instance))
+			snprintf(number, sizeof(number), "%u", (unsigned int)yyjson_get_uint(instance));
+		print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "service")) ?: "",
+				 PRINT_PLAIN);
+		print_table_cell(table, number, PRINT_PLAIN);
+		print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "protocol")) ?: "",
+				 PRINT_PLAIN);
+	}
+	return print_table_finish(cli, table);
+}
+
+static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
+			    const char *query, const char *body)
+{
+	struct api *api = cli_api(cli);
+	enum cli_status status;
+	struct api_reply reply;
+	char path[PATH_MAX_LEN];
+
+	if (!api)
+		return CLI_FAILED;
+	snprintf(path, sizeof(path), "/api/v1/containers/%s/proxy/services%s",
+		 args_value(args, "container"), query);
+	if (api_call(api, method, path, body, &reply))
+		status = print_refusal(cli, &reply);
+	else
+		status = cli->json ? print_json(reply.data) : print_services(cli, reply.data);
+	api_reply_clear(&reply);
+	return status;
+}
+
+static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
+{
+	return call(cli, args, "GET", "", NULL);
+}
+
+static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
+{
+	const char *instance = args_value(args, "instance");
+	const char *protocol = args_value(args, "protocol");
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *body = yyjson_mut_obj(doc);
+	enum cli_status status;
+	char *text;
+
+	yyjson_mut_doc_set_root(doc, body);
+	yyjson_mut_obj_add_str(doc, body, "service", args_value(args, "service"));
+	if (instance)
+		yyjson_mut_obj_add_uint(doc, body, "instance", strtoul(instance, NULL, 10));
+	if (protocol)
+		yyjson_mut_obj_add_str(doc, body, "protocol", protocol);
+	text = yyjson_mut_write(doc, 0, NULL);
+	yyjson_mut_doc_free(doc);
+	if (!text)
+		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
+	status = call(cli, args, "POST", "", text);
+	free(text);
+	return status;
+}
+
+static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
+{
+	const char *instance = args_value(args, "instance");
+	char query[PATH_MAX_LEN / 2];
+
+	snprintf(query, sizeof(query), "?service=%s%s%s", args_value(args, "service"),
+		 instance ? "&instance=" : "", instance ? instance : "");
+	return call(cli, args, "DELETE", query, NULL);
+}
+
+static const char *const protocols[] = {"http1", "h2c", NULL};
+
+#define CONTAINER_OPTION {"container", 'c', CLI_VALUE, true, "ID", "whose services", check_id, NULL}
+#define SERVICE_OPTION                                                                             \
+	{"service", 0, CLI_VALUE, true, "SERVICE", "which, such as http or terminal",              \
+	 check_service, NULL}
+#define INSTANCE_OPTION                                                                            \
+	{"instance", 0, CLI_VALUE, false, "N", "one instance; otherwise all without an entry",     \
+	 check_instance, NULL}
+
+static const struct cli_option show_options[] = {CONTAINER_OPTION, {}};
+static const struct cli_option set_options[] = {
+	CONTAINER_OPTION,
+	SERVICE_OPTION,
+	INSTANCE_OPTION,
+	{"protocol", 0, CLI_VALUE, false, "PROTOCOL",
+	 "what it speaks: http1, or h2c (HTTP/2 without TLS, gRPC)", NULL, protocols},
+	{},
+};
+static const struct cli_option delete_options[] = {
+	CONTAINER_OPTION,
+	SERVICE_OPTION,
+	INSTANCE_OPTION,
+	{},
+};
+
+const struct cli_command services_commands[] = {
+	{
+		.path = "proxy services show",
+		.summary = "show how a container's services are reached",
+		.options = show_options,
+		.run = run_show,
+	},
+	{
+		.path = "proxy services set",
+		.summary = "say how a service is reached",
+		.details = "Replaces the entry for the same service and instance.",
+		.options = set_options,
+		.run = run_set,
+	},
+	{
+		.path = "proxy services delete",
+		.summary = "reach a service in the ordinary way again",
+		.options = delete_options,
+		.run = run_delete,
+	},
+	{},
+};
