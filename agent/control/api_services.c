@@ -64,10 +64,23 @@ static struct services_options current(const struct api_call *call)
 	return copy;
 }
 
+static void refuse(struct api_call *call, const char *field, const char *message)
+{
+	api_reply_error(call, 422, strstr(message, "not a known field") ? "unknown_field" :
+									   "invalid_value",
+			field, "%s", message);
+}
+
 static void store(struct api_call *call, const struct services_options *options)
 {
-	const char *why;
-	int ret = services_store(call->control, options);
+	const char *why, *field, *message;
+	int ret;
+
+	if (services_check(call->control, options, call->realm, &field, &message)) {
+		refuse(call, field, message);
+		return;
+	}
+	ret = services_store(call->control, options);
 
 	if (!ret) {
 		/* Committed: it will hold, though without memory nobody waits for it. */
@@ -83,13 +96,6 @@ static void store(struct api_call *call, const struct services_options *options)
 	else
 		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
 				*why ? why : strerror(-ret));
-}
-
-static void refuse(struct api_call *call, const char *field, const char *message)
-{
-	api_reply_error(call, 422, strstr(message, "not a known field") ? "unknown_field" :
-									   "invalid_value",
-			field, "%s", message);
 }
 
 static void replace(struct api_call *call)

@@ -96,6 +96,79 @@ static void take_out(struct services *services, const uint8_t id[ID_LEN])
 		(services->count - at) * sizeof(*services->list));
 }
 
+/* What holds for @service, @instance in @options: for one instance, else for all. */
+static const struct image_option *effective(const struct services_options *options,
+					    const char *service, uint16_t instance)
+{
+	const struct image_option *found = NULL;
+
+	for (unsigned int i = 0; options && i < options->count; i++) {
+		const struct image_option *option = &options->options[i];
+
+		if (strcmp(option->service, service))
+			continue;
+		if (option->instance == instance)
+			return option;
+		if (!option->instance)
+			found = option;
+	}
+	return found;
+}
+
+static bool is_through(const struct services_options *options, const char *service,
+		       uint16_t instance)
+{
+	const struct image_option *option = effective(options, service, instance);
+
+	return option && (option->flags & IMAGE_OPTION_VIA);
+}
+
+/* Whether an entry of @users leads through a service that @options lead elsewhere. */
+static bool has_user(const struct services_options *users, const struct services_options *options)
+{
+	for (unsigned int i = 0; i < users->count; i++) {
+		const struct image_option *user = &users->options[i];
+
+		if ((user->flags & IMAGE_OPTION_VIA) &&
+		    !memcmp(user->via_container, options->id, ID_LEN) &&
+		    is_through(options, user->via_service, user->via_instance))
+			return true;
+	}
+	return false;
+}
+
+int services_check(const struct control *control, const struct services_options *options,
+		   const char *realm, const char **field, const char **message)
+{
+	const struct services *services = control->services;
+
+	*field = "middleware";
+	for (unsigned int i = 0; i < options->count; i++) {
+		const struct image_option *option = &options->options[i];
+		const bool same = !memcmp(option->via_container, options->id, ID_LEN);
+		const struct container *container;
+
+		if (!(option->flags & IMAGE_OPTION_VIA))
+			continue;
+		container = model_find(control->model, option->via_container);
+		*message = "names a container that there is none of";
+		if (!container || (realm[0] && strcmp(container->realm, realm)))
+			return -EINVAL;
+		*message = "names a service that has a middleware itself, or is the service itself: "
+			   "there are no chains";
+		if (is_through(same ? options : services_find(services, option->via_container),
+			       option->via_service, option->via_instance))
+			return -EINVAL;
+	}
+	*message = "is for a service that is a middleware of others: there are no chains";
+	for (size_t i = 0; i < services->count; i++) {
+		if (memcmp(services->list[i]->id, options->id, ID_LEN) &&
+		    has_user(services->list[i], options))
+			return -EINVAL;
+	}
+	return 0;
+}
+
 int services_store(struct control *control, const struct services_options *options)
 {
 	struct services_options *copy = malloc(sizeof(*copy));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How services of containers are reached, where not in the ordinary way: which
- * protocol they speak. The database is the truth and is written first.
+ * protocol they speak, and what requests pass first. The database is the truth and is written first.
  */
 #ifndef HOODY_CONTROL_SERVICES_H
 #define HOODY_CONTROL_SERVICES_H
@@ -29,6 +29,14 @@ const struct services_options *services_find(const struct services *services,
 /* The entry for exactly this, or NULL. @instance 0: the one for all. */
 struct image_option *services_option_find(struct services_options *options, const char *service,
 					  uint16_t instance);
+
+/*
+ * Whether every middleware that @options name may be one: it exists, in @realm
+ * (empty: any), is not the service itself, and none has one of its own. 0, or
+ * -EINVAL with the field and why not.
+ */
+int services_check(const struct control *control, const struct services_options *options,
+		   const char *realm, const char **field, const char **message);
 
 /* As db.h: 0, or a negative errno and nothing has changed. No entries removes them. */
 int services_store(struct control *control, const struct services_options *options);

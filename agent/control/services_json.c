@@ -6,6 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static yyjson_mut_val *middleware_json(yyjson_mut_doc *document, const struct image_option *option)
+{
+	yyjson_mut_val *object = yyjson_mut_obj(document);
+	char id[ID_TEXT_LEN + 1];
+
+	id_format(option->via_container, id);
+	yyjson_mut_obj_add_strcpy(document, object, "container", id);
+	yyjson_mut_obj_add_strcpy(document, object, "service", option->via_service);
+	yyjson_mut_obj_add_uint(document, object, "instance", option->via_instance);
+	return object;
+}
+
 yyjson_mut_val *services_option_json(yyjson_mut_doc *document, const struct image_option *option)
 {
 	yyjson_mut_val *object = yyjson_mut_obj(document);
@@ -17,6 +29,10 @@ yyjson_mut_val *services_option_json(yyjson_mut_doc *document, const struct imag
 		yyjson_mut_obj_add_null(document, object, "instance");
 	yyjson_mut_obj_add_str(document, object, "protocol",
 			       option->flags & IMAGE_OPTION_H2C ? "h2c" : "http1");
+	if (option->flags & IMAGE_OPTION_VIA)
+		yyjson_mut_obj_add_val(document, object, "middleware", middleware_json(document, option));
+	else
+		yyjson_mut_obj_add_null(document, object, "middleware");
 	return object;
 }
 
@@ -46,6 +62,37 @@ static int parse_instance(yyjson_val *value, uint16_t *instance)
 	return 0;
 }
 
+/* {"container", "service", "instance"}, or null */
+static int parse_middleware(yyjson_val *json, struct image_option *option)
+{
+	yyjson_val *key, *value;
+	bool container = false;
+	size_t i, max;
+
+	if (yyjson_is_null(json))
+		return 0;
+	if (!yyjson_is_obj(json))
+		return -EINVAL;
+	yyjson_obj_foreach(json, i, max, key, value)
+	{
+		const char *name = yyjson_get_str(key), *text = text_of(value);
+		int ret = -EINVAL;
+
+		if (!strcmp(name, "container")) {
+			ret = text ? id_parse(text, strlen(text), option->via_container) : -EINVAL;
+			container = true;
+		} else if (!strcmp(name, "service")) {
+			ret = parse_service(value, option->via_service);
+		} else if (!strcmp(name, "instance")) {
+			ret = parse_instance(value, &option->via_instance);
+		}
+		if (ret)
+			return -EINVAL;
+	}
+	option->flags |= IMAGE_OPTION_VIA;
+	return container && option->via_service[0] && option->via_instance ? 0 : -EINVAL;
+}
+
 static int parse_field(const char *name, yyjson_val *value, struct image_option *option,
 		       const char **message)
 {
@@ -66,6 +113,10 @@ static int parse_field(const char *name, yyjson_val *value, struct image_option 
 		if (!strcmp(text, "h2c"))
 			option->flags |= IMAGE_OPTION_H2C;
 		return 0;
+	}
+	if (!strcmp(name, "middleware")) {
+		*message = "must be {\"container\": ID, \"service\": NAME, \"instance\": N}, or null";
+		return parse_middleware(value, option);
 	}
 	*message = "is not a known field";
 	return -EINVAL;

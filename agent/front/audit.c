@@ -37,17 +37,22 @@ static void put_text(char *out, size_t size, const char *text, size_t len)
 	out[len] = '\0';
 }
 
-static void put_client(struct audit_record *record, const struct front_connection *connection)
+static void put_address(struct audit_record *record, const struct up_client *client)
 {
-	const struct up_client *client = &connection->client;
-	const char *protocol = connection->protocol ? connection->protocol->alpn : "";
-
+	memset(record->client, 0, sizeof(record->client));
 	record->client_family = client->address.family;
 	record->client_port = client->port;
 	if (client->address.family == AF_INET)
 		memcpy(record->client, &client->address.v4, sizeof(client->address.v4));
 	else
 		memcpy(record->client, &client->address.v6, sizeof(client->address.v6));
+}
+
+static void put_client(struct audit_record *record, const struct front_connection *connection)
+{
+	const char *protocol = connection->protocol ? connection->protocol->alpn : "";
+
+	put_address(record, &connection->client);
 	put_text(record->protocol, sizeof(record->protocol), protocol, strlen(protocol));
 	if (connection->ssl || connection->quic)
 		record->flags |= AUDIT_TLS;
@@ -109,6 +114,20 @@ void front_audit_decision(struct front_audit *audit, const struct auth_decision 
 	if (decision->action)
 		put_text(record->action, sizeof(record->action), decision->action,
 			 strlen(decision->action));
+}
+
+void front_audit_passed(struct front_audit *audit, const struct up_client *client,
+			const uint8_t via[IMAGE_ID_LEN])
+{
+	struct audit_record *record = &audit->record;
+	char id[ID_TEXT_LEN + 1];
+
+	if (!audit->begun)
+		return;
+	id_format(via, id);
+	put_address(record, client);
+	put_text(record->reason, sizeof(record->reason), "passed", strlen("passed"));
+	put_text(record->group, sizeof(record->group), id, ID_TEXT_LEN);
 }
 
 void front_audit_limit(struct front_audit *audit, const struct image_limit *rule)

@@ -11,6 +11,7 @@
 #include "lib/audit_ring.h"
 #include "lib/http.h"
 #include "route/route.h"
+#include "upstream/connect.h"
 
 struct front_connection;
 struct front_thread;
@@ -26,6 +27,9 @@ void front_audit_begin(struct front_audit *audit, const struct front_connection 
 		       const struct http_head *head);
 void front_audit_route(struct front_audit *audit, const struct route *route);
 void front_audit_decision(struct front_audit *audit, const struct auth_decision *decision);
+/* The middleware @via, which had it from @client, has sent it on. */
+void front_audit_passed(struct front_audit *audit, const struct up_client *client,
+			const uint8_t via[IMAGE_ID_LEN]);
 /* A rate limit refuses it. */
 void front_audit_limit(struct front_audit *audit, const struct image_limit *rule);
 /* It may go on to the container; then: the container's head has come. */

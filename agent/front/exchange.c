@@ -9,6 +9,7 @@
 
 #include "front/authorize.h"
 #include "front/exchange_internal.h"
+#include "front/middleware.h"
 #include "front/refusal.h"
 #include "lib/log.h"
 #include "route/route.h"
@@ -48,6 +49,7 @@ void exchange_finish(struct exchange *exchange, const char *how)
 	exchange->audit.record.bytes_out = exchange->bytes_out;
 	front_audit_end(&exchange->audit, thread, exchange->status, how);
 	free_memo(exchange);
+	pass_withdraw(thread->board->passes, &exchange->ticket);
 	list_del(&exchange->expiring);
 	list_del(&exchange->node);
 	slab_free(&thread->exchanges, exchange);
@@ -325,13 +327,25 @@ static bool check_method(struct exchange *exchange, const struct http_head *head
 	return false;
 }
 
+/* Rates and permissions. True where it may go on or has to wait; otherwise it is gone. */
+static bool let_in(struct exchange *exchange, struct http_head *head, const struct route *route,
+		   bool upgrade, const struct auth_job *settled)
+{
+	/* Once, though it comes here again after a slow check. */
+	if (!settled && !exchange_check_rate(exchange, route, LIMIT_OF_CLIENT))
+		return false;
+	if (!check_permission(exchange, head, route, upgrade, settled))
+		return false;
+	return exchange->wait || exchange_check_rate(exchange, route, LIMIT_OF_ALL);
+}
+
 /* From the route to the container. False: refused, and gone. */
 static bool go_on(struct exchange *exchange, struct http_head *head,
 		  const struct auth_job *settled)
 {
-	struct front_connection *connection = exchange->connection;
-	struct front_thread *thread = connection->thread;
+	struct front_thread *thread = thread_of(exchange);
 	struct exchange_fields scratch;
+	struct middleware_way way;
 	struct http_text upgrade;
 	enum up_failure failure;
 	struct route route;
@@ -347,26 +361,26 @@ static bool go_on(struct exchange *exchange, struct http_head *head,
 		exchange_refuse(exchange, 403, "tls_needed", "the control API is answered over HTTPS only");
 		return false;
 	}
-	/* Once, though it comes here again after a slow check. */
-	if (!settled && !exchange_check_rate(exchange, &route, LIMIT_OF_CLIENT))
-		return false;
 	upgrade = exchange_fields_upgrade(head);
 	exchange->upstream.upgrade = upgrade.len > 0;
-	if (!check_permission(exchange, head, &route, upgrade.len > 0, settled))
+	if (!middleware_take(exchange, head, &route))
+		return false;
+	/* What has passed was asked all this when it came. */
+	if (!exchange->passed && !let_in(exchange, head, &route, upgrade.len > 0, settled))
 		return false;
 	if (exchange->wait)
 		return true;
-	if (!exchange_check_rate(exchange, &route, LIMIT_OF_ALL))
+	if (!middleware_choose(exchange, &route, &way))
 		return false;
 	front_audit_allowed(&exchange->audit);
-	if (!exchange_fields_request(head, connection, route.host.instance, &scratch)) {
+	if (!exchange_fields_request(head, exchange, route.host.instance, way.pass, &scratch)) {
 		front_count(thread, refused_too_large);
 		exchange_refuse(exchange, 431, "too_many_fields", "the request has too many header fields");
 		return false;
 	}
-	exchange->upstream.http2 = route.option && (route.option->flags & IMAGE_OPTION_H2C);
-	failure = up_request_start(&thread->upstream, &exchange->upstream, route.container,
-				   &connection->client, route.port, head, upgrade);
+	exchange->upstream.http2 = way.http2;
+	failure = up_request_start(&thread->upstream, &exchange->upstream, way.container,
+				   exchange_client(exchange), way.port, head, upgrade);
 	if (failure != UP_OK) {
 		refuse_failure(exchange, failure);
 		return false;

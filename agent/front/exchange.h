@@ -18,6 +18,7 @@
 
 #include "front/audit.h"
 #include "front/connection.h"
+#include "front/pass.h"
 #include "lib/http.h"
 #include "upstream/request.h"
 
@@ -57,6 +58,9 @@ struct exchange {
 	bool				json;		/* refusals in JSON */
 	bool				close;		/* the client may not go on on this connection */
 	bool				tunnel;
+	bool				passed;	/* a middleware has sent it on */
+	struct up_client		client;	/* of one that has passed: who asked */
+	struct pass_ticket		ticket;	/* of one that is at a middleware */
 	uint8_t				container[IMAGE_ID_LEN];	/* once routed */
 	uint16_t			port;
 	char				method[16];	/* for the log, cut */
@@ -66,6 +70,12 @@ struct exchange {
 	struct list		expiring;	/* authorize->expiring */
 	struct front_audit		audit;
 };
+
+/* Whom the app is to see. */
+static inline const struct up_client *exchange_client(const struct exchange *exchange)
+{
+	return exchange->passed ? &exchange->client : &exchange->connection->client;
+}
 
 /*
  * exchange_begin(): a request whose head is @head; @owner is for the codec.
@@ -110,10 +120,11 @@ static inline enum loop_timer_class exchange_request_clock(const struct exchange
  * there is no room for the fields.
  */
 struct exchange_fields {
-	char	instance[8], port[8];
+	char	instance[8], client[ADDRESS_TEXT_MAX];
 };
-bool exchange_fields_request(struct http_head *head, const struct front_connection *connection,
-			     unsigned int instance, struct exchange_fields *scratch);
+bool exchange_fields_request(struct http_head *head, const struct exchange *exchange,
+			     unsigned int instance, struct http_text pass,
+			     struct exchange_fields *scratch);
 /* What the client offers to switch to, if that may be passed on; else empty. */
 struct http_text exchange_fields_upgrade(const struct http_head *head);
 /* Makes the app's @head what the client is to see. */

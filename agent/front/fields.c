@@ -8,6 +8,7 @@
  *	X-Forwarded-Host	what the client called, as in Host
  *	X-Forwarded-Port	the port in it, or the scheme's
  *	X-Hoody-Instance	the instance number in the host name
+ *	X-Hoody-Pass		to a middleware alone (front/middleware.h)
  *	X-Hoody-Real-IP		socket or header: where the address is to be found
  *				(added by upstream/, which opens the socket)
  *
@@ -17,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "front/exchange.h"
+#include "front/middleware.h"
 
 /* ":8443" of the authority, else the scheme's default. */
 static struct http_text forwarded_port(const struct http_head *head)
@@ -65,13 +66,21 @@ static bool add_te(struct http_head *head)
 	       http_head_add(head, HTTP_TEXT("Connection"), HTTP_TEXT("TE"));
 }
 
-bool exchange_fields_request(struct http_head *head, const struct front_connection *connection,
-			     unsigned int instance, struct exchange_fields *scratch)
+bool exchange_fields_request(struct http_head *head, const struct exchange *exchange,
+			     unsigned int instance, struct http_text pass,
+			     struct exchange_fields *scratch)
 {
-	struct http_text client = {connection->client_text, strlen(connection->client_text)};
+	struct http_text client = {exchange->connection->client_text, 0};
 	struct http_text number = {scratch->instance, 0};
 
+	if (exchange->passed) {
+		address_format(&exchange->client.address, scratch->client);
+		client.data = scratch->client;
+	}
+	client.len = strlen(client.data);
 	drop_request_fields(head);
+	if (pass.len && !http_head_add(head, HTTP_TEXT(MIDDLEWARE_PASS_FIELD), pass))
+		return false;
 	if (head->te_trailers && !head->upgrade && !add_te(head))
 		return false;
 	number.len = snprintf(scratch->instance, sizeof(scratch->instance), "%u", instance);

@@ -50,6 +50,7 @@ struct front_board {
 	bool		started;	/* threads wait for this before they serve */
 	struct auth_helper *helper;	/* slow checks of permissions */
 	struct limit_table *limits;	/* of all threads */
+	struct pass_table *passes;	/* the same */
 	bool		memory_full;	/* atomic: no new work */
 };
 

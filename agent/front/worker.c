@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "front/limit.h"
+#include "front/pass.h"
 #include "front/quic.h"
 #include "front/sandbox.h"
 #include "front/thread.h"
@@ -265,7 +266,8 @@ static int start(struct worker *worker)
 		return -ENOMEM;
 	err = quic_prepare();
 	worker->board.limits = limit_table_create();
-	if (!err && !worker->board.limits)
+	worker->board.passes = pass_table_create();
+	if (!err && (!worker->board.limits || !worker->board.passes))
 		err = -ENOMEM;
 	/* Behind the sandbox there are no files. */
 	worker->page_size = sysconf(_SC_PAGESIZE);
@@ -462,6 +464,7 @@ int worker_run(void)
 	for (i = 0; worker.ready && i < worker.threads_count; i++)
 		front_thread_destroy(worker.threads[i]);
 	limit_table_destroy(worker.board.limits);
+	pass_table_destroy(worker.board.passes);
 	free(worker.threads);
 	audit_ring_unmap(worker.rings, worker.rings_count);
 	free(worker.rings);

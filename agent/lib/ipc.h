@@ -120,6 +120,11 @@ struct ipc_ack {
 	X(permission_checks)		/* passwords and signatures that were checked */ \
 	X(refused_rate)			/* 429: a rate limit of the container */ \
 	X(refused_memory)		/* 503: the worker is over memory_max */ \
+	X(middleware_requests)		/* sent to a middleware */ \
+	X(middleware_passed)		/* sent on by one, with its pass */ \
+	X(refused_pass)			/* 403: a pass that is used, wrong or too late */ \
+	X(refused_loop)			/* 508: a middleware's own request without a pass */ \
+	X(refused_middleware)		/* 503: the middleware is not running */ \
 	X(limits_forgotten)		/* buckets that made room for others too early */ \
 	X(refused_upstream_limit)	/* 503: upstream_per_container_max */ \
 	X(upstream_failed)		/* 502 */ \

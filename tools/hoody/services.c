@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* hoody proxy services show|set|delete: how a container's services are reached. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "print.h"
 
 #define PATH_MAX_LEN	256
+#define MIDDLEWARE_LEN	128
 
 static const char *check_instance(const char *text)
 {
@@ -25,9 +27,58 @@ static const char *check_service(const char *text)
 		       : "must be a letter and then letters and digits, in lower case";
 }
 
+/* "ID-SERVICE-N", as host names have it; the parts are given where they are wanted. */
+static bool split_middleware(const char *text, char id[25], char service[64],
+			     unsigned long *instance)
+{
+	const char *dash = strrchr(text, '-');
+
+	if (!dash || strlen(text) < 28 || text[24] != '-' || dash < text + 26 ||
+	    dash - text - 25 > 63)
+		return false;
+	snprintf(id, 25, "%.24s", text);
+	snprintf(service, 64, "%.*s", (int)(dash - text - 25), text + 25);
+	return !check_id(id) && !check_service(service) && !check_number(dash + 1, 1, 65535, instance);
+}
+
+static const char *check_middleware(const char *text)
+{
+	unsigned long instance;
+	char id[25], service[64];
+
+	return split_middleware(text, id, service, &instance)
+		       ? NULL
+		       : "must be a container, a service and an instance: ID-SERVICE-N";
+}
+
+static void put_middleware(char text[MIDDLEWARE_LEN], yyjson_val *middleware)
+{
+	if (!yyjson_is_obj(middleware)) {
+		snprintf(text, MIDDLEWARE_LEN, "-");
+		return;
+	}
+	snprintf(text, MIDDLEWARE_LEN, "%s-%s-%u",
+		 yyjson_get_str(yyjson_obj_get(middleware, "container")) ?: "",
+		 yyjson_get_str(yyjson_obj_get(middleware, "service")) ?: "",
+		 (unsigned int)yyjson_get_uint(yyjson_obj_get(middleware, "instance")));
+}
+
+static void add_middleware(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *text)
+{
+	yyjson_mut_val *middleware = yyjson_mut_obj_add_obj(doc, body, "middleware");
+	char id[25], service[64];
+	unsigned long instance;
+
+	split_middleware(text, id, service, &instance);
+	yyjson_mut_obj_add_strcpy(doc, middleware, "container", id);
+	yyjson_mut_obj_add_strcpy(doc, middleware, "service", service);
+	yyjson_mut_obj_add_uint(doc, middleware, "instance", instance);
+}
+
 static enum cli_status print_services(struct cli *cli, yyjson_val *data)
 {
-	static const char *const headings[] = {"SERVICE", "INSTANCE", "PROTOCOL", NULL};
+	static const char *const headings[] = {"SERVICE", "INSTANCE", "PROTOCOL",
+						"MIDDLEWARE", NULL};
 	struct print_table *table = print_table_create(headings);
 	yyjson_val *entry;
 	size_t i, max;
@@ -35,7 +86,7 @@ static enum cli_status print_services(struct cli *cli, yyjson_val *data)
 	yyjson_arr_foreach(yyjson_obj_get(data, "services"), i, max, entry)
 	{
 		yyjson_val *instance = yyjson_obj_get(entry, "instance");
-		char number[16] = "*";
+		char number[16] = "*", middleware[MIDDLEWARE_LEN];
 
 		if (yyjson_is_uint(instance))
 			snprintf(number, sizeof(number), "%u", (unsigned int)yyjson_get_uint(instance));
@@ -44,6 +95,8 @@ static enum cli_status print_services(struct cli *cli, yyjson_val *data)
 		print_table_cell(table, number, PRINT_PLAIN);
 		print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "protocol")) ?: "",
 				 PRINT_PLAIN);
+		put_middleware(middleware, yyjson_obj_get(entry, "middleware"));
+		print_table_cell(table, middleware, PRINT_PLAIN);
 	}
 	return print_table_finish(cli, table);
 }
@@ -77,6 +130,7 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
 	const char *instance = args_value(args, "instance");
 	const char *protocol = args_value(args, "protocol");
+	const char *middleware = args_value(args, "middleware");
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *body = yyjson_mut_obj(doc);
 	enum cli_status status;
@@ -88,6 +142,8 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 		yyjson_mut_obj_add_uint(doc, body, "instance", strtoul(instance, NULL, 10));
 	if (protocol)
 		yyjson_mut_obj_add_str(doc, body, "protocol", protocol);
+	if (middleware)
+		add_middleware(doc, body, middleware);
 	text = yyjson_mut_write(doc, 0, NULL);
 	yyjson_mut_doc_free(doc);
 	if (!text)
@@ -124,6 +180,8 @@ static const struct cli_option set_options[] = {
 	INSTANCE_OPTION,
 	{"protocol", 0, CLI_VALUE, false, "PROTOCOL",
 	 "what it speaks: http1, or h2c (HTTP/2 without TLS, gRPC)", NULL, protocols},
+	{"middleware", 0, CLI_VALUE, false, "ID-SERVICE-N",
+	 "what requests pass first: a service of a container", check_middleware, NULL},
 	{},
 };
 static const struct cli_option delete_options[] = {

@@ -1,0 +1,213 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Middlewares end to end, without the module: a service of one container is routed
+# through a service of another (in Python, then in node), which changes, refuses and
+# misuses what it is given. Both containers are network namespaces.
+# shellcheck source=../lib/tap.sh
+. "$(dirname "$0")/../lib/tap.sh"
+HERE=$(cd "$(dirname "$0")" && pwd)
+
+[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
+AGENT=$HOODY_BUILD/bin/hoody-agent
+[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
+id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
+
+chmod 755 "$WORK"
+SOCKET=$WORK/control.sock
+PROJECT_ID=aaaaaaaaaaaaaaaaaaaaaaaa
+APP_ID=bbbbbbbbbbbbbbbbbbbbbbbb MIDDLE_ID=cccccccccccccccccccccccc
+BASE=node-us.containers.example.com
+CLIENT=203.0.113.50
+export HOODY_API=unix:$SOCKET TLS=8455
+export HOST=$PROJECT_ID-$APP_ID-http-8000.$BASE
+
+tap_plan 45
+
+# ---- two containers and a client's address ----
+container() { # NAME NETWORK
+	ip netns add "$1-$$" && tap_cleanup "ip netns del $1-$$"
+	ip link add "veth-$1" type veth peer name eth0 netns "$1-$$" && tap_cleanup "ip link del veth-$1"
+	ip addr add "$2.1/24" dev "veth-$1"
+	ip link set "veth-$1" up
+	ip -n "$1-$$" addr add "$2.2/24" dev eth0
+	ip -n "$1-$$" link set eth0 up
+	ip -n "$1-$$" link set lo up
+}
+container app 10.82.1
+container mid 10.82.2
+ip addr add $CLIENT/32 dev lo
+tap_cleanup "ip addr del $CLIENT/32 dev lo"
+
+cat >"$WORK/app.js" <<-'JS'
+const http = require('http'), fs = require('fs');
+const server = http.createServer((request, response) => {
+	let bytes = 0;
+	fs.appendFileSync(process.argv[2], request.url + '\n');
+	request.on('data', d => { bytes += d.length; });
+	request.on('end', () => response.end(JSON.stringify({ method: request.method, url: request.url, bytes, headers: request.headers }) + '\n'));
+});
+server.on('upgrade', (request, socket) => {
+	socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+	socket.on('error', () => {});
+	socket.pipe(socket);
+});
+server.listen(8000, '10.82.1.2');
+server.on('error', () => process.exit(1));
+JS
+: >"$WORK/asked"
+: >"$WORK/record"
+start_in() { # NAME ADDRESS PORT CMD...: in the container, until the test ends; sets STARTED
+	local name=$1 address=$2 port=$3
+	shift 3
+	ip netns exec "$name-$$" "$@" 2>>"$WORK/$name.log" &
+	STARTED=$!
+	tap_cleanup "kill $STARTED"
+	tap_wait 30 ip netns exec "$name-$$" bash -c "exec 3<>/dev/tcp/$address/$port" || tap_bail "$name: $(cat "$WORK/$name.log")"
+}
+start_in app 10.82.1.2 8000 node "$WORK/app.js" "$WORK/asked"
+start_in mid 10.82.2.2 9000 python3 "$HERE/middleware_app.py" 10.82.2.2 9000 10.82.2.1 $TLS "$WORK/record"
+python_app=$STARTED
+start_in mid 10.82.2.2 9001 node "$HERE/middleware.js" 10.82.2.2 9001 10.82.2.1 $TLS
+
+# ---- the agent ----
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
+	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+cat >"$WORK/agent.conf" <<-CONF
+	[agent]
+	node = node-us
+	base_domain = containers.example.com
+	state_directory = $WORK/state
+	control_socket = $SOCKET
+	threads = 2
+	real_ip = off
+	[listen]
+	tls = 0.0.0.0:$TLS
+	[tls]
+	certificate = $WORK/server.pem
+	key = $WORK/server.key
+	[services]
+	exec = 9000
+CONF
+AGENT_PID=
+serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
+start_agent() {
+	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+	AGENT_PID=$!
+	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
+}
+tap_cleanup 'kill -KILL $AGENT_PID'
+start_agent
+for id in $APP_ID:10.82.1.2 $MIDDLE_ID:10.82.2.2; do
+	hoody containers register --id "${id%:*}" --project $PROJECT_ID --address "${id#*:}" >/dev/null &&
+		hoody containers start "${id%:*}" >/dev/null || tap_bail "a container cannot be registered"
+done
+
+get() { # PATH [OPTION...]: the status; the body in $WORK/page, the head in $WORK/head
+	local path=$1
+	shift
+	curl -s --max-time 60 --cacert "$WORK/server.pem" --interface $CLIENT -o "$WORK/page" -D "$WORK/head" \
+		-w '%{http_code}' --resolve "$HOST:$TLS:127.0.0.1" "$@" "https://$HOST:$TLS$path"
+}
+seen() { jq -r "$1" "$WORK/page"; }
+asked() { grep -cFx "$1" "$WORK/asked"; }
+counter() { hoody status --json | jq ".worker.counters.$1"; }
+services() { hoody proxy services "$@"; }
+through() { services set -c $APP_ID --service http --instance 8000 --middleware "$1"; }
+
+# ---- there and back ----
+tap_is straight "$(get /straight) $(seen '.headers["x-changed"]')" '200 null'
+tap_run set_middleware through $MIDDLE_ID-exec-1
+tap_is shown "$(services show -c $APP_ID --json | jq -c .services)" \
+	'[{"service":"http","instance":8000,"protocol":"http1","middleware":{"container":"'$MIDDLE_ID'","service":"exec","instance":1}}]'
+tap_is passes "$(get '/through?a=b%20c') $(seen .url)" '200 /through?a=b%20c'
+tap_is request_was_changed "$(seen '.headers["x-changed"]')" 'by the middleware'
+tap_is response_was_changed "$(tr -d '\r' <"$WORK/head" | sed -n 's/^X-Middleware: //Ip')" 'was here'
+tap_is app_sees_the_client "$(seen '.headers["x-forwarded-for"]')" $CLIENT
+tap_is app_sees_its_name "$(seen .headers.host)" "$HOST:$TLS"
+tap_is app_sees_no_pass "$(seen '.headers["x-hoody-pass"]')" null
+tap_is app_is_asked_once "$(asked '/through?a=b%20c')" 1
+tap_is body_passes "$(get /body --data-binary @"$HERE/middleware.sh" >/dev/null; seen '"\(.method) \(.bytes)"')" "POST $(wc -c <"$HERE/middleware.sh")"
+for version in --http1.1 --http2; do
+	tap_is "over${version#-}" "$(get /versions $version) $(seen '.headers["x-changed"]')" '200 by the middleware'
+done
+
+# ---- what it may not ----
+tap_is may_refuse "$(get /refused -H 'X-Do: refuse') $(asked /refused)" '418 0'
+before=$(counter refused_pass)
+tap_is a_pass_is_good_once "$(get /twice -H 'X-Do: twice') $(asked /twice)" '403 1'
+tap_is a_pass_is_for_one_service "$(get /other -H 'X-Do: other') $(asked /other)" '403 0'
+get /kept -H 'X-Do: keep' >/dev/null
+tap_like a_pass_is_a_word "$(cat "$WORK/page")" '^[0-9a-f]{104}$'
+tap_is a_pass_ends_with_its_request "$(get /late -H "X-Hoody-Pass: $(cat "$WORK/page")") $(asked /late)" '403 0'
+tap_is a_made_up_pass "$(get /forged -H "X-Hoody-Pass: $(printf '%0104d' 0)") $(asked /forged)" '403 0'
+tap_is two_passes "$(get /forged -H 'X-Hoody-Pass: a' -H 'X-Hoody-Pass: b') $(asked /forged)" '403 0'
+tap_is refusals_counted "$(($(counter refused_pass) - before))" 5
+tap_is a_loop_is_refused "$(get /loop -H 'X-Do: loop') $(asked /loop)" '508 0'
+tap_is a_loop_is_counted "$(counter refused_loop)" 1
+tap_is middleware_saw_the_loop_once "$(grep -c ' /loop ' "$WORK/record")" 1
+
+# ---- permissions are asked once, before ----
+hoody containers proxy permissions replace -c $APP_ID --groups 'ci={"type":"token","value":"the-secret-token"}' \
+	--permissions 'ci={"http":true}' --default deny >/dev/null || tap_bail 'no permissions'
+tap_is denied_before_the_middleware "$(get /denied) $(grep -c ' /denied ' "$WORK/record")" '401 0'
+tap_is allowed_and_passed "$(get /allowed -H 'Authorization: Bearer the-secret-token') $(asked /allowed)" '200 1'
+tap_is credentials_stay_here "$(seen .headers.authorization)" null
+recorded() { # PATH: has both records
+	[ "$(logged "$1" | wc -l)" = 2 ]
+}
+logged() { hoody logs query -c $APP_ID --json | jq -c '(if type == "array" then .[] else . end) | (.records // [.])[] | select(.path == "'"$1"'")'; }
+tap_run both_requests_recorded tap_wait 30 recorded /allowed
+tap_is record_of_the_client "$(logged /allowed | jq -r 'select(.reason != "passed") | "\(.group) \(.status)"')" 'ci 200'
+tap_is record_of_the_pass "$(logged /allowed | jq -r 'select(.reason == "passed") | "\(.group) \(.status) \(.client)"' | cut -d: -f1)" "$MIDDLE_ID 200 $CLIENT"
+hoody containers proxy permissions replace -c $APP_ID --default allow >/dev/null
+
+# ---- nothing goes round it ----
+hoody containers stop $MIDDLE_ID >/dev/null
+tap_is stopped_is_refused "$(get /stopped) $(asked /stopped)" '503 0'
+hoody containers start $MIDDLE_ID >/dev/null
+tap_is started_passes "$(get /started)" 200
+kill "$python_app"
+wait "$python_app" 2>/dev/null
+tap_is dead_is_refused "$(get /dead) $(asked /dead)" '502 0'
+
+# ---- node: streams and upgrades ----
+tap_run set_node through $MIDDLE_ID-http-9001
+head -c 30000000 /dev/zero >"$WORK/big"
+tap_is stream_passes "$(get /big -T "$WORK/big" -X POST) $(seen .bytes)" '200 30000000'
+cat >"$WORK/upgrade.py" <<-'PY'
+import os, socket, ssl
+context = ssl._create_unverified_context()
+stream = context.wrap_socket(socket.create_connection(('127.0.0.1', int(os.environ['TLS']))), server_hostname=os.environ['HOST'])
+stream.settimeout(60)
+stream.sendall(('GET /echo HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n' % os.environ['HOST']).encode())
+data = b''
+while b'\r\n\r\n' not in data:
+    data += stream.recv(65536)
+print(data.split(b' ')[1].decode(), end=' ')
+data, sent = data.split(b'\r\n\r\n', 1)[1], os.urandom(100000)
+stream.sendall(sent)
+while len(data) < len(sent):
+    data += stream.recv(65536)
+print(data == sent)
+PY
+tap_is upgrade_passes "$(timeout 60 python3 "$WORK/upgrade.py" 2>&1)" '101 True'
+
+# ---- what cannot be meant ----
+tap_refused not_through_itself through $APP_ID-http-8000
+tap_refused not_through_nothing through dddddddddddddddddddddddd-http-1
+tap_refused no_chain_before services set -c $MIDDLE_ID --service http --instance 9001 --middleware $APP_ID-http-8001
+tap_run another_service_may services set -c $MIDDLE_ID --service http --instance 9005 --middleware $APP_ID-http-8001
+tap_refused no_chain_behind through $MIDDLE_ID-http-9005
+tap_is refused_changes_nothing "$(services show -c $APP_ID --json | jq -c '.services[].middleware.instance')" 9001
+
+# ---- it is kept, and goes ----
+kill $AGENT_PID
+wait $AGENT_PID
+start_agent
+tap_is kept_over_a_restart "$(services show -c $APP_ID --json | jq -c '.services[].middleware.instance') $(get /again) $(counter middleware_passed)" '9001 200 1'
+tap_run delete_middleware services delete -c $APP_ID --service http --instance 8000
+tap_is straight_again "$(get /straight) $(counter middleware_passed)" '200 1'
+[ "${tap_failed:?}" = 0 ] || tap_note "$(tail -n 40 "$WORK/log") $(tail -n 20 "$WORK/mid.log")"
+tap_done
