@@ -40,6 +40,17 @@ struct found {
 	struct hoody_ksm_mark	*mark;
 };
 
+static unsigned int ksm_period = HOODY_KSM_PERIOD;
+
+static int period_set(const char *text, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(text, param, 1, 3600);
+}
+
+static const struct kernel_param_ops period_ops = { .set = period_set, .get = param_get_uint };
+module_param_cb(ksm_period, &period_ops, &ksm_period, 0644);
+MODULE_PARM_DESC(ksm_period, "seconds between two walks over the host's processes, 1 to 3600");
+
 static struct workqueue_struct *queue;
 static void walk_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(work, walk_work);
@@ -302,7 +313,7 @@ static void walk_work(struct work_struct *unused)
 			break;
 	}
 	if (!nothing_marked() && !READ_ONCE(leaving))
-		queue_delayed_work(queue, &work, HOODY_KSM_PERIOD * HZ);
+		queue_delayed_work(queue, &work, READ_ONCE(ksm_period) * HZ);
 }
 
 int __init hoody_ksm_init(void)

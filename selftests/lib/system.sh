@@ -60,8 +60,8 @@ system_client_net() {
 	} | ip -netns client -batch - || tap_bail "the client's namespace"
 }
 
-system_module() {
-	insmod "$MODULE" || tap_bail "insmod $MODULE failed"
+system_module() { # [PARAMETER=VALUE]...
+	insmod "$MODULE" "$@" || tap_bail "insmod $MODULE failed"
 	# Sockets in the making may hold it for a moment after the agent has ended.
 	tap_cleanup tap_wait 30 rmmod hoody
 }

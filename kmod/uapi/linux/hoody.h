@@ -119,10 +119,10 @@
  * The kernel (KSM) merges identical anonymous pages of processes that ask for
  * it. Here the host asks, for the processes of a container: those below its
  * cgroup, by a walk over all processes that begins at once and is repeated every
- * HOODY_KSM_PERIOD seconds, so that processes that come in from outside are
- * found. What a marked process forks, executes or maps later is marked by the
- * kernel itself. Marking merges nothing yet: that is the work of ksmd, whose
- * pace is set in /sys/kernel/mm/ksm.
+ * HOODY_KSM_PERIOD seconds (module parameter ksm_period), so that processes that
+ * come in from outside are found. What a marked process forks, executes or maps
+ * later is marked by the kernel itself. Marking merges nothing yet: that is the
+ * work of ksmd, whose pace is set in /sys/kernel/mm/ksm.
  *
  * Left alone: shared, device, hugetlb and DAX mappings (the kernel's rule);
  * memory locked by mlock(2) (within a period, where it is locked later);
