@@ -31,7 +31,8 @@ static inline unsigned int gate_call(unsigned int arch, unsigned int nr)
  *	((argument & mask) - low) <= span
  * which is what every operator comes to. The conditions of a call stand in the
  * order of its rules, those of one rule behind each other: with one that does not
- * hold the rule is over, and with the last one that does the call is decided.
+ * hold the rule is over, and with the last one that does the call is decided. Rules
+ * that come to the same are one where that is seen.
  */
 struct gate_cond {
 	u64	mask, low, span;

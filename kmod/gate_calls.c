@@ -272,10 +272,13 @@ static void hooks_blame(const unsigned int *which, unsigned long *addrs, unsigne
 			continue;
 		NL_SET_ERR_MSG_FMT(extack, "%s: %s", function_name(which[i]), single == -EBUSY ?
 				   "already redirected by another user of ftrace" :
+				   single == -ENOMEM ? "no memory to hook it" :
 				   "ftrace cannot hook it");
 		return;
 	}
-	NL_SET_ERR_MSG_FMT(extack, "ftrace refused %u functions (%d)", count, err);
+	/* Memory that lacked, and is there again: it was none of them by itself. */
+	NL_SET_ERR_MSG_FMT(extack, "%s and %u more: not hooked (%d)", function_name(which[0]),
+			   count - 1, err);
 }
 
 static void users_add(const unsigned long *calls, u32 users)

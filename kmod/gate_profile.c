@@ -7,9 +7,13 @@
  * inside it. Fail direction: a table with anything unknown in it is refused;
  * a replacement whose hooks cannot be placed changes nothing.
  */
+#include <linux/log2.h>
 #include <linux/slab.h>
 
 #include "gate.h"
+
+/* Conditions of a call up to which it is tried to need fewer. */
+#define MERGE_CONDS	64
 
 static unsigned int max_profiles __read_mostly = 4096;
 module_param(max_profiles, uint, 0444);
@@ -197,6 +201,45 @@ static struct gate_cond *check_prepare(struct gate_cond *out, const struct table
 	return out;
 }
 
+/* Is @cond all of its rule, and "the argument, masked, is this value"? */
+static bool cond_is_value(const struct gate_cond *first, const struct gate_cond *cond)
+{
+	return !cond->rest && (cond == first || !cond[-1].rest) && !cond->span &&
+	       !(cond->low & ~cond->mask);
+}
+
+/*
+ * Values that differ in one bit are one value without that bit: a list as that of
+ * personality(2) in Docker's default, 0, 8, 0x20000, 0x20008 and 0xffffffff, is
+ * tried in two steps instead of five. Among rules of one action that stand together
+ * order means nothing. Returns the new end.
+ */
+static struct gate_cond *check_merge(struct gate_cond *first, struct gate_cond *end)
+{
+	struct gate_cond *one = first, *other;
+
+	if (end - first > MERGE_CONDS)
+		return end;
+	while (one < end) {
+		for (other = one + 1; other < end && other->action == one->action; other++)
+			if (cond_is_value(first, one) && cond_is_value(first, other) &&
+			    one->offset == other->offset && one->mask == other->mask &&
+			    is_power_of_2(one->low ^ other->low))
+				break;
+		if (other == end || other->action != one->action) {
+			one++;
+			continue;
+		}
+		one->mask &= ~(one->low ^ other->low);
+		one->low &= one->mask;
+		end--;
+		memmove(other, other + 1, (end - other) * sizeof(*other));
+		/* It may fit one before it now. */
+		one = first;
+	}
+	return end;
+}
+
 static size_t check_conds(const struct table_parts *parts, const struct hoody_table_check *check)
 {
 	size_t conds = 0;
@@ -236,6 +279,7 @@ static int table_prepare(struct gate_table *table, struct netlink_ext_ack *extac
 		check->first = cond;
 		cond = check_prepare(cond, &parts, &parts.checks[0][i],
 				     i >= table->head.checks[0]);
+		cond = check_merge((struct gate_cond *)check->first, cond);
 		check->end = cond;
 		check->otherwise = parts.checks[0][i].otherwise;
 	}

@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/perf_event.h>
 
 #define A	GATE_ROOT "/others"
 #define TRACING	"/sys/kernel/tracing/"
@@ -24,8 +25,13 @@ static const char deny[] =
 	"{\"names\":[\"mount\",\"acct\"],\"action\":\"SCMP_ACT_ERRNO\"},"
 	"{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":77}]}";
 
+static const char other[] =
+	"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\"],\"syscalls\":["
+	"{\"names\":[\"acct\"],\"action\":\"SCMP_ACT_ERRNO\"}]}";
+
 static struct kmod_nl nl;
 static struct actor actor;
+static uint64_t generation;
 
 static int write_file(const char *path, const char *text, int flags)
 {
@@ -106,19 +112,21 @@ static void test_patch(void)
 
 struct tracer {
 	const char	*name;
-	enum bpf_attach_type type;	/* of a BPF program, on */
-	const char	*function;
-	const char	*event;		/* or an event of kprobes */
-	int		program, link;
+	bool		(*start)(struct tracer *tracer);
+	uint64_t	(*hits)(const struct tracer *tracer);
+	void		(*stop)(struct tracer *tracer);
+	const char	*target;	/* an event, a function or a tracer, as @start takes it */
+	uint32_t	type;		/* of a BPF program, or of a perf event */
+	int		program, link;	/* descriptors */
 };
 
-static bool probe_start(const struct tracer *tracer)
+static bool probe_start(struct tracer *tracer)
 {
-	return !write_file(TRACING "kprobe_events", tracer->event, O_APPEND) &&
+	return !write_file(TRACING "kprobe_events", tracer->target, O_APPEND) &&
 	       !write_file(TRACING "events/others/probe/enable", "1", 0);
 }
 
-static void probe_stop(void)
+static void probe_stop(struct tracer *tracer)
 {
 	uint64_t end = kmod_now_us() + 30000000;
 
@@ -129,7 +137,7 @@ static void probe_stop(void)
 }
 
 /* How often the event came. */
-static uint64_t probe_hits(void)
+static uint64_t probe_hits(const struct tracer *tracer)
 {
 	FILE *file = fopen(TRACING "kprobe_profile", "r");
 	unsigned long long hits, count = 0;
@@ -151,7 +159,7 @@ static bool program_start(struct tracer *tracer)
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = tracer->type);
 
-	options.attach_btf_id = libbpf_find_vmlinux_btf_id(tracer->function, tracer->type);
+	options.attach_btf_id = libbpf_find_vmlinux_btf_id(tracer->target, tracer->type);
 	tracer->program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "others", "GPL", code, 2, &options);
 	if (tracer->program < 0)
 		return false;
@@ -167,58 +175,119 @@ static uint64_t program_hits(const struct tracer *tracer)
 	return bpf_prog_get_info_by_fd(tracer->program, &info, &size) ? 0 : info.run_cnt;
 }
 
-static bool tracer_start(struct tracer *tracer)
+static void program_stop(struct tracer *tracer)
 {
-	return tracer->event ? probe_start(tracer) : program_start(tracer);
-}
-
-static uint64_t tracer_hits(const struct tracer *tracer)
-{
-	return tracer->event ? probe_hits() : program_hits(tracer);
-}
-
-static void tracer_stop(struct tracer *tracer)
-{
-	if (tracer->event) {
-		probe_stop();
-		return;
-	}
 	close(tracer->link);
 	close(tracer->program);
 }
 
-static void test_tracer(struct tracer *tracer)
+/* A probe of perf's own, which no file of tracing shows: counts the actor's calls. */
+static bool perf_start(struct tracer *tracer)
 {
-	bool started;
+	struct perf_event_attr attr = { .size = sizeof(attr), .config = tracer->type };
+	char text[16] = "";
+	int fd = open("/sys/bus/event_source/devices/kprobe/type", O_RDONLY | O_CLOEXEC);
 
-	tap_ok(attach() && refused(), "%s_attached_first", tracer->name);
-	started = tracer_start(tracer);
-	tap_ok(started && refused() && refused(), "%s_started_later_calls_stay_refused (%d)",
-	       tracer->name, started);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		kmod_die("the kernel has no kprobes for perf");
+	close(fd);
+	attr.type = atoi(text);
+	attr.kprobe_func = (uintptr_t)tracer->target;
+	tracer->link = syscall(SYS_perf_event_open, &attr, actor.pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	return tracer->link >= 0;
+}
+
+static uint64_t perf_hits(const struct tracer *tracer)
+{
+	uint64_t count;
+
+	return read(tracer->link, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void perf_stop(struct tracer *tracer)
+{
+	close(tracer->link);
+}
+
+/* A tracer of tracefs, on all of the actor's functions that are hooked. */
+static bool tracefs_start(struct tracer *tracer)
+{
+	return !write_file(TRACING "set_ftrace_filter", "__x64_sys_mount __x64_sys_acct *_sys_getppid",
+			   O_TRUNC) &&
+	       !write_file(TRACING "current_tracer", tracer->target, 0);
+}
+
+/* Lines that it wrote about the call. */
+static uint64_t tracefs_hits(const struct tracer *tracer)
+{
+	FILE *file = fopen(TRACING "trace", "re");
+	char line[512];
+	uint64_t found = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		found += line[0] != '#' && strstr(line, "__x64_sys_mount");
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void tracefs_stop(struct tracer *tracer)
+{
+	write_file(TRACING "current_tracer", "nop", 0);
+	write_file(TRACING "set_ftrace_filter", "", O_TRUNC);
+}
+
+/* Several at once, which also have each other on the function. */
+static void test_tracers(struct tracer *tracers, size_t count)
+{
+	bool first = attach() && refused(), started;
+
+	for (size_t i = 0; i < count; i++) {
+		started = tracers[i].start(&tracers[i]);
+		tap_ok(first && started && refused() && refused(),
+		       "%s_started_later_calls_stay_refused (%d)", tracers[i].name, started);
+	}
+	/* Their functions lose their hooks and get them back. */
+	first = !gate_profile(&nl, "p", ++generation, other) && actor_call(&actor, TRY_MOUNT) == -ENODEV &&
+		!gate_profile(&nl, "p", ++generation, deny);
+	tap_ok(first && refused(), "%s_and_others_replacement_under_them", tracers[0].name);
 	detach();
-	tap_ok(actor_call(&actor, TRY_MOUNT) == -ENODEV && actor_call(&actor, SYS_getppid) > 0 &&
-	       tracer_hits(tracer) > 0,
-	       "%s_goes_on_without_the_gate (%llu)", tracer->name,
-	       (unsigned long long)tracer_hits(tracer));
-	tap_ok(attach() && refused(), "%s_was_first_calls_are_refused: %s", tracer->name, nl.text);
-	tracer_stop(tracer);
-	tap_ok(refused(), "%s_gone_calls_stay_refused", tracer->name);
+	first = actor_call(&actor, TRY_MOUNT) == -ENODEV && actor_call(&actor, SYS_getppid) > 0;
+	for (size_t i = 0; i < count; i++)
+		tap_ok(first && tracers[i].hits(&tracers[i]) > 0, "%s_goes_on_without_the_gate (%llu)",
+		       tracers[i].name, (unsigned long long)tracers[i].hits(&tracers[i]));
+	first = attach() && refused();
+	for (size_t i = 0; i < count; i++) {
+		tap_ok(first && refused(), "%s_was_first_calls_are_refused: %s", tracers[i].name, nl.text);
+		tracers[i].stop(&tracers[i]);
+		tap_ok(refused(), "%s_gone_calls_stay_refused", tracers[i].name);
+	}
 	detach();
 }
 
 int main(void)
 {
-	struct tracer tracers[] = {
-		{ "kprobe", .event = "p:others/probe __x64_sys_mount" },
-		{ "kretprobe", .event = "r:others/probe __x64_sys_mount" },
-		{ "fentry", .type = BPF_TRACE_FENTRY, .function = "__x64_sys_mount" },
-		{ "fexit", .type = BPF_TRACE_FEXIT, .function = "__x64_sys_mount" },
-		{ "fentry_of_getppid", .type = BPF_TRACE_FENTRY, .function = "__do_sys_getppid" },
-		{ "fexit_of_getppid", .type = BPF_TRACE_FEXIT, .function = "__do_sys_getppid" },
-	};
+#define PROBE	.start = probe_start, .hits = probe_hits, .stop = probe_stop
+#define PROGRAM	.start = program_start, .hits = program_hits, .stop = program_stop
+#define PERF	.start = perf_start, .hits = perf_hits, .stop = perf_stop
+#define TRACEFS	.start = tracefs_start, .hits = tracefs_hits, .stop = tracefs_stop
+	struct tracer rounds[][4] = { {
+		{ "kprobe", PROBE, .target = "p:others/probe __x64_sys_mount" },
+		{ "fexit", PROGRAM, .target = "__x64_sys_mount", .type = BPF_TRACE_FEXIT },
+		{ "fentry_of_getppid", PROGRAM, .target = "__do_sys_getppid", .type = BPF_TRACE_FENTRY },
+		{ "function_tracer", TRACEFS, .target = "function" },
+	}, {
+		{ "kretprobe", PROBE, .target = "r:others/probe __x64_sys_mount" },
+		{ "fentry", PROGRAM, .target = "__x64_sys_mount", .type = BPF_TRACE_FENTRY },
+		{ "perf_probe", PERF, .target = "__x64_sys_mount" },
+	}, {
+		{ "fexit_of_getppid", PROGRAM, .target = "__do_sys_getppid", .type = BPF_TRACE_FEXIT },
+		{ "perf_return_probe", PERF, .target = "__x64_sys_mount", .type = 1 },
+		{ "function_graph_tracer", TRACEFS, .target = "function_graph" },
+	} };
 	int stats;
 
-	tap_plan(8 + 5 * 6 + 1);
+	tap_plan(8 + 4 * 10 + 3 + 1);
 	errno = -kmod_load("");
 	if (errno)
 		kmod_die("loading hoody.ko");
@@ -227,13 +296,14 @@ int main(void)
 	gate_cgroup(GATE_ROOT);
 	gate_cgroup(A);
 	actor = actor_start(A, NULL);
-	if (gate_profile(&nl, "p", 1, deny))
+	if (gate_profile(&nl, "p", ++generation, deny))
 		kmod_die(nl.text);
 	/* Counts the runs of programs. */
 	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	test_patch();
-	for (size_t i = 0; i < sizeof(tracers) / sizeof(*tracers); i++)
-		test_tracer(&tracers[i]);
+	test_tracers(rounds[0], 4);
+	test_tracers(rounds[1], 3);
+	test_tracers(rounds[2], 3);
 	close(stats);
 	actor_stop(&actor);
 	gate_delete(&nl, 1);

@@ -354,7 +354,8 @@ static int event_read(const struct nlmsghdr *header, void *data)
 
 static void test_events(void)
 {
-	struct timeval limit = { .tv_sec = 2 };
+	/* For the first one; those that follow come at once, or not at all. */
+	struct timeval limit = { .tv_sec = 30 }, rest = { .tv_usec = 200000 };
 	struct actor actor = actor_start(A, NULL);
 	struct gate_seen seen = { 0 };
 	struct kmod_nl events;
@@ -371,8 +372,12 @@ static void test_events(void)
 	gate_attach(&nl, 1, A, "p", HOODY_GATE_ENFORCE);
 	for (int i = 0; i < 500; i++)
 		actor_call(&actor, SYS_getppid, 11, 22, 33, 44, 55, 66);
-	while ((length = mnl_socket_recvfrom(events.socket, buffer, sizeof(buffer))) > 0)
+	while ((length = mnl_socket_recvfrom(events.socket, buffer, sizeof(buffer))) > 0) {
 		mnl_cb_run(buffer, length, 0, 0, event_read, &seen);
+		if (seen.events)
+			setsockopt(mnl_socket_get_fd(events.socket), SOL_SOCKET, SO_RCVTIMEO, &rest,
+				   sizeof(rest));
+	}
 	tap_ok(seen.events > 0 && seen.pid == (uint32_t)actor.pid && seen.nr == SYS_getppid &&
 	       seen.verdict == (HOODY_ACTION_ERRNO | 77u << 16) && seen.mode == HOODY_GATE_ENFORCE &&
 	       seen.args[0] == 11 && seen.args[5] == 66 && !strcmp(seen.comm, "gate_test"),
@@ -386,6 +391,9 @@ static void test_events(void)
 	actor_stop(&actor);
 }
 
+#define VALUE(value)	"{\"names\":[\"copy_file_range\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":79," \
+			"\"args\":[{\"index\":1,\"value\":" value ",\"op\":\"SCMP_CMP_EQ\"}]}"
+
 /* The kernel's reading of a table against the compiler's, on arguments near the bounds. */
 static void test_arguments(void)
 {
@@ -398,7 +406,10 @@ static void test_arguments(void)
 		"{\"index\":3,\"value\":9,\"op\":\"SCMP_CMP_NE\"},"
 		"{\"index\":4,\"value\":5,\"op\":\"SCMP_CMP_LE\"}]},"
 		"{\"names\":[\"copy_file_range\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":79,\"args\":["
-		"{\"index\":4,\"value\":18446744073709551614,\"op\":\"SCMP_CMP_GT\"}]}" END;
+		"{\"index\":4,\"value\":18446744073709551614,\"op\":\"SCMP_CMP_GT\"}]},"
+		/* Values that the kernel's table may take together, and some that it may not. */
+		VALUE("5") "," VALUE("7") "," VALUE("8") "," VALUE("10") "," VALUE("9") "," VALUE("16") ","
+		VALUE("272") END;
 	static const long pool[] = { -1, -2, -6, 0x10, 0x110, 0x1ff, 4294967290, 4294967289, 5, 6, 7,
 				     8, 9, 10, 0x7fffffff00000010 };
 	struct profile_options options = { .kernel_major = 6 };
@@ -411,7 +422,7 @@ static void test_arguments(void)
 		kmod_die(report.error);
 	gate_profile(&nl, "p", 1, json);
 	gate_attach(&nl, 1, A, "p", HOODY_GATE_ENFORCE);
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 1500; i++) {
 		int arch = i % 2, nr = arch ? 377 : SYS_copy_file_range;
 		uint64_t seen[6];
 		long args[6];
@@ -428,8 +439,8 @@ static void test_arguments(void)
 		if (wanted == HOODY_ACTION_ALLOW ? got <= -77 && got >= -79 : got != -(long)(wanted >> 16))
 			wrong++;
 	}
-	tap_ok(!wrong && refused > 300 && refused < 2700,
-	       "arguments_are_decided_as_compiled (%u wrong, %u of 3000 refused)", wrong, refused);
+	tap_ok(!wrong && refused > 400 && refused < 1350,
+	       "arguments_are_decided_as_compiled (%u wrong, %u of 1500 refused)", wrong, refused);
 	free(table);
 	gate_delete(&nl, 1);
 	gate_profile_del(&nl, "p");
@@ -470,15 +481,6 @@ static void test_others(void)
 	gate_attach(&nl, 1, A, "p", HOODY_GATE_ENFORCE);
 	tap_ok(actor_call(&actor, SYS_getppid) == -77 && actor_call(&actor, SYS_getpgrp) == -55,
 	       "others_seccomp_of_the_application");
-	tap_ok(!write_file("/sys/kernel/tracing/set_ftrace_filter", "*_sys_getppid") &&
-	       !write_file("/sys/kernel/tracing/current_tracer", "function"), "others_tracer_starts");
-	tap_ok(actor_call(&actor, SYS_getppid) == -77, "others_tracer_on_the_same_function");
-	gate_profile(&nl, "p", 2, deny_mount);
-	gate_profile(&nl, "p", 3, deny_getppid);
-	tap_ok(actor_call(&actor, SYS_getppid) == -77, "others_tracer_during_replacement");
-	write_file("/sys/kernel/tracing/current_tracer", "nop");
-	write_file("/sys/kernel/tracing/set_ftrace_filter", "");
-	tap_ok(actor_call(&actor, SYS_getppid) == -77, "others_tracer_gone");
 	tap_ok(write_file("/proc/sys/kernel/ftrace_enabled", "0") &&
 	       actor_call(&actor, SYS_getppid) == -77, "others_ftrace_cannot_be_switched_off");
 	gate_delete(&nl, 1);
@@ -574,7 +576,7 @@ static int unload(void)
 
 int main(void)
 {
-	tap_plan(68);
+	tap_plan(64);
 	setup();
 	test_attach();
 	test_threads();

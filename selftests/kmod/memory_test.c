@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * No memory: every command of the module is given with its first allocation
- * failing, then with its second, and so on until it succeeds. It says -ENOMEM and
- * has changed nothing, or it succeeds and has changed everything; and nothing is
- * left behind. modules/interpose.c stands between the module and the kernel.
+ * failing, then with its second, and so on until it succeeds; those that ftrace and
+ * kprobes make on its behalf are among them. It says -ENOMEM and has changed
+ * nothing, or it succeeds and has changed everything; and nothing is left behind.
+ * modules/interpose.c stands between the module and the kernel.
  */
 #include "tap.h"
 #include "gate.h"
@@ -16,7 +17,7 @@
 #define B	GATE_ROOT "/b"
 #define C	GATE_ROOT "/c"
 #define PARAMETERS	"/sys/module/interpose/parameters/"
-#define MOST	60	/* allocations of one command */
+#define MOST	200	/* allocations of one command */
 
 #define ALLOW	"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\"],\"syscalls\":["
 #define DENY(name, errno)	"{\"names\":[\"" name "\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":" errno "}"
@@ -68,6 +69,7 @@ static bool live_becomes(int wanted)
 struct scene {
 	const char	*name;
 	int		least;		/* allocations that it makes, at least */
+	bool		deep;		/* what ftrace and kprobes ask for on its behalf, too */
 	int		(*command)(void);
 	bool		(*done)(void);
 	bool		(*undone)(void);
@@ -76,8 +78,9 @@ struct scene {
 
 static void play(const struct scene *scene)
 {
-	int before, n, err = -ENOMEM, half = 0, wrong = 0, leaked = 0, requests = n = 0;
+	int before, n, err = -ENOMEM, half = 0, wrong = 0, leaked = 0, named = 0, requests = n = 0;
 
+	ksm_write(PARAMETERS "deep", scene->deep ? "1" : "0");
 	while (n < MOST && requests >= n) {
 		before = parameter("live");
 		fail_at(++n);
@@ -86,6 +89,7 @@ static void play(const struct scene *scene)
 		fail_at(0);
 		if (err) {
 			wrong += err != -ENOMEM;
+			named += strstr(nl.text, "_sys_") != NULL;
 			half += !scene->undone();
 			if (err != -ENOMEM || !scene->undone())
 				tap_note("%s, allocation %d: %d, %s", scene->name, n, err, nl.text);
@@ -95,9 +99,10 @@ static void play(const struct scene *scene)
 		}
 		leaked += !live_becomes(before);
 	}
-	tap_ok(!err && n > scene->least && n < MOST && !wrong && !half && !leaked,
-	       "no_memory_%s (%d allocations; %d wrong, %d half applied, %d leaked)", scene->name,
-	       n - 1, wrong, half, leaked);
+	tap_ok(!err && n > scene->least && n < MOST && !wrong && !half && !leaked &&
+	       (named > 0 || !scene->deep),
+	       "no_memory_%s (%d allocations; %d wrong, %d half applied, %d leaked, %d name a function)",
+	       scene->name, n - 1, wrong, half, leaked, named);
 }
 
 /* --- containers --- */
@@ -269,22 +274,57 @@ static int module_do(void) { return kmod_load(""); }
 static bool module_absent(void) { return access("/sys/module/hoody", F_OK) != 0; }
 static void module_undo(void) { kmod_remove("hoody"); }
 
+/*
+ * The worker that marks address spaces, out of memory: it says so, and goes on by
+ * itself when there is some.
+ */
+static void play_worker(void)
+{
+	int n = 0, requests = 0, stopped = 0, wrong = 0;
+	struct ksm_status status = { 0 };
+
+	ksm_write(PARAMETERS "deep", "1");
+	ksm_write(PARAMETERS "workers", "1");
+	while (n < MOST && requests >= n) {
+		/* One that the kernel has no record of yet. */
+		struct actor fresh = actor_start(A, NULL);
+
+		/* It is in its cgroup then. */
+		wrong += actor_call(&fresh, SYS_getpid) != fresh.pid;
+		fail_at(++n);
+		wrong += ksm_do_on() != 0;
+		for (uint64_t end = kmod_now_us() + 60000000; kmod_now_us() < end; usleep(2000))
+			if (!ksm_get(&nl, 1, &status) && status.state != HOODY_KSM_MARKING)
+				break;
+		stopped += status.state == HOODY_KSM_STOPPED_KERNEL;
+		requests = parameter("requests");
+		fail_at(0);
+		wrong += !ksm_wait(&nl, 1, HOODY_KSM_MARKED) || !ksm_area(fresh.pid, 0).marked;
+		ksm_undo_on();
+		wrong += ksm_area(fresh.pid, 0).marked != 0;
+		actor_stop(&fresh);
+	}
+	ksm_write(PARAMETERS "workers", "0");
+	tap_ok(n > 1 && n < MOST && stopped > 0 && !wrong,
+	       "no_memory_for_the_worker (%d allocations; %d stopped it, %d wrong)", n - 1, stopped, wrong);
+}
+
 static void play_all(void)
 {
 	static const struct scene scenes[] = {
-		{ "registry", 10, first_do, always, always, nothing },
-		{ "container", 7, create_do, create_done, create_undone, create_undo },
-		{ "profile", 3, profile_do, profile_there, profile_absent, profile_undo },
-		{ "agent", 1, agent_do, agent_done, agent_undone, agent_undo },
+		{ "registry", 10, false, first_do, always, always, nothing },
+		{ "container", 7, true, create_do, create_done, create_undone, create_undo },
+		{ "profile", 3, false, profile_do, profile_there, profile_absent, profile_undo },
+		{ "agent", 1, false, agent_do, agent_done, agent_undone, agent_undo },
 	};
 	static const struct scene attached[] = {
-		{ "container_replaced", 7, replace_do, replace_done, replace_undone, replace_undo },
-		{ "profile_swapped", 4, swap_do, swap_done, swap_undone, swap_undo },
-		{ "merging", 1, ksm_do_on, ksm_is_on, ksm_is_absent, ksm_undo_on },
+		{ "container_replaced", 7, false, replace_do, replace_done, replace_undone, replace_undo },
+		{ "profile_swapped", 4, false, swap_do, swap_done, swap_undone, swap_undo },
+		{ "merging", 1, false, ksm_do_on, ksm_is_on, ksm_is_absent, ksm_undo_on },
 		/* Never refused: where memory lacks its hooks stay, for nobody. */
-		{ "container_deleted", 2, delete_do, create_undone, never, replace_undo },
+		{ "container_deleted", 2, false, delete_do, create_undone, never, replace_undo },
 	};
-	static const struct scene asked = { "answers", 4, get_do, always, always, nothing };
+	static const struct scene asked = { "answers", 4, false, get_do, always, always, nothing };
 
 	for (size_t i = 0; i < sizeof(scenes) / sizeof(*scenes); i++)
 		play(&scenes[i]);
@@ -297,6 +337,7 @@ static void play_all(void)
 	loaded = "one";
 	play(&asked);
 	ksm_undo_on();
+	play_worker();
 	gate_delete(&nl, 1);
 }
 
@@ -316,11 +357,11 @@ static void listen_to_events(void)
 int main(void)
 {
 	static const struct scene module = {
-		"module", 1, module_do, always, module_absent, module_undo
+		"module", 1, false, module_do, always, module_absent, module_undo
 	};
 	char parameters[64];
 
-	tap_plan(11);
+	tap_plan(12);
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	gate_cgroup(GATE_ROOT);
 	gate_cgroup(A);
@@ -331,7 +372,7 @@ int main(void)
 	if (errno)
 		kmod_die("interpose.ko");
 	play(&module);
-	errno = -kmod_load("");
+	errno = -kmod_load("ksm_period=1");
 	if (errno || kmod_nl_open(&nl))
 		kmod_die("hoody.ko");
 	listen_to_events();

@@ -4,10 +4,13 @@
  * those that live. Stock kernels have neither fault injection nor a leak detector;
  * this stands between the module as it is shipped and the functions that it calls.
  *
- * Only what the process named by "owner" causes, and what the module itself asks
- * for, is touched: the caller's name tells. Of memory that was given to it the
- * address is kept until that is freed, by whomever.
+ * Only what the process named by "owner" causes, and what the module asks for, is
+ * touched: the caller's name tells. Of memory that was given to it the address is
+ * kept until that is freed, by whomever.
  *
+ *	deep		1: also what it asks for by way of any function of the kernel
+ *			(ftrace, kprobes, ...), which the stack tells
+ *	workers		1: what the module's own worker causes, instead
  *	fail_at		writing n lets the n-th request from now fail; 0: none.
  *			Starts "requests" anew
  *	requests	since then
@@ -23,14 +26,17 @@
 #include <linux/rhashtable.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/stacktrace.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <net/ip6_route.h>
 #include <net/route.h>
 
-static int owner;
+static int owner, deep, workers;
 module_param(owner, int, 0444);
+module_param(deep, int, 0644);
+module_param(workers, int, 0644);
 static int fail_at, requests, live, lost;
 module_param(requests, int, 0444);
 module_param(live, int, 0444);
@@ -91,14 +97,18 @@ static void notrace kept_remove(void *object)
 #define A6	unsigned long a, unsigned long b, unsigned long c, unsigned long d, \
 		unsigned long e, unsigned long f
 
+/* Did the module ask by itself? Of the request that is on its way: there is one owner. */
+static bool direct;
+
 static unsigned long request(unsigned long (*real)(A6), unsigned long failure, bool memory, A6)
 {
+	bool account = direct && memory;
 	unsigned long result;
 
 	if (++requests == fail_at)
 		return failure;
 	result = real(a, b, c, d, e, f);
-	if (memory && result)
+	if (account && result)
 		kept_add((void *)result);
 	return result;
 }
@@ -128,6 +138,7 @@ STAND_IN(__alloc_skb, 0, false)
 STAND_IN(rt_dst_alloc, 0, false)
 STAND_IN(ip6_dst_alloc, 0, false)
 STAND_IN(register_kprobe, -ENOMEM, false)
+STAND_IN(kmem_cache_alloc_noprof, 0, false)
 STAND_IN(kmem_cache_alloc_lru_noprof, 0, false)
 STAND_IN(rhashtable_insert_slow, -ENOMEM, false)
 STAND_IN_FOR(WORKQUEUE, 0, false)
@@ -142,27 +153,58 @@ static const struct {
 	PLACE(__kmalloc_noprof), PLACE(__kmalloc_cache_noprof), PLACE(__kmalloc_large_noprof),
 	PLACE(__kvmalloc_node_noprof), PLACE(pcpu_alloc_noprof), PLACE(__alloc_skb),
 	PLACE(rt_dst_alloc), PLACE(ip6_dst_alloc), PLACE(register_kprobe),
-	PLACE(kmem_cache_alloc_lru_noprof), PLACE(rhashtable_insert_slow), PLACE_OF(WORKQUEUE),
+	PLACE(kmem_cache_alloc_noprof), PLACE(kmem_cache_alloc_lru_noprof), PLACE(rhashtable_insert_slow), PLACE_OF(WORKQUEUE),
 	PLACE_OF(RHASHTABLE),
 };
 
 /* ftrace's address of a function is behind an ENDBR, where it has one. */
 #define ENTRY_BYTES	16
 
-/* The module, or an xarray, which asks for its nodes by itself. */
-static bool notrace caller_is_ours(unsigned long parent_ip)
+/* Functions of a call chain that are looked at. */
+#define DEPTH	40
+
+static bool notrace address_is_ours(unsigned long address)
 {
 	char name[KSYM_SYMBOL_LEN];
 
-	sprint_symbol(name, parent_ip);
-	return strstr(name, "[hoody]") || !strncmp(name, "xas_", 4) || !strncmp(name, "__xas_", 6);
+	if (address < MODULES_VADDR || address >= MODULES_END)
+		return false;
+	sprint_symbol(name, address);
+	return strstr(name, "[hoody]");
+}
+
+/* Is the module among the callers? An xarray asks for its nodes by itself. */
+static bool notrace chain_is_ours(unsigned long parent_ip)
+{
+	char name[KSYM_SYMBOL_LEN];
+	unsigned long entries[DEPTH];
+	unsigned int count;
+
+	if (!deep) {
+		sprint_symbol(name, parent_ip);
+		return !strncmp(name, "xas_", 4) || !strncmp(name, "__xas_", 6);
+	}
+	count = stack_trace_save(entries, DEPTH, 0);
+	for (unsigned int i = 0; i < count; i++)
+		if (address_is_ours(entries[i]))
+			return true;
+	return false;
 }
 
 static void notrace on_request(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			       struct ftrace_regs *fregs)
 {
-	if (current->pid != owner || in_interrupt() || !caller_is_ours(parent_ip))
+	bool ours;
+
+	if (workers ? !(current->flags & PF_KTHREAD) : current->pid != owner)
 		return;
+	/* What stands in for a function calls it. */
+	if (in_interrupt() || within_module(parent_ip, THIS_MODULE))
+		return;
+	ours = address_is_ours(parent_ip);
+	if (!ours && !chain_is_ours(parent_ip))
+		return;
+	direct = ours && !workers;
 	for (int i = 0; i < ARRAY_SIZE(places); i++)
 		if (ip - places[i].real < ENTRY_BYTES) {
 			ftrace_regs_set_instruction_pointer(fregs, places[i].stand_in);
