@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STATUS_MAX	4096
@@ -130,6 +131,38 @@ static void add_pid_namespace(struct posture *posture, pid_t pid, const char *st
 		layer->verdict = strpbrk(value, "\t ") ? POSTURE_HOLDS : POSTURE_FAILS;
 }
 
+/*
+ * Where nobody may look at another's namespaces, their files still tell them apart: a
+ * network namespace by the number of its own net/dev, @inodes, one of mounts by that
+ * of its root mount. Process 1 is the host's.
+ */
+static void add_apart(struct posture *posture, const char *name, const char *advice, pid_t pid,
+		      const char *file, bool inodes)
+{
+	struct posture_layer *layer = posture_add(posture, name, advice);
+	unsigned long numbers[2];
+
+	for (int i = 0; i < 2; i++) {
+		char path[64], full[PATH_MAX], text[64];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "/proc/%d/%s", i ? 1 : pid, file);
+		if (posture_read(posture, layer, path, text, sizeof(text)))
+			return;
+		snprintf(full, sizeof(full), "%s%s", posture->root, path);
+		if (!inodes)
+			numbers[i] = strtoul(text, NULL, 10);
+		else if (!stat(full, &st))
+			numbers[i] = st.st_ino;
+		else
+			return;
+	}
+	snprintf(layer->source, sizeof(layer->source), "/proc/%d/%s and /proc/1/%s", pid, file, file);
+	snprintf(layer->value, sizeof(layer->value), "%s %lu, the host's is %lu",
+		 inodes ? "file" : "root mount", numbers[0], numbers[1]);
+	layer->verdict = numbers[0] != numbers[1] ? POSTURE_HOLDS : POSTURE_FAILS;
+}
+
 static void add_seccomp(struct posture *posture, pid_t pid, const char *status)
 {
 	char value[32], filters[32];
@@ -247,6 +280,10 @@ void posture_process(struct posture *posture, pid_t pid)
 	}
 	host_root = add_user_namespace(posture, pid);
 	add_pid_namespace(posture, pid, status);
+	add_apart(posture, "network_namespace", "give it an interface of its own: lxc.net.0.type = veth",
+		  pid, "net/dev", true);
+	add_apart(posture, "mount_namespace", "give it a root of its own: lxc.rootfs.path", pid,
+		  "mountinfo", false);
 	add_capabilities(posture, pid, status, host_root);
 	add_seccomp(posture, pid, status);
 	add_no_new_privs(posture, pid, status);

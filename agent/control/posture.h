@@ -22,6 +22,9 @@ enum posture_verdict {
 	POSTURE_FAILS,
 };
 
+/* What the source of disk_cipher and swap_cipher begins with; " 253:0 253:1" follows. */
+#define POSTURE_TABLES	"device-mapper tables of"
+
 extern const char *const posture_verdicts[];	/* "unknown", "holds", "fails" */
 
 struct posture_layer {

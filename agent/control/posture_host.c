@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 
 #define STACK_MAX	8	/* devices on devices that are looked through */
+#define CRYPTS_MAX	128	/* bytes of their numbers */
 
 /* A file with one number, and the least that is good. */
 static const struct {
@@ -116,11 +117,13 @@ static void add_processor(struct posture *posture)
 
 /*
  * Is the block device @number ("253:0"), or what it lies on, encrypted by dm-crypt?
- * 1, 0, or -1 where it cannot be told. Fills in what was read.
+ * 1, 0, or -1 where it cannot be told. Fills in what was read, and adds to @crypts
+ * (CRYPTS_MAX) the numbers of the dm-crypt devices.
  */
 static int device_encrypted(const struct posture *posture, struct posture_layer *layer,
-			    const char *number, unsigned int depth)
+			    const char *number, char *crypts, unsigned int depth)
 {
+	size_t used = strlen(crypts);
 	struct posture_layer probe = { 0 };
 	char path[PATH_MAX], text[256];
 	struct dirent *entry;
@@ -131,8 +134,10 @@ static int device_encrypted(const struct posture *posture, struct posture_layer 
 	if (!posture_read(posture, &probe, path, text, sizeof(text))) {
 		memcpy(layer->source, probe.source, sizeof(layer->source));
 		snprintf(layer->value, sizeof(layer->value), "%s", text);
-		if (!strncmp(text, "CRYPT-", 6))
+		if (!strncmp(text, "CRYPT-", 6)) {
+			snprintf(crypts + used, CRYPTS_MAX - used, " %.32s", number);
 			return 1;
+		}
 	}
 	snprintf(path, sizeof(path), "%s/sys/dev/block/%.32s", posture->root, number);
 	directory = opendir(path);
@@ -147,7 +152,7 @@ static int device_encrypted(const struct posture *posture, struct posture_layer 
 			continue;
 		snprintf(path, sizeof(path), "/sys/class/block/%.64s/dev", entry->d_name);
 		one = posture_read(posture, &probe, path, text, sizeof(text)) ?
-			      -1 : device_encrypted(posture, layer, text, depth + 1);
+			      -1 : device_encrypted(posture, layer, text, crypts, depth + 1);
 		if (one <= 0) {
 			found = one;
 			break;
@@ -159,12 +164,25 @@ static int device_encrypted(const struct posture *posture, struct posture_layer 
 	return found;
 }
 
-/* The cipher is in the device's table, which takes CAP_SYS_ADMIN to read. */
+/* The cipher is in the device's table, which the command line reads: see kernel/dm.h. */
+static void add_cipher(struct posture *posture, const char *name, const char *crypts)
+{
+	struct posture_layer *layer;
+
+	if (!*crypts)
+		return;
+	layer = posture_add(posture, name, "encrypt anew with AES-256: cryptsetup reencrypt, "
+			    "--cipher aes-xts-plain64 --key-size 512");
+	snprintf(layer->source, sizeof(layer->source), POSTURE_TABLES "%s",
+		 strlen(crypts) == CRYPTS_MAX - 1 ? " too many devices" : crypts);
+	snprintf(layer->value, sizeof(layer->value), "only root of the host reads it, by hoody posture");
+}
+
 static void add_disk(struct posture *posture, const char *directory)
 {
 	struct posture_layer *layer = posture_add(posture, "disk_encryption",
-		"keep containers and the agent's state on LUKS (AES-256: cryptsetup status NAME tells)");
-	char number[32];
+		"keep containers and the agent's state on LUKS");
+	char number[32], crypts[CRYPTS_MAX] = "";
 	struct stat st;
 	int encrypted;
 
@@ -175,17 +193,19 @@ static void add_disk(struct posture *posture, const char *directory)
 	}
 	snprintf(number, sizeof(number), "%u:%u", major(st.st_dev), minor(st.st_dev));
 	snprintf(layer->value, sizeof(layer->value), "%s, no block device of its own", number);
-	encrypted = device_encrypted(posture, layer, number, 0);
+	encrypted = device_encrypted(posture, layer, number, crypts, 0);
 	if (encrypted >= 0)
 		layer->verdict = encrypted ? POSTURE_HOLDS : POSTURE_FAILS;
 	if (!encrypted)
 		snprintf(layer->value, sizeof(layer->value), "%s, and nothing below it is dm-crypt",
 			 number);
+	else if (encrypted > 0)
+		add_cipher(posture, "disk_cipher", crypts);
 }
 
 /* One line of /proc/swaps. -1 where it cannot be told. */
 static int swap_encrypted(const struct posture *posture, struct posture_layer *layer,
-			  const char *line)
+			  const char *line, char *crypts)
 {
 	struct posture_layer probe = { 0 };
 	char name[128], type[32], path[PATH_MAX], number[32];
@@ -199,14 +219,14 @@ static int swap_encrypted(const struct posture *posture, struct posture_layer *l
 	snprintf(path, sizeof(path), "/sys/class/block%s/dev", strrchr(name, '/'));
 	if (posture_read(posture, &probe, path, number, sizeof(number)))
 		return -1;
-	return device_encrypted(posture, layer, number, 0);
+	return device_encrypted(posture, layer, number, crypts, 0);
 }
 
 static void add_swap(struct posture *posture)
 {
 	struct posture_layer *layer = posture_add(posture, "swap_encryption",
 		"put swap on dm-crypt with a key of each boot (crypttab: swap), or use none");
-	char text[2048], *line, *rest;
+	char text[2048], crypts[CRYPTS_MAX] = "", *line, *rest;
 	bool any = false;
 
 	if (posture_read(posture, layer, "/proc/swaps", text, sizeof(text)))
@@ -214,11 +234,14 @@ static void add_swap(struct posture *posture)
 	layer->verdict = POSTURE_HOLDS;
 	strtok_r(text, "\n", &rest);
 	while ((line = strtok_r(NULL, "\n", &rest))) {
-		int encrypted = swap_encrypted(posture, layer, line);
+		int encrypted = swap_encrypted(posture, layer, line, crypts);
 
 		any = true;
-		if (encrypted > 0)
+		if (encrypted > 0) {
+			snprintf(layer->value, sizeof(layer->value), "%.*s is encrypted, or in memory",
+				 (int)strcspn(line, " \t"), line);
 			continue;
+		}
 		snprintf(layer->value, sizeof(layer->value), "%.*s %s", (int)strcspn(line, " \t"), line,
 			 encrypted ? "is not told" : "is not encrypted");
 		layer->verdict = encrypted ? POSTURE_UNKNOWN : POSTURE_FAILS;
@@ -226,6 +249,8 @@ static void add_swap(struct posture *posture)
 	}
 	if (!any)
 		snprintf(layer->value, sizeof(layer->value), "no swap");
+	else if (layer->verdict == POSTURE_HOLDS)
+		add_cipher(posture, "swap_cipher", crypts);
 }
 
 void posture_host(struct posture *posture, const char *state_directory)

@@ -158,6 +158,44 @@ upstream:     5 connections made, reused 90 times'
 	tap_like cli_version_without_agent_says_so "$out" 'agent: +not reachable'
 }
 
+# posture_is HOST-LAYER LAYER-OF-A LAYER-OF-B: what the agent says, in two pages. A layer
+# is VERDICT, or VERDICT:SOURCE.
+posture_is() {
+	jq -n --arg host "$1" --arg a "$2" --arg b "$3" --arg A $A --arg B $B '
+		def layer($text): $text | split(":") | {layer: "disk_cipher", verdict: .[0],
+			source: (.[1:] | join(":")), value: "v", advice: "do \(.[0])"};
+		{"": {data: {host: [layer($host)], containers: [{id: $B, name: "b", layers: [layer($b)]}],
+			summary: {holds: 9}}, next_cursor: $B},
+		 ($B): {data: {host: [layer($host)], containers: [{id: $A, name: "a", layers: [layer($a)]}],
+			summary: {holds: 9}}, next_cursor: null}}' >"$log.posture"
+}
+
+test_posture() {
+	posture_is holds holds holds
+	status_is cli_posture_all_hold 0 "$hoody" posture --strict
+	tap_like cli_posture_sums_up "$out" '^3 hold, 0 fail, 0 unknown$'
+	tap_is cli_posture_joins_pages "$("$hoody" posture --json | jq -c '[(.host | length), [.containers[].name]]')" '[1,["b","a"]]'
+	posture_is holds unknown holds
+	status_is cli_posture_unknown_is_no_failure 0 "$hoody" posture
+	status_is cli_posture_strict_takes_it_for_one 1 "$hoody" posture --strict
+	posture_is holds fails holds
+	status_is cli_posture_failure_on_the_last_page 1 "$hoody" posture
+	tap_like cli_posture_says_what_to_do "$out" '^  disk_cipher: do fails$'
+	tap_is cli_posture_json_counts "$("$hoody" posture --json | jq -cS .summary)" '{"fails":1,"holds":2,"unknown":0}'
+	status_is cli_posture_of_a_container 1 "$hoody" posture -c $A
+	tap_is cli_posture_asks_for_it "$(sent .path)" "\"/api/v1/posture?container=$A&cursor=$B\""
+	# The highest minor number there can be: no kernel has a table for it.
+	posture_is 'unknown:device-mapper tables of 253:1048575' holds holds
+	status_is cli_posture_cipher_that_is_not_told 1 "$hoody" posture --strict
+	tap_like cli_posture_says_why "$out" 'disk_cipher +unknown .*253:1048575 +cannot be read: '
+	posture_is 'unknown:device-mapper tables of too many devices' holds holds
+	tap_like cli_posture_devices_that_are_not_named "$("$hoody" posture)" 'cannot be read: Invalid argument'
+	jq --arg B $B '.[$B].next_cursor = $B' "$log.posture" >"$log.new" && mv "$log.new" "$log.posture"
+	status_is cli_posture_that_does_not_end 1 "$hoody" posture
+	tap_like cli_posture_is_then_not_complete "$err" 'not complete'
+	usage_error cli_posture_no_id '24 hexadecimal digits' posture -c xyz
+}
+
 # on_terminal VARIABLE=VALUE COMMAND: its output on a terminal.
 on_terminal() { TERM=xterm script -qec "env $1 $2" /dev/null </dev/null; }
 
@@ -226,7 +264,7 @@ test_ca() {
 words() { "$hoody" complete -- "$@" | cut -f 1 | tr '\n' ' '; }
 
 test_complete() {
-	tap_like cli_complete_commands "$(words '')" '^status containers projects .*syscalls .*logs .*ca version help complete '
+	tap_like cli_complete_commands "$(words '')" '^status containers projects .*logs .*syscalls .*ca version help complete '
 	tap_is cli_complete_second_word "$(words containers s)" 'show start stop '
 	tap_is cli_complete_options "$(words containers register --a)" '--address '
 	tap_is cli_complete_values "$(words containers list --state '')" 'running stopped '
@@ -238,13 +276,14 @@ test_complete() {
 		COMP_WORDS=(hoody containers st) COMP_CWORD=2; _hoody; echo \${COMPREPLY[*]}")" 'start stop'
 }
 
-tap_plan 147
+tap_plan 164
 serve unix "$WORK/api.sock" "$log"
 tap_wait 30 test -S "$WORK/api.sock" || tap_bail "the stand-in for the agent does not start"
 test_usage
 test_containers
 test_errors
 test_status
+test_posture
 test_terminal
 test_https
 test_ca

@@ -142,6 +142,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         parts = url.path.strip("/").split("/")
         if parts[:3] == ["api", "v1", "status"]:
             return self.send(200, {"data": STATUS})
+        if parts[:3] == ["api", "v1", "posture"]:
+            # Its pages stand in a file, each under the cursor that it is asked for with.
+            with open(log + ".posture", encoding="utf-8") as file:
+                pages = json.load(file)
+            return self.send(200, pages[urllib.parse.parse_qs(url.query).get("cursor", [""])[0]])
         if len(parts) == 3 and self.command == "GET":
             return self.list(urllib.parse.parse_qs(url.query))
         if len(parts) == 3:

@@ -2,6 +2,7 @@
 /* Posture over a tree of made-up files: each layer in both states, and unknown without one. */
 #include "tap.h"
 #include "control/posture.h"
+#include "kernel/dm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,16 +58,37 @@ static void process(const char *status, const char *uid_map, const char *label)
 	put("/proc/7/uid_map", uid_map);
 	put("/proc/7/attr/current", label);
 	put("/proc/7/ksm_stat", strstr(label, "unconfined") ? "ksm_merge_any: yes\n" : "ksm_merge_any: no\n");
+	put("/proc/7/net/dev", "x\n");
+	put("/proc/7/mountinfo", strstr(label, "unconfined") ? "20 1 0:1 / /\n" : "300 299 0:1 / /\n");
 	posture = (struct posture){ .root = root };
 	posture_process(&posture, 7);
 }
 
+/* The host's network namespace is process 1's, and 7's where @same. */
+static void host_network(bool same)
+{
+	char from[64], to[64];
+
+	snprintf(from, sizeof(from), "%s/proc/7/net/dev", root);
+	snprintf(to, sizeof(to), "%s/proc/1/net/dev", root);
+	put("/proc/1/net/dev", "x\n");
+	put("/proc/1/mountinfo", "20 1 0:1 / /\n");
+	if (same && (unlink(from) || link(to, from)))
+		exit(1);
+}
+
 static void test_process(void)
 {
+	process("NSpid:\t7\n", "0 0 1\n", "x\n");
+	is("network_namespace", POSTURE_UNKNOWN, "cannot be read");
+	is("mount_namespace", POSTURE_UNKNOWN, "cannot be read");
+	host_network(false);
 	process("Name:\tx\nNSpid:\t7\t1\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t1\nSeccomp:\t2\n"
 		"Seccomp_filters:\t3\n", "         0     100000      65536\n", "lxc-container-default (enforce)\n");
 	is("user_namespace", POSTURE_HOLDS, "id 0 is 100000 of the host");
 	is("pid_namespace", POSTURE_HOLDS, "7 1");
+	is("network_namespace", POSTURE_HOLDS, "the host's is");
+	is("mount_namespace", POSTURE_HOLDS, "root mount 300, the host's is 20");
 	is("capabilities", POSTURE_HOLDS, "in a user namespace only");
 	is("seccomp_floor", POSTURE_HOLDS, "3 filters");
 	is("no_new_privileges", POSTURE_HOLDS, "1");
@@ -74,10 +96,13 @@ static void test_process(void)
 	is("memory_not_merged", POSTURE_HOLDS, "no");
 	tap_ok(!strcmp(layer("seccomp_floor")->source, "/proc/7/status Seccomp"), "evidence_names_the_field");
 
+	host_network(true);
 	process("Name:\tx\nNSpid:\t7\nCapBnd:\t0000000000210000\nNoNewPrivs:\t0\nSeccomp:\t0\n",
 		"         0          0 4294967295\n", "unconfined\n");
 	is("user_namespace", POSTURE_FAILS, "id 0 is 0 of the host");
 	is("pid_namespace", POSTURE_FAILS, "7");
+	is("network_namespace", POSTURE_FAILS, "file");
+	is("mount_namespace", POSTURE_FAILS, "root mount 20");
 	is("capabilities", POSTURE_FAILS, "with sys_module, sys_admin");
 	is("seccomp_floor", POSTURE_FAILS, "0, 0 filters");
 	is("no_new_privileges", POSTURE_FAILS, "0");
@@ -145,6 +170,13 @@ static void test_host(void)
 	is("processor_mitigations", POSTURE_HOLDS, "1 known");
 	is("swap_encryption", POSTURE_HOLDS, "no swap");
 	is("disk_encryption", POSTURE_HOLDS, "CRYPT-LUKS2");
+	is("disk_cipher", POSTURE_UNKNOWN, "only root");
+	tap_ok(!strcmp(layer("disk_cipher")->source, POSTURE_TABLES " 253:1") &&
+	       layer("swap_cipher")->verdict == 99, "cipher_layers_name_their_devices");
+	put("/proc/swaps", "Filename\tType\n/dev/dm-1 partition 1 0 -2\n");
+	host();
+	is("swap_encryption", POSTURE_HOLDS, "/dev/dm-1 is encrypted");
+	is("swap_cipher", POSTURE_UNKNOWN, "only root");
 
 	put("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
 	put("/sys/module/module/parameters/sig_enforce", "N\n");
@@ -169,6 +201,37 @@ static void test_host(void)
 	is("swap_encryption", POSTURE_HOLDS, "");
 }
 
+static void test_cipher(void)
+{
+	static const struct {
+		const char	*parameters;
+		unsigned int	bits;
+		const char	*text;
+	} tables[] = {
+		{ "aes-xts-plain64 :64:logon:cryptsetup:aaaa-d0 0 8:3 32768", 256, "aes-xts-plain64, AES-256" },
+		{ "aes-xts-plain64 :32:logon:cryptsetup:aaaa-d0 0 8:3 32768", 128, "aes-xts-plain64, AES-128" },
+		{ "aes-cbc-essiv:sha256 " "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF"
+		  " 0 8:3 0", 256, "AES-256" },
+		{ "capi:xts(aes)-plain64 :64:user:x 0 8:3 0 1 allow_discards", 256, "AES-256" },
+		{ "serpent-xts-plain64 :64:logon:x 0 8:3 0", 0, "not AES-256" },
+		{ "capi:authenc(hmac(sha256),xts(aes))-random :96:logon:x 0 8:3 0", 0, "not AES-256" },
+		{ "aes:64-cbc-lmk :64:logon:x 0 8:3 0", 0, "not AES-256" },
+		{ "aes-xts-plain64 - 0 8:3 0", 0, "not AES-256" },
+		{ "aes-xts-plain64 :64 0 8:3 0", 0, "not AES-256" },
+	};
+	static const char *const none[] = { "", " ", "aes-xts-plain64", "aes-xts-plain64 ", "a b" };
+	struct knl_dm_cipher cipher;
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
+		int ret = knl_dm_parse(tables[i].parameters, &cipher);
+
+		tap_ok(!ret && cipher.aes_bits == tables[i].bits && strstr(cipher.text, tables[i].text) &&
+		       !strstr(cipher.text, "0123"), "cipher_%zu_is_told: %s", i, cipher.text);
+	}
+	for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
+		tap_ok(knl_dm_parse(none[i], &cipher) == -EINVAL, "cipher_table_%zu_is_none", i);
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	return remove(path);
@@ -178,10 +241,11 @@ int main(void)
 {
 	if (!mkdtemp(root))
 		return 1;
-	tap_plan(18 + 5 + 3 + 6 + 6 + 2);
+	tap_plan(24 + 5 + 3 + 10 + 6 + 2 + 9 + 5);
 	test_process();
 	test_cgroup();
 	test_host();
+	test_cipher();
 	nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return tap_done();
 }

@@ -16,7 +16,7 @@ export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 ID=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 DOCKER=/usr/share/containers/seccomp.json
-tap_plan 52
+tap_plan 58
 
 hoody ca "$WORK/ca" '*.node-us.containers.example.com' >/dev/null || tap_bail "hoody ca"
 cat >"$WORK/agent.conf" <<CONF
@@ -119,6 +119,14 @@ tap_like running_attach_is_refused "$(hoody syscalls attach -c $ID narrow 2>&1)"
 api_is running_attach_changed_nothing '.data.profile == null' GET /containers/$ID/syscalls
 tap_like learning_is_refused "$(hoody syscalls learn -c $ID 2>&1)" 'cannot be enforced'
 tap_run deleted_profile hoody syscalls delete narrow
+
+# Memory merging: what a wish may say.
+api_is merging_needs_a_mode '.error.field == "mode"' PUT /containers/$ID/ksm '{"exclude":[]}'
+api_is merging_mode_is_known '.error.code == "invalid_value" and .error.field == "mode"' PUT /containers/$ID/ksm '{"mode":"maybe"}'
+api_is merging_field_is_known '.error.code == "unknown_field" and .error.field == "x"' PUT /containers/$ID/ksm '{"mode":"on","x":1}'
+api_is merging_name_fits '.error.field == "exclude"' PUT /containers/$ID/ksm '{"mode":"on","exclude":["sixteen-letters-"]}'
+api_is merging_of_nobody '.error.code == "not_found"' GET /containers/ffffffffffffffffffffffff/ksm
+api_is merging_is_still_off '.data.mode == "off"' GET /containers/$ID/ksm
 
 # Posture: what it can see here, with evidence, and an exit status.
 hoody posture --json >"$WORK/posture.json"
