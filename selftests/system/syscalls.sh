@@ -13,7 +13,7 @@ tap_plan 34
 # The app: an HTTP server that makes the calls it is asked for, as the container's
 # root, and answers what they returned. "userns" first: in a new user namespace.
 cat >"$WORK/app.py" <<'PY'
-import ctypes, http.server, mmap, os, struct
+import ctypes, mmap, os, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
 CALLS = {"mount": (165, 0, 0, 0, 0, 0), "ptrace": (101, 16, 0, 0, 0), "acct": (163, 1), "getpid": (39,),
          "swapon": (167, 0, 0), "personality": (135, 0xffffffff), "personality_odd": (135, 0x40000),
@@ -43,6 +43,18 @@ def int80(number): # as a 32-bit program does it, all arguments 0
                b"\x31\xdb\x31\xc9\x31\xd2\x31\xf6\x31\xff\xcd\x80\x5b\xc3")
     result = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
     return os.strerror(-result) if result < 0 else "yes"
+def fast(number): # a 32-bit program, by the entry that the kernel names in AT_SYSINFO
+    code = bytes.fromhex("89e68b068d748608ad85c075fb8b068b7e0483c60885c0741a83f82075ef31c931d231dbb8") + \
+        struct.pack("<I", number) + bytes.fromhex("31f6ffd7f7d889c3eb05bbfa000000b801000000cd80")
+    head = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 3, 1, 0x10054, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    part = struct.pack("<IIIIIIII", 1, 0, 0x10000, 0x10000, 84 + len(code), 84 + len(code), 5, 0x1000)
+    file = os.memfd_create("fast")
+    os.write(file, head + part + code)
+    child = os.fork()
+    if not child:
+        os.execve(file, ["fast"], {})
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return "no such entry" if status == 250 else os.strerror(status)
 def write(path, text):
     with open(path, "w") as file:
         file.write(text)
@@ -56,7 +68,7 @@ def without_ftrace():
     except OSError:
         pass
     return call("mount").split(" ", 1)[1]
-TRICKS = {"mount_by_int80": lambda: int80(21), "ptrace_by_int80": lambda: int80(26),
+TRICKS = {"mount_by_int80": lambda: int80(21), "mount_by_fast_entry": lambda: fast(21), "ptrace_by_int80": lambda: int80(26),
           "init_module_by_int80": lambda: int80(128), "kexec_by_int80": lambda: int80(283),
           "mount_in_a_new_cgroup": in_new_cgroup, "mount_with_ftrace_switched_off": without_ftrace}
 def trick(name): # in a child, which may end up anywhere
@@ -73,23 +85,25 @@ def trick(name): # in a child, which may end up anywhere
     os.close(there)
     os.wait()
     return text
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *args): pass
-    def do_GET(self):
-        words = self.path.strip("/").split(",")
-        how = in_new_namespace if words[0] == "userns" else call
-        if words[0] == "tricks":
-            words, how = sorted(TRICKS), trick
-        text = ";".join(map(how, [w for w in words if w in CALLS or w in TRICKS] or sorted(CALLS))) + "\n"
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(text.encode())
-http.server.HTTPServer(("", 8080), Handler).serve_forever()
+def answer(path):
+    words = path.strip("/").split(",")
+    how = in_new_namespace if words[0] == "userns" else call
+    if words[0] == "tricks":
+        words, how = sorted(TRICKS), trick
+    return ";".join(map(how, [w for w in words if w in CALLS or w in TRICKS] or sorted(CALLS))) + "\n"
+# Not http.server: its start takes seconds on an emulated processor.
+server = socket.create_server(("", 8080))
+while True:
+    client, _ = server.accept()
+    request = client.recv(4096).split()
+    text = answer(request[1].decode()) if len(request) > 1 else ""
+    client.sendall(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(text), text)).encode())
+    client.close()
 PY
 APP="cat >/srv/app.py <<'PY'
 $(cat "$WORK/app.py")
 PY
-exec python3 -B /srv/app.py >/var/log/app 2>&1"
+exec python3 -I -S -B /srv/app.py >/var/log/app 2>&1"
 gets() { curl -s --max-time 30 "http://10.80.0.2:8080/$1"; }
 ready() { tap_wait 60 gets getpid; }
 state() { hoody syscalls show -c $WEB --json; }
@@ -111,7 +125,7 @@ tries() { { gets init_module,finit_module,kexec_load,kexec_file_load,bpf,perf_ev
 not_let() { grep -cE ' (Operation not permitted|Function not implemented)$'; }
 
 tried=$(tries)
-tap_is before_everything_can_be_tried "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '0 of 20'
+tap_is before_everything_can_be_tried "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '0 of 21'
 tap_note "$tried"
 tap_is before_nothing_is_refused "$(gets ptrace,swapon)" 'ptrace No such process;swapon Bad address'
 tap_run default_profile_loads hoody syscalls load docker "$WORK/docker.json"
@@ -122,10 +136,10 @@ gate=$(gets all)
 tap_run swaps_to_a_narrower_one hoody syscalls attach -c $WEB narrow
 tap_is mount_and_ptrace_fail_at_once "$(gets mount,ptrace,getpid)" 'mount Function not implemented;ptrace Function not implemented;getpid yes'
 tried=$(tries)
-tap_is root_of_the_container_tries_everything "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '20 of 20'
+tap_is root_of_the_container_tries_everything "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '21 of 21'
 tap_note "$tried"
 tap_is a_new_user_namespace_is_no_way_round "$(gets userns,mount)" 'mount Function not implemented'
-tap_is refusals_are_counted "$(state | jq -c '[.counters[] | select(.syscall == "mount") | [.arch, .count]] | sort')" '[["ia32",1],["x86_64",6]]'
+tap_is refusals_are_counted "$(state | jq -c '[.counters[] | select(.syscall == "mount") | [.arch, .count]] | sort')" '[["ia32",2],["x86_64",6]]'
 # Reports are limited, calls are not: one that was left out comes with the next.
 seen() { gets mount >/dev/null; state | jq -e '[.denials[] | select(.syscall == "mount" and .command == "python3" and .errno == 38 and (.passed | not))] | length > 0'; }
 tap_run refusals_are_reported tap_wait 30 seen
