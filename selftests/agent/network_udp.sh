@@ -86,13 +86,14 @@ import socket, sys, time
 # ADDRESS PORT BYTES [SECONDS]: what is answered, by whom was asked; asks again each second.
 address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as s:
+    # Not connected: the kernel here would hide what comes from elsewhere.
     s.settimeout(1)
-    s.connect((address, port))
     end = time.monotonic() + float(sys.argv[4] if len(sys.argv) > 4 else 30)
     while time.monotonic() < end:
         try:
-            s.send(b"x" * count)
-            print(s.recv(200).decode())
+            s.sendto(b"x" * count, (address, port))
+            data, peer = s.recvfrom(200)
+            print(data.decode() if peer[:2] == (address, port) else f"a stranger: {peer[:2]} {data}")
             break
         except OSError:
             pass
