@@ -28,6 +28,8 @@
 #define UP_HTTP2_STREAMS_MAX	100
 #define UP_HTTP2_STREAM_WINDOW	(128 * 1024)
 #define UP_HTTP2_WINDOW		(1024 * 1024)
+/* How often a request is sent again that apps have refused to look at. */
+#define UP_HTTP2_REFUSED_MAX	8
 
 struct up_stream {
 	struct up_request	*request;	/* NULL: over; nghttp2 has not let go of it yet */
@@ -42,6 +44,7 @@ struct up_stream {
 	struct buf		trailers;	/* records */
 	size_t			unconsumed;	/* given to the exchange, not back to the app yet */
 	unsigned int		interims;
+	unsigned int		repeats;	/* of its request, before */
 	int32_t			id;
 	bool			body;		/* the request has one */
 	bool			ended;		/* nothing follows @out but @trailers */

@@ -3,10 +3,11 @@
  * Requests over HTTP/2 to a container: choosing the connection, sending, and
  * sending once more. See http2.h.
  *
- * A request is repeated once, on another connection, where none of its body has
- * been given away, nothing of a response has come, and either the app has said
- * that it did not look at it (RFC 9113 8.7), or the connection was a kept one and
- * the method is idempotent.
+ * A request is repeated on another connection where none of its body has been
+ * given away and nothing of a response has come: once, where the connection was a
+ * kept one and the method is idempotent; up to UP_HTTP2_REFUSED_MAX times, where
+ * the app has said that it did not look at it (RFC 9113 8.7), since connections
+ * that are there may all be about to say so.
  */
 #include "upstream/http2.h"
 
@@ -419,6 +420,7 @@ static bool repeat(struct up_stream *old, struct up_request *request)
 	stream = place(context, request, container, &request->client, key, &failure);
 	if (!stream)
 		return false;
+	stream->repeats = old->repeats + 1;
 	stream->body = old->body;
 	stream->ended = old->ended;
 	stream->head = old->head;
@@ -443,8 +445,9 @@ void up_stream_fail(struct up_stream *stream, enum up_failure failure, bool refu
 
 	if (!request)
 		return;
-	again = failure == UP_FAILED && !stream->answered && !stream->taken && !request->retried &&
-		(refused || (request->reused && request->idempotent));
+	again = failure == UP_FAILED && !stream->answered && !stream->taken &&
+		(refused ? stream->repeats < UP_HTTP2_REFUSED_MAX :
+			   !request->retried && request->reused && request->idempotent);
 	if (again && repeat(stream, request))
 		return;
 	request->operations->failed(request, failure);

@@ -68,7 +68,7 @@ methods = {
 }
 # Connections are said goodbye to all the time (GOAWAY); calls must not notice.
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=32),
-                     options=(('grpc.max_connection_age_ms', 300),
+                     options=(('grpc.max_connection_age_ms', 1000),
                               ('grpc.max_connection_age_grace_ms', 120000)))
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler('test.App', methods),))
 server.add_insecure_port('127.0.0.1:' + sys.argv[1])
