@@ -5,6 +5,9 @@
 # and need nothing but root and a Debian archive.
 
 O		?= build/$(if $(HOODY_DEVROOT),devroot,native)
+# Always the same name for the same folder: the dependencies that the compiler writes
+# have it, and do not count under another.
+override O	:= $(abspath $(O))
 VERSION		:= $(shell cat kmod/VERSION)
 PREFIX		?= /usr
 DESTDIR		?=
