@@ -112,10 +112,13 @@ static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 		ret = fw_settle(work, fw_ask(view, work));
 	if (ret)
 		return ret;
+	if (direction == FW_EGRESS && work->flags & (FW_EXIT_ANY | FW_NAMES)) {
+		ret = fw_leave_by_exit(skb, view, work);
+		if (ret)
+			return ret;
+	}
 	if (work->packet.fragment && !work->packet.fragment_offset)
 		fw_fragment_remember(&work->packet, work->slot, work->generation);
-	if (direction == FW_EGRESS && work->flags & (FW_EXIT_ANY | FW_NAMES))
-		return fw_leave_by_exit(skb, view, work);
 	return FW_PASSED;
 }
 

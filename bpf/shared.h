@@ -104,14 +104,24 @@ enum fw_flags {
 	FW_NAMES_ONLY		= 1 << 9,
 	/* Every new flow that passes is told (FW_TOLD_FLOW). */
 	FW_TELL_FLOWS		= 1 << 10,
+	/* What a rule about a name opened goes to the relay, which reads what it says. */
+	FW_STRICT		= 1 << 11,
 };
 
-/* The sockets that packets are steered to: indices of the map fw_relay. */
+/*
+ * The sockets that packets are steered to: indices of the map fw_relay, and behind
+ * FW_RELAY_PLAIN_SOCKETS, in the same order, of fw_strict (FW_STRICT).
+ */
 enum fw_relay_socket {
 	FW_RELAY_TCP4,
 	FW_RELAY_TCP6,
 	FW_RELAY_UDP4,
 	FW_RELAY_UDP6,
+	FW_RELAY_PLAIN_SOCKETS,
+	FW_RELAY_STRICT_TCP4	= FW_RELAY_PLAIN_SOCKETS,
+	FW_RELAY_STRICT_TCP6,
+	FW_RELAY_STRICT_UDP4,
+	FW_RELAY_STRICT_UDP6,
 	FW_RELAY_SOCKETS,
 };
 

@@ -332,6 +332,7 @@ static struct firewall_rules *fresh(struct api_call *call)
 		return rules;
 	rules->next_id = old->next_id;
 	rules->log_flows = old->log_flows;
+	rules->strict_names = old->strict_names;
 	return rules;
 }
 

@@ -57,6 +57,7 @@ struct firewall_rules {
 	bool		closed[FW_DIRECTIONS];
 	bool		learn;
 	bool		log_flows;	/* new flows are told as drops are */
+	bool		strict_names;	/* connections have to say a name that is allowed */
 	uint32_t	count, room;
 	struct firewall_rule *rules;
 };

@@ -224,7 +224,7 @@ int firewall_compile(const struct control *control, const struct firewall_host *
 	draft.policy.flags = place->exit_flags;
 	take_container(container, &draft.policy);
 	if (firewall_has_names(rules))
-		draft.policy.flags |= FW_NAMES_ONLY;
+		draft.policy.flags |= FW_NAMES_ONLY | (rules->strict_names ? FW_STRICT : 0);
 	network_policy(control->network, container, &draft.policy);
 	if (!rules || !rules->closed[FW_EGRESS])
 		draft.policy.flags |= FW_EGRESS_OPEN;

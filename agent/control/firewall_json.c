@@ -313,10 +313,11 @@ static int take_setting(struct firewall_rules *rules, const char *name, yyjson_v
 		rules->learn = !strcmp(text, "learn");
 		return 1;
 	}
-	if (!strcmp(name, "log_flows")) {
+	if (!strcmp(name, "log_flows") || !strcmp(name, "strict_names")) {
 		if (!yyjson_is_bool(value))
 			return refuse(fault, "", name, "is neither true nor false");
-		rules->log_flows = yyjson_get_bool(value);
+		*(name[0] == 'l' ? &rules->log_flows : &rules->strict_names) =
+			yyjson_get_bool(value);
 		return 1;
 	}
 	if (strcmp(name, "defaults"))
@@ -362,6 +363,7 @@ void firewall_settings_to_json(const struct firewall_rules *rules, yyjson_mut_do
 	yyjson_mut_obj_add_str(document, object, "mode",
 			       rules && rules->learn ? "learn" : "enforce");
 	yyjson_mut_obj_add_bool(document, object, "log_flows", rules && rules->log_flows);
+	yyjson_mut_obj_add_bool(document, object, "strict_names", rules && rules->strict_names);
 	defaults = yyjson_mut_obj_add_obj(document, object, "defaults");
 	for (unsigned int i = 0; i < FW_DIRECTIONS; i++)
 		yyjson_mut_obj_add_str(document, defaults, firewall_directions[i],

@@ -48,6 +48,37 @@ bool firewall_has_names(const struct firewall_rules *rules)
 	return false;
 }
 
+static uint8_t protocol_of(const struct firewall_rule *rule)
+{
+	static const uint8_t numbers[] = {
+		[FW_ANY] = 0, [FW_TCP] = IPPROTO_TCP, [FW_UDP] = IPPROTO_UDP,
+		[FW_ICMP] = IPPROTO_ICMP, [FW_ICMPV6] = IPPROTO_ICMPV6,
+	};
+
+	return numbers[rule->protocol];
+}
+
+/* What may be said where, see relay/policy.h. */
+static void strict_to_json(const struct firewall_rules *rules, yyjson_mut_doc *document,
+			   yyjson_mut_val *names)
+{
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(document, names, "strict");
+
+	for (uint32_t i = 0; i < rules->count; i++) {
+		const struct firewall_rule *rule = &rules->rules[i];
+		yyjson_mut_val *opening;
+
+		if (rule->peer != FIREWALL_NAME || rule->action != FW_ALLOW ||
+		    rule->protocol == FW_ICMP || rule->protocol == FW_ICMPV6)
+			continue;
+		opening = yyjson_mut_arr_add_arr(document, list);
+		yyjson_mut_arr_add_strcpy(document, opening, rule->name);
+		yyjson_mut_arr_add_uint(document, opening, protocol_of(rule));
+		yyjson_mut_arr_add_uint(document, opening, rule->port_first);
+		yyjson_mut_arr_add_uint(document, opening, rule->port_last);
+	}
+}
+
 void firewall_names_to_json(const struct firewall_rules *rules, yyjson_mut_doc *document,
 			    yyjson_mut_val *object)
 {
@@ -57,6 +88,8 @@ void firewall_names_to_json(const struct firewall_rules *rules, yyjson_mut_doc *
 		[FW_DENY] = yyjson_mut_obj_add_arr(document, names, "deny"),
 	};
 
+	if (rules->strict_names)
+		strict_to_json(rules, document, names);
 	yyjson_mut_obj_add_bool(document, names, "closed",
 				rules->closed[FW_EGRESS] && !rules->learn);
 	for (uint32_t i = 0; i < rules->count; i++) {
@@ -82,16 +115,6 @@ static void key_of(const struct firewall_entry *entry, uint32_t revision,
 	key->family = v4 ? FW_V4 : FW_V6;
 	memcpy(key->address, v4 ? (const void *)&address->v4 : (const void *)&address->v6,
 	       v4 ? 4 : 16);
-}
-
-static uint8_t protocol_of(const struct firewall_rule *rule)
-{
-	static const uint8_t numbers[] = {
-		[FW_ANY] = 0, [FW_TCP] = IPPROTO_TCP, [FW_UDP] = IPPROTO_UDP,
-		[FW_ICMP] = IPPROTO_ICMP, [FW_ICMPV6] = IPPROTO_ICMPV6,
-	};
-
-	return numbers[rule->protocol];
 }
 
 /* What the rules open for @name, into @value: an opening there is lives longer. */

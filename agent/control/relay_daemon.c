@@ -42,6 +42,7 @@ struct relay_daemon {
 	int			policy;		/* memfd; -1: none yet */
 	int			sockets[FW_RELAY_SOCKETS];	/* until it is ready; -1: none */
 	uint64_t		sequence, backoff;
+	uint32_t		port_refused;	/* the last one that could not be had; 0: none */
 	struct outstanding	outstanding[OUTSTANDING_MAX];	/* a ring */
 	unsigned int		first, count;
 	sd_event_source		*io, *child, *timer, *restart;
@@ -193,6 +194,12 @@ static int on_port(struct relay_daemon *daemon, const struct ipc_message *messag
 	    (port->family != AF_INET && port->family != AF_INET6))
 		return -1;
 	fd = knl_steer_datagrams_from((sa_family_t)port->family, (uint16_t)port->port);
+	/* Asked for again and again: told once. */
+	if (fd < 0 && daemon->port_refused != port->port)
+		log_warning("datagrams of containers cannot be answered from a port: port=%u "
+			    "error=\"%s\" hint=\"another program has it at all addresses: bind it "
+			    "to some\"", port->port, strerror(-fd));
+	daemon->port_refused = fd < 0 ? port->port : 0;
 	ret = ipc_send(daemon->sock, RELAY_PORT_SOCKET, 0, port, sizeof(*port), &fd, fd >= 0);
 	if (fd >= 0)
 		close(fd);
@@ -337,6 +344,19 @@ static bool is_missing(int error)
 	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 }
 
+/* For containers whose connections have to say a name: none of it is port 53's. */
+static int open_strict(struct relay_daemon *daemon, size_t family)
+{
+	int *tcp = &daemon->sockets[FW_RELAY_STRICT_TCP4 + family];
+	int *udp = &daemon->sockets[FW_RELAY_STRICT_UDP4 + family];
+
+	*tcp = knl_steer_listen(families[family]);
+	if (*tcp < 0)
+		return *tcp;
+	*udp = knl_steer_datagrams_from(families[family], 0);
+	return *udp < 0 ? *udp : 0;
+}
+
 /* Routes and sockets; a family that the host lacks is left out. */
 static int open_sockets(struct relay_daemon *daemon)
 {
@@ -357,7 +377,9 @@ static int open_sockets(struct relay_daemon *daemon)
 			log_warning("names behind exits cannot be asked over UDP: family=IPv%d "
 				    "error=\"%s\" hint=\"another program has port 53 of all "
 				    "addresses: bind it to some\"", i ? 6 : 4, strerror(-ret));
-		ret = knl_steer_routes_add(families[i]);
+		ret = open_strict(daemon, i);
+		if (!ret)
+			ret = knl_steer_routes_add(families[i]);
 		if (ret)
 			return ret;
 	}

@@ -149,7 +149,7 @@ static const struct {
 	[FW_DROP_EXIT_BLOCKED] = { "exit_blocked", "the container's exit is \"block\"" },
 	[FW_DROP_EXIT_DOWN] = { "exit_down", "the relay of the container's exit is not running" },
 	[FW_DROP_EXIT_PROTOCOL] = { "exit_protocol",
-				    "the container's exit carries neither this protocol nor fragments" },
+				    "neither the container's exit nor the check of names carries this protocol or fragments" },
 	[FW_DROP_CONTAINER] = { "container", "no rule opens the way between these containers" },
 	[FW_TOLD_LEARNED] = { "learned", "passed while learning: no rule allows it" },
 	[FW_TOLD_FLOW] = { "flow", "passed: the first packet of a flow" },

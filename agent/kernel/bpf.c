@@ -20,7 +20,7 @@
 
 static const char *const pinned[] = { "fw_policies", "fw_config", "fw_states", "fw_events",
 				      "fw_flows", "fw_fragments", "fw_relay", "fw_members",
-				      "fw_names", "fw_tellers" };
+				      "fw_names", "fw_tellers", "fw_strict" };
 
 __attribute__((format(printf, 3, 4))) static int fail(char fault[KNL_BPF_FAULT_MAX], int error,
 						      const char *format, ...)
@@ -120,6 +120,7 @@ static int load(struct knl_bpf *bpf, char fault[KNL_BPF_FAULT_MAX])
 	bpf->members = map_fd(bpf, "fw_members");
 	bpf->names = map_fd(bpf, "fw_names");
 	bpf->tellers = map_fd(bpf, "fw_tellers");
+	bpf->strict = map_fd(bpf, "fw_strict");
 	return 0;
 }
 

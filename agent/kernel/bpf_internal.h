@@ -15,7 +15,7 @@ struct knl_bpf {
 	struct bpf_program	*programs[FW_DIRECTIONS];
 	struct bpf_program	*sweeper;
 	int			policies, states, flows, config, events, relay, members,
-				names, tellers;
+				names, tellers, strict;
 				/* owned by object */
 	struct ring_buffer	*ring;
 	knl_bpf_event		*event;

@@ -204,10 +204,11 @@ int knl_bpf_teller(struct knl_bpf *bpf, uint32_t slot, struct fw_teller *teller)
 
 int knl_bpf_relay_set(struct knl_bpf *bpf, enum fw_relay_socket which, int sock)
 {
-	const uint32_t key = which;
+	const int map = which < FW_RELAY_PLAIN_SOCKETS ? bpf->relay : bpf->strict;
+	const uint32_t key = which % FW_RELAY_PLAIN_SOCKETS;
 	const uint64_t value = (uint64_t)sock;
 
-	return bpf_map_update_elem(bpf->relay, &key, &value, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(map, &key, &value, BPF_ANY) ? -errno : 0;
 }
 
 static int sweep(struct knl_bpf *bpf, struct fw_sweep_args *args)

@@ -79,15 +79,10 @@ int knl_steer_listen(sa_family_t family)
 	return ret;
 }
 
-int knl_steer_datagrams(sa_family_t family)
-{
-	return knl_steer_datagrams_from(family, DNS_PORT);
-}
-
-int knl_steer_datagrams_from(sa_family_t family, uint16_t port)
+static int open_datagrams(sa_family_t family, uint16_t port, bool shared)
 {
 	union place at = { .any.sa_family = family };
-	int fd = open_transparent(family, SOCK_DGRAM), ret;
+	int fd = open_transparent(family, SOCK_DGRAM), one = 1, ret;
 
 	if (fd < 0)
 		return fd;
@@ -98,11 +93,26 @@ int knl_steer_datagrams_from(sa_family_t family, uint16_t port)
 		at.v6.sin6_port = htons(port);
 		at.v6.sin6_addr = dns_address6;
 	}
-	if (!bind_to(fd, &at))
+	if ((!shared || !setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one))) &&
+	    !bind_to(fd, &at))
 		return fd;
 	ret = -errno;
 	close(fd);
 	return ret;
+}
+
+int knl_steer_datagrams(sa_family_t family)
+{
+	return open_datagrams(family, DNS_PORT, false);
+}
+
+int knl_steer_datagrams_from(sa_family_t family, uint16_t port)
+{
+	/*
+	 * The agent's own HTTP/3 may have the port, at all addresses. One that packets
+	 * are steered to shares with nobody: the kernel would choose among them.
+	 */
+	return open_datagrams(family, port, port != 0);
 }
 
 /* Sends the request in @header, whose room is MESSAGE_BYTES, and waits for its end. */

@@ -34,8 +34,9 @@ int knl_steer_listen(sa_family_t family);
 int knl_steer_datagrams(sa_family_t family);
 
 /*
- * The same with port @port, to answer from alone: nothing is steered to it. Its port
- * may be another program's too, which loses nothing by it.
+ * The same with port @port (0: any), to answer from, or to take what is steered and
+ * is not answered from there. Its port may be another program's too, which loses
+ * nothing by it.
  */
 int knl_steer_datagrams_from(sa_family_t family, uint16_t port);
 

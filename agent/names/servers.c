@@ -171,5 +171,5 @@ void names_ask(struct names_query *query)
 			 query->stage == NAMES_UDP ? LOOP_TIMER_HEAD : LOOP_TIMER_RESPONSE);
 	if (!query->direct)
 		relay_session_start(relay, pair[1], &query->client.peer,
-				    &container->dns[query->server], SERVER_PORT);
+				    &container->dns[query->server], SERVER_PORT, false);
 }

@@ -3,7 +3,7 @@
  * The table of containers and exits, see policy.h. Control is trusted, but for
  * mistakes: whatever does not fit refuses the policy as a whole.
  */
-#include "relay/policy.h"
+#include "relay/strict.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 struct place {
 	struct address		address;
@@ -90,6 +91,24 @@ static int set_up_tls(struct relay_exit *exit, X509_STORE *trust)
 		return -EBADMSG;
 	SSL_CTX_set_cert_store(exit->tls, store);
 	return 0;
+}
+
+SSL *relay_exit_make_tls(const struct relay_exit *exit, int fd)
+{
+	const struct exit_spec *spec = &exit->spec;
+	SSL *ssl = SSL_new(exit->tls);
+	bool good = ssl && SSL_set_fd(ssl, fd);
+
+	if (good && spec->host[0])
+		good = SSL_set1_host(ssl, spec->host) && SSL_set_tlsext_host_name(ssl, spec->host);
+	else if (good)
+		good = X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl),
+						 (const uint8_t *)&spec->address.v6,
+						 spec->address.family == AF_INET ? 4 : 16);
+	if (good)
+		return ssl;
+	SSL_free(ssl);
+	return NULL;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -268,7 +287,9 @@ static int read_names(struct relay_names *names, yyjson_val *value)
 	names->only = true;
 	names->closed = !yyjson_is_false(yyjson_obj_get(value, "closed"));
 	ret = read_set(&names->allow, yyjson_obj_get(value, "allow"));
-	return ret ? ret : read_set(&names->deny, yyjson_obj_get(value, "deny"));
+	if (!ret)
+		ret = read_set(&names->deny, yyjson_obj_get(value, "deny"));
+	return ret ? ret : strict_read(names, yyjson_obj_get(value, "strict"));
 }
 
 static int read_container(struct relay_policy *policy, yyjson_val *value,
@@ -396,6 +417,7 @@ void relay_policy_destroy(struct relay_policy *policy)
 	for (size_t i = 0; i < policy->containers_count; i++) {
 		clear_set(&policy->containers[i].names.allow);
 		clear_set(&policy->containers[i].names.deny);
+		strict_clear(&policy->containers[i].names);
 	}
 	free(policy->exits);
 	free(policy->exit_places);

@@ -5,15 +5,18 @@
  *
  *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N,
  *			"dns":["192.0.2.53"],
- *			"names":{"closed":true,"allow":["*.example.com"],"deny":[]}}],
+ *			"names":{"closed":true,"allow":["*.example.com"],"deny":[],
+ *				 "strict":[["*.example.com",6,443,443]]}}],
  *	 "exits":[{"kind":"socks5","host":"...","addresses":["192.0.2.1"],"port":1080,
  *		   "user":"...","password":"...","ca":"PEM"}],
  *	 "timeout_ms":15000,"probe_ms":30000}
  *
  * "host": where the proxy is known by a name, whose addresses are what is known of
- * them now, perhaps none; else there is one. "exit" null: directly; such a container is here for its names. "names": its rules
- * about them, sorted; without them every name is asked. "timeout_ms": until an exit
- * must carry a connection; "probe_ms": between probes of one that works, 0: none.
+ * them now, perhaps none; else there is one. "exit" null: directly; such a container
+ * is here for its names. "names": its rules about them, sorted; without them every
+ * name is asked. "strict": pattern, protocol and ports of the allow rules, where
+ * connections are held against them (strict.h). "timeout_ms": until an exit must
+ * carry a connection; "probe_ms": between probes of one that works, 0: none.
  *
  * Containers with the same exit share one: its health is one, and a policy that
  * names it again keeps it and its connections.
@@ -55,6 +58,9 @@ struct relay_names {
 	bool			only;		/* there are rules */
 	bool			closed;		/* what none allows is refused */
 	struct name_set		allow, deny;
+	bool			strict;		/* see strict.h, as the openings */
+	size_t			openings_count;
+	struct strict_opening	*openings;
 };
 
 struct relay_container {
@@ -104,5 +110,11 @@ static inline bool relay_policy_forwards(const struct relay_container *container
 
 void relay_exit_get(struct relay_exit *exit);
 void relay_exit_put(struct relay_exit *exit);
+
+/*
+ * TLS towards the proxy of EXIT_HTTPS, whose certificate must name what the exit
+ * names: an address, or a name. NULL without memory.
+ */
+SSL *relay_exit_make_tls(const struct relay_exit *exit, int fd);
 
 #endif /* HOODY_RELAY_POLICY_H */

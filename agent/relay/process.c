@@ -3,6 +3,7 @@
  * The relay process: control's messages and the listeners. It ends when control
  * is gone, and takes no connection before the first policy and the sandbox.
  */
+#include "relay/strict.h"
 #include "relay/udp.h"
 
 #include "front/sandbox.h"
@@ -30,7 +31,7 @@ struct relay_listener {
 	struct loop_timer	pause;		/* no descriptors: tries again later */
 	struct loop_task	more;
 	struct relay		*relay;
-	bool			datagrams;
+	bool			datagrams, strict;
 };
 
 struct relay_process {
@@ -91,7 +92,7 @@ bool relay_address(const struct sockaddr_storage *storage, struct address *addre
 	return true;
 }
 
-static void take(struct relay *relay, int fd, const struct sockaddr_storage *from)
+static void take(struct relay *relay, int fd, const struct sockaddr_storage *from, bool strict)
 {
 	struct address peer, destination;
 	const struct relay_container *container;
@@ -111,12 +112,12 @@ static void take(struct relay *relay, int fd, const struct sockaddr_storage *fro
 		names_stream_start(relay->names, fd, &peer, &destination);
 		return;
 	}
-	relay_session_start(relay, fd, &peer, &destination, port);
+	relay_session_start(relay, fd, &peer, &destination, port, strict);
 }
 
 static void take_datagrams(struct relay_listener *listener)
 {
-	if (relay_take_datagrams(listener->relay, listener->source.fd))
+	if (relay_take_datagrams(listener->relay, listener->source.fd, listener->strict))
 		loop_post(&listener->relay->loop, &listener->more);
 }
 
@@ -129,7 +130,7 @@ static void accept_some(struct relay_listener *listener)
 				       SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			take(listener->relay, fd, &from);
+			take(listener->relay, fd, &from, listener->strict);
 			continue;
 		}
 		if (errno == EAGAIN)
@@ -228,7 +229,7 @@ static void move_sessions(struct relay *relay, struct relay_policy *policy)
 
 		if (container)
 			session->container = container;
-		if (!container || container->exit != session->exit)
+		if (!container || !strict_holds(session, container))
 			relay_session_cut(session);
 	}
 }
@@ -265,6 +266,7 @@ static int take_policy(struct relay *relay, const int *fds, size_t count)
 	relay->probe_ms = times->probe_ms;
 	relay_health_policy_changed(relay);
 	names_policy_changed(relay->names);
+	strict_udp_policy_changed(relay);
 	return 0;
 }
 
@@ -437,14 +439,16 @@ static int set_up(struct relay_process *process)
 	}
 	load_trust(relay);
 	relay->udp = relay_udp_create();
-	if (!relay->trust || !relay->udp)
+	relay->strict = strict_udp_create();
+	if (!relay->trust || !relay->udp || !relay->strict)
 		return -ENOMEM;
 	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++) {
 		struct relay_listener *listener = &process->listeners[i];
 
 		listener->source = (struct loop_source){ -1, on_listener };
 		listener->relay = relay;
-		listener->datagrams = i == FW_RELAY_UDP4 || i == FW_RELAY_UDP6;
+		listener->strict = i >= FW_RELAY_PLAIN_SOCKETS;
+		listener->datagrams = i % FW_RELAY_PLAIN_SOCKETS >= FW_RELAY_UDP4;
 		loop_task_setup(&listener->more, on_more);
 		loop_timer_setup(&listener->pause, on_pause_over);
 	}

@@ -96,6 +96,12 @@ struct relay_stats_query {
 	X(failed_unreachable)		/* it cannot reach the destination */ \
 	X(failed_resources)		/* memory or descriptors of the relay */ \
 	X(cut)				/* ended because the exit was changed */ \
+	X(strict_passed)		/* said a name that rules allow, see strict.h */ \
+	X(strict_other_name)		/* said one that they do not */ \
+	X(strict_no_name)		/* said none */ \
+	X(strict_hidden_name)		/* said it so that nobody can read it */ \
+	X(strict_no_hello)		/* are neither TLS nor QUIC, or malformed */ \
+	X(strict_udp_open)		/* gauge: UDP flows that were let through */ \
 	X(udp_refused)			/* datagrams that the exit does not carry */ \
 	X(udp_associations_open)	/* gauge: UDP ports behind SOCKS5 */ \
 	X(udp_out)			/* datagrams through SOCKS5 */ \

@@ -9,6 +9,7 @@
  *	udp.c		other UDP, through SOCKS5
  *	session.c	one connection: connect, TLS, handshake, then bytes
  *	pump.c		the bytes: splice(2), or copied where TLS is in the way
+ *	strict.c	what connections say, held against rules about names (strict.h)
  *	policy.c	whose connections, where to
  *	handshake.c	what is said to proxies
  *	health.c	whether exits work
@@ -47,6 +48,7 @@ struct relay_flow {
 };
 
 enum relay_state {
+	RELAY_HELLO,		/* of a strict container: what it says first */
 	RELAY_CONNECTING,	/* TCP towards the proxy */
 	RELAY_TLS,
 	RELAY_HANDSHAKE,
@@ -56,12 +58,13 @@ enum relay_state {
 struct relay;
 struct relay_association;
 struct relay_udp;
+struct strict_udp;
 struct names;
 
 struct relay_session {
 	struct relay		*relay;
 	struct relay_container	*container;	/* of the policy that holds */
-	struct relay_exit	*exit;		/* referenced */
+	struct relay_exit	*exit;		/* referenced; EXIT_DIRECT: its own */
 	struct list		node;		/* relay->sessions */
 	struct loop_task	task;		/* goes on pumping, or frees */
 	struct loop_timer	timer;
@@ -74,6 +77,8 @@ struct relay_session {
 	size_t			sent;		/* of handshake.out */
 	struct relay_association *association;	/* UDP's, see udp.h; NULL: a connection */
 	bool			probe;		/* without a container: ends when it is OPEN */
+	char			*name;		/* that it has said; NULL: not asked to */
+	unsigned int		peeks;		/* RELAY_HELLO: looks at what is there */
 };
 
 struct relay {
@@ -83,6 +88,7 @@ struct relay {
 	struct list		sessions;
 	size_t			sessions_count;
 	struct relay_udp	*udp;
+	struct strict_udp	*strict;
 	struct names		*names;
 	/* Reads what control has said before what came after it is judged. */
 	void			(*heed)(struct relay *relay);
@@ -100,17 +106,20 @@ int relay_run(void);
 bool relay_address(const struct sockaddr_storage *storage, struct address *address, uint16_t *port);
 
 /*
- * resolve.c: takes what waits in a UDP socket that packets are steered to. True
- * where there may be more.
+ * resolve.c: takes what waits in a UDP socket that packets are steered to; @strict:
+ * those that have to say a name. True where there may be more.
  */
-bool relay_take_datagrams(struct relay *relay, int udp);
+bool relay_take_datagrams(struct relay *relay, int udp, bool strict);
 /* A datagram to @peer by @fd's port, from any address @from. */
 bool relay_send_from(int fd, const struct address *from, const struct address *peer,
 		     uint16_t peer_port, const void *bytes, size_t len);
 
-/* session.c: takes @fd over. Cuts it where it cannot be carried, and counts why. */
+/*
+ * session.c: takes @fd over. Cuts it where it cannot be carried, and counts why.
+ * @strict: it has to say a name first.
+ */
 void relay_session_start(struct relay *relay, int fd, const struct address *peer,
-			 const struct address *destination, uint16_t port);
+			 const struct address *destination, uint16_t port, bool strict);
 /*
  * The same for datagrams: asks the proxy for UDP, with @fd as a client that says
  * nothing and whose end is the session's. NULL: @fd is closed, and counted why.

@@ -3,6 +3,7 @@
  * Datagrams of containers that are steered to the relay. Queries to port 53 are the
  * forwarder's (names/forward.h), others are for the exit (udp.c).
  */
+#include "relay/strict.h"
 #include "relay/udp.h"
 
 #include "names/forward.h"
@@ -51,7 +52,7 @@ bool relay_send_from(int fd, const struct address *from, const struct address *p
 
 static void take_datagram(struct relay *relay, int udp, const unsigned char *bytes, size_t len,
 			  const struct address *peer, uint16_t peer_port,
-			  const struct address *asked, uint16_t asked_port)
+			  const struct address *asked, uint16_t asked_port, bool strict)
 {
 	struct relay_container *container = relay_policy_by_address(relay->policy, peer);
 	const struct names_client client = {
@@ -62,6 +63,10 @@ static void take_datagram(struct relay *relay, int udp, const unsigned char *byt
 		return;
 	if (asked_port == 53 && relay_policy_forwards(container))
 		names_take(relay->names, container, &client, bytes, len);
+	else if (strict && container->names.strict)
+		strict_udp_take(relay, container, bytes, len, peer, peer_port, asked, asked_port);
+	else if (strict)
+		container->stats.udp_refused++;
 	else if (!container->exit || !relay_udp_take(relay, container, bytes, len, peer, peer_port,
 						     asked, asked_port))
 		container->stats.udp_refused++;
@@ -85,7 +90,7 @@ static bool original(struct msghdr *message, struct sockaddr_storage *to)
 	return false;
 }
 
-bool relay_take_datagrams(struct relay *relay, int udp)
+bool relay_take_datagrams(struct relay *relay, int udp, bool strict)
 {
 	static unsigned char bytes[UDP_PAYLOAD_MAX];
 	struct sockaddr_storage from, to;
@@ -112,7 +117,8 @@ bool relay_take_datagrams(struct relay *relay, int udp)
 		    !relay_address(&from, &peer, &peer_port) ||
 		    !relay_address(&to, &asked, &asked_port))
 			continue;
-		take_datagram(relay, udp, bytes, (size_t)len, &peer, peer_port, &asked, asked_port);
+		take_datagram(relay, udp, bytes, (size_t)len, &peer, peer_port, &asked, asked_port,
+			      strict);
 	}
 	return true;
 }

@@ -2,13 +2,16 @@
 /*
  * One connection of a container through its exit.
  *
- *	CONNECTING -> (TLS) -> HANDSHAKE -> OPEN -> both directions ended
+ *	(HELLO) -> CONNECTING -> (TLS) -> (HANDSHAKE) -> OPEN -> both directions ended
  *
- * Until OPEN nothing that the container sends is read, and the policy's time bounds
- * all of it; where a proxy has several addresses, from the last of them that is tried. Whatever goes wrong resets both sides: a container must not take a
- * connection that broke for one that ended.
+ * Until OPEN nothing that the container sends is read, only looked at (HELLO), and
+ * the policy's time bounds all of it; where a proxy has several addresses, from the
+ * last of them that is tried. Without an exit it goes to its destination directly.
+ * Whatever goes wrong resets both sides: a container must not take a connection that
+ * broke for one that ended.
  */
 #include "relay/health.h"
+#include "relay/strict.h"
 #include "relay/udp.h"
 
 #include <errno.h>
@@ -20,11 +23,11 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 static void set_health(struct relay_session *session, enum relay_health health, const char *fault)
 {
-	relay_health_set(session->relay, session->exit, health, fault, session->probe);
+	if (session->exit->spec.kind != EXIT_DIRECT)
+		relay_health_set(session->relay, session->exit, health, fault, session->probe);
 }
 
 /* Without a session yet: the container gets a reset. */
@@ -51,7 +54,10 @@ static void close_end(struct relay_end *end, bool broken)
 
 static void free_session(struct loop_task *task)
 {
-	free(container_of(task, struct relay_session, task));
+	struct relay_session *session = container_of(task, struct relay_session, task);
+
+	free(session->name);
+	free(session);
 }
 
 static void end_session(struct relay_session *session, bool broken)
@@ -296,25 +302,6 @@ static void run_tls(struct relay_session *session)
 	ERR_clear_error();
 }
 
-/* The proxy's certificate must name what the exit names: an address, or a name. */
-static int make_tls(struct relay_session *session)
-{
-	const struct exit_spec *spec = &session->exit->spec;
-	SSL *ssl = SSL_new(session->exit->tls);
-	bool good;
-
-	session->proxy.ssl = ssl;
-	if (!ssl || !SSL_set_fd(ssl, session->proxy.source.fd))
-		return -ENOMEM;
-	if (spec->host[0])
-		good = SSL_set1_host(ssl, spec->host) && SSL_set_tlsext_host_name(ssl, spec->host);
-	else
-		good = X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl),
-						 (const uint8_t *)&spec->address.v6,
-						 spec->address.family == AF_INET ? 4 : 16);
-	return good ? 0 : -ENOMEM;
-}
-
 static bool try_from(struct relay_session *session);
 
 static bool is_last(const struct relay_session *session)
@@ -339,12 +326,17 @@ static void connected(struct relay_session *session)
 		try_next(session);
 		return;
 	}
+	if (session->exit->spec.kind == EXIT_DIRECT) {
+		opened(session);
+		return;
+	}
 	loop_timer_keep(&session->relay->loop, &session->timer, LOOP_TIMER_CONNECT);
 	if (session->exit->spec.kind != EXIT_HTTPS) {
 		begin_handshake(session);
 		return;
 	}
-	if (make_tls(session)) {
+	session->proxy.ssl = relay_exit_make_tls(session->exit, session->proxy.source.fd);
+	if (!session->proxy.ssl) {
 		session->container->stats.failed_resources++;
 		end_session(session, true);
 		return;
@@ -353,6 +345,8 @@ static void connected(struct relay_session *session)
 	run_tls(session);
 }
 
+static void run_hello(struct relay_session *session);
+
 static void ready(struct loop_source *source, uint32_t events)
 {
 	struct relay_end *end = container_of(source, struct relay_end, source);
@@ -360,6 +354,10 @@ static void ready(struct loop_source *source, uint32_t events)
 
 	if (session->state == RELAY_OPEN) {
 		run_pump(session);
+		return;
+	}
+	if (session->state == RELAY_HELLO && !(events & (EPOLLERR | EPOLLHUP))) {
+		run_hello(session);
 		return;
 	}
 	if (end == &session->client) {
@@ -385,7 +383,9 @@ static void expired(struct loop_timer *timer, enum loop_timer_class class)
 {
 	struct relay_session *session = container_of(timer, struct relay_session, timer);
 
-	if (session->state == RELAY_OPEN)
+	if (session->state == RELAY_HELLO)
+		session->container->stats.strict_no_hello++;
+	if (session->state == RELAY_OPEN || session->state == RELAY_HELLO)
 		end_session(session, true);
 	else if (session->state == RELAY_CONNECTING && !is_last(session))
 		try_next(session);
@@ -462,6 +462,7 @@ static struct relay_session *make_session(struct relay *relay, struct relay_cont
 	session->container = container;
 	session->exit = exit;
 	relay_exit_get(session->exit);
+	session->state = RELAY_CONNECTING;
 	session->client = (struct relay_end){ .source = { fd, ready }, .session = session };
 	session->proxy = (struct relay_end){ .source = { -1, ready }, .session = session };
 	relay_flow_setup(&session->out);
@@ -475,28 +476,52 @@ static struct relay_session *make_session(struct relay *relay, struct relay_cont
 }
 
 /* Towards the proxy. False: it has ended, and is counted why. */
-static bool set_off(struct relay_session *session)
+static bool dial(struct relay_session *session)
 {
 	struct relay_stats *stats = &session->container->stats;
 
+	session->state = RELAY_CONNECTING;
 	/* Its addresses may change at any time; a session goes on with what there is. */
 	if (!session->exit->places.count) {
 		fail(session, &stats->failed_name, "name");
 		return false;
 	}
+	return try_from(session);
+}
+
+/* What the container says first decides whether anything is dialled. */
+static void run_hello(struct relay_session *session)
+{
+	switch (strict_meet(session)) {
+	case 1:
+		dial(session);
+		return;
+	case 0:
+		return;
+	}
+	end_session(session, true);
+}
+
+/* The same, or what has to come before. */
+static bool set_off(struct relay_session *session)
+{
+	if (session->state == RELAY_HELLO)
+		loop_timer_start(&session->relay->loop, &session->timer, LOOP_TIMER_CONNECT);
 	if (!session->probe && watch(&session->client)) {
-		stats->failed_resources++;
+		session->container->stats.failed_resources++;
 		end_session(session, true);
 		return false;
 	}
-	return try_from(session);
+	return session->state == RELAY_HELLO || dial(session);
 }
 
 /* Takes @fd over. NULL: closed, and counted why. */
 static struct relay_session *start(struct relay *relay, int fd, struct relay_container *container,
-				   const struct address *destination, uint16_t port, bool associate)
+				   const struct address *destination, uint16_t port, bool associate,
+				   bool strict)
 {
 	struct relay_session *session;
+	struct relay_exit *exit;
 
 	container->stats.connections++;
 	if (relay->sessions_count >= RELAY_SESSIONS_MAX ||
@@ -505,7 +530,10 @@ static struct relay_session *start(struct relay *relay, int fd, struct relay_con
 		reset(fd);
 		return NULL;
 	}
-	session = make_session(relay, container, container->exit, fd);
+	exit = container->exit ? container->exit : strict_make_exit(destination, port);
+	session = exit ? make_session(relay, container, exit, fd) : NULL;
+	if (!container->exit)
+		relay_exit_put(exit);
 	if (!session) {
 		container->stats.failed_resources++;
 		reset(fd);
@@ -513,6 +541,8 @@ static struct relay_session *start(struct relay *relay, int fd, struct relay_con
 	}
 	handshake_begin(&session->handshake, &session->exit->spec, destination, port);
 	session->handshake.associate = associate;
+	if (strict)
+		session->state = RELAY_HELLO;
 	return set_off(session) ? session : NULL;
 }
 
@@ -531,25 +561,20 @@ void relay_session_probe(struct relay *relay, struct relay_exit *exit)
 }
 
 void relay_session_start(struct relay *relay, int fd, const struct address *peer,
-			 const struct address *destination, uint16_t port)
+			 const struct address *destination, uint16_t port, bool strict)
 {
 	struct relay_container *container = relay_policy_by_address(relay->policy, peer);
 	const int one = 1;
 
-	if (!container) {
-		relay->strangers++;
-		reset(fd);
-		return;
-	}
-	/* Its connections are not carried: only port 53 is steered. */
-	if (!container->exit) {
+	/* Without an exit only port 53 is steered, and what has to say a name. */
+	if (!container || (strict ? !container->names.strict : !container->exit)) {
 		relay->strangers++;
 		reset(fd);
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	start(relay, fd, container, destination, port, false);
+	start(relay, fd, container, destination, port, false, strict);
 }
 
 struct relay_session *relay_session_associate(struct relay *relay, int fd,
@@ -560,7 +585,7 @@ struct relay_session *relay_session_associate(struct relay *relay, int fd,
 	const struct relay_places *places = &container->exit->places;
 	const struct address any = { .family = places->count ?
 				     places->addresses[places->first].family : AF_INET };
-	struct relay_session *session = start(relay, fd, container, &any, 0, true);
+	struct relay_session *session = start(relay, fd, container, &any, 0, true, false);
 
 	if (session)
 		session->association = association;

@@ -135,6 +135,25 @@ void relay_udp_port(struct relay *relay, uint32_t family, uint32_t port, int fd)
 		close(fd);
 }
 
+bool relay_udp_port_ready(struct relay *relay, uint32_t family, uint16_t port)
+{
+	const struct udp_port *entry = need_port(relay, family, port);
+
+	return entry && entry->fd >= 0;
+}
+
+bool relay_udp_answer(struct relay *relay, const struct address *from, uint16_t port,
+		      const struct address *peer, uint16_t peer_port, const void *bytes,
+		      size_t len)
+{
+	struct udp_port *entry = find_port(relay->udp, from->family, port);
+
+	if (!entry || entry->fd < 0)
+		return false;
+	entry->used = relay->loop.now;
+	return relay_send_from(entry->fd, from, peer, peer_port, bytes, len);
+}
+
 /* --- associations --------------------------------------------------------------- */
 
 static void free_association(struct loop_task *task)
@@ -216,19 +235,13 @@ static bool is_known(const struct relay_association *association, const struct a
 static bool deliver(struct relay_association *association, const unsigned char *bytes, size_t len)
 {
 	struct address from;
-	struct udp_port *entry;
 	uint16_t port;
 	const size_t header = udp_header_read(bytes, len, &from, &port);
 
-	if (!header || from.family != association->peer.family ||
-	    !is_known(association, &from, port))
-		return false;
-	entry = find_port(association->relay->udp, from.family, port);
-	if (!entry || entry->fd < 0)
-		return false;
-	entry->used = association->relay->loop.now;
-	return relay_send_from(entry->fd, &from, &association->peer, association->peer_port,
-			       bytes + header, len - header);
+	return header && from.family == association->peer.family &&
+	       is_known(association, &from, port) &&
+	       relay_udp_answer(association->relay, &from, port, &association->peer,
+				association->peer_port, bytes + header, len - header);
 }
 
 static void ready(struct loop_source *source, uint32_t events)

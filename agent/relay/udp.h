@@ -49,6 +49,16 @@ bool relay_udp_take(struct relay *relay, struct relay_container *container,
 		    const unsigned char *bytes, size_t len, const struct address *peer,
 		    uint16_t peer_port, const struct address *asked, uint16_t asked_port);
 
+/*
+ * Whether there is a socket to answer from as @port; where not, control is asked for
+ * it, unless too many are in use.
+ */
+bool relay_udp_port_ready(struct relay *relay, uint32_t family, uint16_t port);
+/* Sends from it, to a container's @peer. */
+bool relay_udp_answer(struct relay *relay, const struct address *from, uint16_t port,
+		      const struct address *peer, uint16_t peer_port, const void *bytes,
+		      size_t len);
+
 /* Control's answer to RELAY_PORT; takes @fd over (below 0: none). */
 void relay_udp_port(struct relay *relay, uint32_t family, uint32_t port, int fd);
 

@@ -13,7 +13,9 @@
  * whatever protocol it has. Its later fragments have no ports to find a flow by and
  * are marked too; the host puts them together again before it looks at a mark.
  *
- * With FW_NAMES what goes to port 53 is the relay's by whatever exit.
+ * With FW_NAMES what goes to port 53 is the relay's by whatever exit. With FW_STRICT
+ * so is every flow that a rule about a name has opened, by sockets of their own: the
+ * relay holds what the flow says against those rules.
  *
  * A port of a bridge would switch the packet to a neighbour: the frame is
  * addressed to the bridge itself, and goes on as if it had come in there.
@@ -25,10 +27,17 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, FW_RELAY_SOCKETS);
+	__uint(max_entries, FW_RELAY_PLAIN_SOCKETS);
 	__type(key, __u32);
 	__type(value, __u64);
 } fw_relay SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, FW_RELAY_SOCKETS - FW_RELAY_PLAIN_SOCKETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} fw_strict SEC(".maps");
 
 /* The relay's end of a TCP connection that is open or being opened, or NULL. */
 static __always_inline struct bpf_sock *fw_relay_connection(struct __sk_buff *skb,
@@ -62,7 +71,7 @@ static __always_inline struct bpf_sock *fw_relay_connection(struct __sk_buff *sk
 }
 
 /* Gives the packet to the relay. 0 or a reason. */
-fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects)
+fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects, __u32 strict)
 {
 	const __u32 udp = work->key.protocol == IPPROTO_UDP;
 	__u32 index = (udp ? FW_RELAY_UDP4 : FW_RELAY_TCP4) + (work->key.family == FW_V6);
@@ -71,7 +80,9 @@ fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects)
 
 	if (!udp)
 		sock = fw_relay_connection(skb, &work->key);
-	if (!sock)
+	if (!sock && strict)
+		sock = bpf_map_lookup_elem(&fw_strict, &index);
+	else if (!sock)
 		sock = bpf_map_lookup_elem(&fw_relay, &index);
 	if (!sock)
 		return FW_DROP_EXIT_DOWN;
@@ -96,18 +107,19 @@ static __always_inline int fw_mark_tunnel(struct __sk_buff *skb, const struct fw
 /* For a packet from the container that passed. */
 fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
 {
-	__u32 tunnel = work->flags & FW_EXIT_TUNNEL;
+	__u32 tunnel = work->flags & FW_EXIT_TUNNEL, strict = work->flags & FW_STRICT;
+	const __u32 exit = work->flags & FW_EXIT_ANY;
 	const struct fw_packet *packet = &work->packet;
 	struct fw_flow *flow;
 	__u8 to[6];
 	int ret;
 
 	if (work->flags & FW_NAMES && !packet->fragment && fw_is_dns(&work->key))
-		tunnel = 0;
-	else if (!(work->flags & FW_EXIT_ANY))
+		tunnel = strict = 0;
+	else if (!exit && !strict)
 		return FW_PASSED;
 	/* Behind a first fragment there are no ports to find the flow by. */
-	if (packet->fragment && !tunnel)
+	if (packet->fragment && exit && !tunnel)
 		return FW_DROP_EXIT_PROTOCOL;
 	if (!packet->fragment_offset) {
 		flow = bpf_map_lookup_elem(&fw_flows, &work->key);
@@ -115,15 +127,25 @@ fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
 			return FW_DROP_NO_FLOW;
 		if (flow->class != FW_FLOW_EGRESS)
 			return FW_PASSED;
+		if (strict && !(flow->bits & FW_BY_NAME)) {
+			if (!exit)
+				return FW_PASSED;
+			strict = 0;
+		}
+		if (strict && packet->fragment)
+			return FW_DROP_EXIT_PROTOCOL;
+	} else if (!exit) {
+		/* The first one has passed, so no name had opened its flow. */
+		return FW_PASSED;
 	}
 	if (work->flags & FW_EXIT_BLOCK)
 		return FW_DROP_EXIT_BLOCKED;
-	if (!tunnel && packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+	if ((!tunnel || strict) && packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return FW_DROP_EXIT_PROTOCOL;
 	__builtin_memcpy(to, work->steer_mac, sizeof(to));
 	if (!fw_mac_value(to))
 		return FW_DROP_EXIT_DOWN;
-	ret = tunnel ? fw_mark_tunnel(skb, work) : fw_steer(skb, work);
+	ret = tunnel && !strict ? fw_mark_tunnel(skb, work) : fw_steer(skb, work, strict);
 	if (ret)
 		return ret;
 	if (bpf_skb_store_bytes(skb, 0, to, sizeof(to), 0) ||

@@ -319,14 +319,15 @@ tap_is relay_is_sealed "$(awk '/^Seccomp:/ { print $2 }' "/proc/$RELAY/status")"
 PORT=$(ss -ltnpH4 | sed -n "s/.*127.0.0.1:\([0-9]*\) .*pid=$RELAY,.*/\1/p")
 tap_is relay_refuses_the_host_itself "$(python3 - "$PORT" <<'PY'
 import socket, sys
-try:
-    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
-    s.settimeout(5)
-    print("open" if s.recv(1) else "closed")
-except ConnectionResetError:
-    print("reset")
+for port in sys.argv[1].split():
+    try:
+        s = socket.create_connection(("127.0.0.1", int(port)), 20)
+        s.settimeout(20)
+        print("open" if s.recv(1) else "closed")
+    except ConnectionResetError:
+        print("reset")
 PY
-)" reset
+)" $'reset\nreset'
 
 # --- https ------------------------------------------------------------------------
 tap_run https_is_set set_exit $B 'https://anne:p:ss@192.0.2.21:3129' --exit-ca "$WORK/proxy.crt"

@@ -72,6 +72,9 @@ static void show(const struct cli *cli, yyjson_val *data)
 		     text_of(defaults, "ingress"));
 	print_field(cli, width, "log flows",
 		    yyjson_get_bool(yyjson_obj_get(data, "log_flows")) ? "on" : "off", PRINT_PLAIN);
+	print_field(cli, width, "names",
+		    yyjson_get_bool(yyjson_obj_get(data, "strict_names")) ? "strict" : "by address",
+		    PRINT_PLAIN);
 	for (i = 0; i < 3; i++) {
 		if (!yyjson_obj_get(data, groups[i]))
 			continue;
@@ -136,12 +139,20 @@ static enum cli_status run_default(struct cli *cli, const struct cli_args *args)
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
-	const char *log_flows = args_value(args, "log-flows");
+	const char *flows = args_value(args, "log-flows"), *names = args_value(args, "strict-names");
 	char body[64];
+	int len = 0;
 
-	if (!log_flows)
-		return print_error(cli, CLI_USAGE, "%s: give --log-flows", args->command->path);
-	snprintf(body, sizeof(body), "{\"log_flows\":%s}", strcmp(log_flows, "on") ? "false" : "true");
+	if (!flows && !names)
+		return print_error(cli, CLI_USAGE, "%s: give --log-flows, --strict-names or both",
+				   args->command->path);
+	if (flows)
+		len = snprintf(body, sizeof(body), "{\"log_flows\":%s",
+			       strcmp(flows, "on") ? "false" : "true");
+	if (names)
+		len += snprintf(body + len, sizeof(body) - (size_t)len, "%s\"strict_names\":%s",
+				len ? "," : "{", strcmp(names, "on") ? "false" : "true");
+	snprintf(body + len, sizeof(body) - (size_t)len, "}");
 	return firewall_call(cli, args, "PATCH", "", body, NULL);
 }
 
@@ -433,6 +444,12 @@ static const struct cli_option set_options[] = {
 	 .check = check_switch,
 	 .words = switches,
 	 .help = "on: tell every new flow too (hoody logs firewall)"},
+	{.name = "strict-names",
+	 .kind = CLI_VALUE,
+	 .value = "SWITCH",
+	 .check = check_switch,
+	 .words = switches,
+	 .help = "on: connections by rules about names must say such a name in TLS or QUIC"},
 	{}};
 
 static const struct cli_positional rule_positional[] = {
