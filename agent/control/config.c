@@ -304,6 +304,15 @@ bool config_needs_restart(const struct config *a, const struct config *b, const 
 		*what = "[audit] ring_records";
 	else if (config_audits(a) != config_audits(b))
 		*what = "[audit] whether there is any";
+	/* Programs are loaded and their tables made once; what is in force stays. */
+	else if (a->firewall != b->firewall)
+		*what = "[firewall] enabled";
+	else if (strcmp(a->firewall_pins, b->firewall_pins))
+		*what = "[firewall] pins";
+	else if (a->firewall_flows != b->firewall_flows)
+		*what = "[firewall] flows";
+	else if (a->firewall_containers != b->firewall_containers)
+		*what = "[firewall] containers";
 	else
 		return false;
 	return true;
