@@ -140,7 +140,7 @@ serving() { [ "$(hoody status --json | jq -r .worker.state)" = serving ]; }
 through_agent() { # ID PORT: through the plain listener, as a client
 	[ "$(curl -s --max-time 5 -H "Host: $PROJECT-$1-http-$2.$BASE" http://127.0.0.1:18080/)" = hello ]
 }
-tap_cleanup 'kill -KILL $AGENT_PID; sleep 0.3; rmdir "$CGROUPS/$CGROUP"; rm -rf $PINS'
+tap_cleanup 'tap_end $AGENT_PID; rmdir "$CGROUPS/$CGROUP"; rm -rf $PINS'
 
 # api METHOD PATH [JSON]: the body; the status goes to $WORK/code.
 api() {

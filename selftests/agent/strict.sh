@@ -164,7 +164,7 @@ CONF
 cp /etc/resolv.conf "$WORK/resolv.conf" 2>/dev/null
 tap_cleanup 'cp "$WORK/resolv.conf" /etc/resolv.conf 2>/dev/null'
 echo 'nameserver 192.0.2.10' >/etc/resolv.conf
-tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
+tap_cleanup 'tap_end $AGENT_PID; rm -rf $PINS'
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 "$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 AGENT_PID=$!

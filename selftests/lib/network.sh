@@ -91,7 +91,7 @@ start_agent() {
 	tap_wait 120 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
 }
 stop_agent() { kill "-${1:-TERM}" "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null; }
-tap_cleanup 'kill -KILL $AGENT_PID; rm -rf $PINS'
+tap_cleanup 'tap_end $AGENT_PID; rm -rf $PINS'
 
 # start_container ID NETDEV ADDRESS...
 start_container() {

@@ -79,6 +79,18 @@ tap_wait() {
 	done
 }
 
+# tap_end PID: kills it and what it started, and waits for them: an agent that is killed
+# leaves a worker for a moment, on ports that the next test may want to listen on.
+tap_end() {
+	local pids pid
+	pids="$1 $(pgrep -P "$1")"
+	# shellcheck disable=SC2086
+	kill -KILL $pids
+	for pid in $pids; do
+		tap_wait 30 eval "! readlink /proc/$pid/exe"
+	done
+}
+
 tap_cleanup() { tap_cleanups+=("$*"); }
 
 # shellcheck disable=SC2317
