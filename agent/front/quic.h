@@ -85,6 +85,7 @@ struct quic_connection {
 	struct quic		*quic;
 	ngtcp2_conn		*conn;
 	ngtcp2_crypto_conn_ref	ref;
+	struct front_tls	*tls;		/* what it began with: OpenSSL asks it for tickets */
 	ngtcp2_crypto_ossl_ctx	*tls_context;
 	struct ssl_st		*ssl;
 	ngtcp2_ccerr		error;		/* what it ends with */

@@ -95,6 +95,7 @@ void quic_connection_free(struct quic_connection *connection)
 	ngtcp2_conn_del(connection->conn);
 	SSL_free(connection->ssl);
 	ngtcp2_crypto_ossl_ctx_del(connection->tls_context);
+	front_tls_put(connection->tls);
 	slab_free(&connection->quic->connections, connection);
 }
 

@@ -219,7 +219,8 @@ static int set_up_tls(struct quic_connection *connection)
 {
 	struct front_connection *front = connection->front;
 
-	connection->ssl = front_tls_quic(front->thread->tls, &connection->ref);
+	connection->tls = front_tls_get(front->thread->tls);
+	connection->ssl = front_tls_quic(connection->tls, &connection->ref);
 	if (!connection->ssl || ngtcp2_crypto_ossl_ctx_new(&connection->tls_context, NULL))
 		return -ENOMEM;
 	ngtcp2_crypto_ossl_ctx_set_ssl(connection->tls_context, connection->ssl);

@@ -458,6 +458,22 @@ def hold():
     alive()
 
 
+def half():
+    """A handshake that is finished with the certificates and keys of tickets changed."""
+    client = Client(handshake=False)
+    client.send()
+    check(select.select([client.socket], [], [], 30)[0], "no answer")
+    client.receive()
+    print("half", flush=True)
+    go = os.path.join(os.path.dirname(os.environ["RECORD"]), "go")
+    end = time.time() + 60
+    while not os.path.exists(go) and time.time() < end:
+        time.sleep(0.02)
+    check(client.pump(lambda: client.ready), "no handshake", client.ended)
+    check(client.get("/").status == 200)
+    print("finished", flush=True)
+
+
 def permission_moves():
     """The client goes where its container does not let it in."""
     client = Client(source="127.0.0.1")

@@ -22,7 +22,7 @@ BASE=node-us.containers.example.com
 export HOST=$PROJECT_ID-$CONTAINER_ID-http-8000.$BASE
 NETNS=hoody-http3-$$
 
-tap_plan 16
+tap_plan 18
 
 ip netns add $NETNS
 tap_cleanup "ip netns del $NETNS"
@@ -54,8 +54,12 @@ APP
 ip netns exec $NETNS python3 "$WORK/app.py" &
 tap_cleanup "kill $!"
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+certificate() { # Key and certificate at once, as far as files can be.
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/new.key" \
+		-out "$WORK/new.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+	mv "$WORK/new.key" "$WORK/server.key" && mv "$WORK/new.pem" "$WORK/server.pem"
+}
+certificate
 config() { # QUIC BUFFER: writes the configuration
 	cat >"$WORK/agent.conf" <<-CONF
 	[agent]
@@ -116,6 +120,19 @@ for round in 1 2 3; do
 	wait $pid
 	tap_is "old_connection_is_finished_$round" "$? $(tr '\n' ' ' <"$WORK/open")" '0 open old '
 done
+
+# ---- certificates that change within a handshake ----
+before=$(worker)
+rm -f "$WORK/go"
+case_run half >"$WORK/half" 2>&1 &
+pid=$!
+tap_wait 30 grep -q half "$WORK/half"
+certificate
+tap_wait 30 get --http3-only -o /dev/null
+: >"$WORK/go"
+wait $pid
+tap_is handshake_outlives_its_certificate "$? $(tr '\n' ' ' <"$WORK/half")" '0 half finished '
+tap_is by_the_same_worker "$(worker)" "$before"
 
 # ---- a client that moves ----
 rm -f "$WORK/go"
