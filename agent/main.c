@@ -8,6 +8,7 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "control/resolve.h"
+#include "control/upgrade.h"
 #include "front/worker.h"
 #include "lib/log.h"
 #include "relay/relay.h"
@@ -28,7 +29,7 @@ static void print_help(FILE *out)
 	      "  --version      print the version, and end\n"
 	      "  --help         print this, and end\n"
 	      "\n"
-	      "SIGHUP reloads the configuration, SIGTERM ends after open requests are done.\n"
+	      "SIGHUP reloads the configuration, or the program where its file was replaced; SIGTERM ends after open requests are done.\n"
 	      "See hoody-agent(8) and hoody-agent.conf(5).\n",
 	      out);
 }
@@ -38,12 +39,14 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, 'k' },
+		/* Internal: what would take another control process over is asked so. */
+		{ "check-handover", no_argument, NULL, 'o' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *config = CONFIG_DEFAULT_FILE;
-	bool check = false;
+	bool check = false, check_handover = false;
 	int option;
 
 	/* Internal, and alone: control starts a worker so. */
@@ -73,6 +76,9 @@ int main(int argc, char **argv)
 		case 'k':
 			check = true;
 			break;
+		case 'o':
+			check_handover = true;
+			break;
 		case 'v':
 			puts("hoody-agent " HOODY_VERSION);
 			return 0;
@@ -89,5 +95,7 @@ int main(int argc, char **argv)
 		print_help(stderr);
 		return 2;
 	}
+	if (check_handover)
+		return upgrade_check(config);
 	return check ? control_check(config) : control_run(config);
 }

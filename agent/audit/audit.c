@@ -5,6 +5,7 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct feed {
 	struct audit_ring	rings[AUDIT_RINGS_MAX];
 	unsigned int		count;
 	int			wake;
+	int			memory;		/* the rings' memfd, for the next control */
 	sd_event_source		*io;
 	bool			broken;
 };
@@ -213,18 +215,24 @@ static int on_wake(sd_event_source *source, int fd, uint32_t events, void *conte
 	return 0;
 }
 
+static struct feed *free_feed(struct audit *audit)
+{
+	for (int i = 0; i < AUDIT_FEEDS_MAX; i++) {
+		if (audit->feeds[i].audit)
+			continue;
+		memset(&audit->feeds[i], 0, sizeof(audit->feeds[i]));
+		return &audit->feeds[i];
+	}
+	return NULL;
+}
+
 int audit_attach(struct audit *audit, struct ipc_audit *message, int fds[2], void **out)
 {
-	struct feed *feed = NULL;
+	struct feed *feed = free_feed(audit);
 	int ret;
 
-	for (int i = 0; i < AUDIT_FEEDS_MAX && !feed; i++) {
-		if (!audit->feeds[i].audit)
-			feed = &audit->feeds[i];
-	}
 	if (!feed || message->rings > AUDIT_RINGS_MAX)
 		return -ENOSPC;
-	memset(feed, 0, sizeof(*feed));
 	message->records = audit->config.ring_records;
 	fds[0] = audit_ring_create(message->rings, message->records);
 	if (fds[0] < 0)
@@ -232,7 +240,8 @@ int audit_attach(struct audit *audit, struct ipc_audit *message, int fds[2], voi
 	feed->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = feed->wake < 0 ? -errno : 0;
 	fds[1] = ret ? -1 : dup(feed->wake);
-	if (!ret && fds[1] < 0)
+	feed->memory = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	if (!ret && (fds[1] < 0 || feed->memory < 0))
 		ret = -errno;
 	if (!ret)
 		ret = audit_ring_map(fds[0], feed->rings, message->rings, message->records,
@@ -256,7 +265,45 @@ err_undo:
 		close(fds[1]);
 	if (feed->wake >= 0)
 		close(feed->wake);
+	if (feed->memory >= 0)
+		close(feed->memory);
 	return ret;
+}
+
+void audit_feed_get(const void *which, struct audit_feed *out)
+{
+	const struct feed *feed = which;
+
+	*out = (struct audit_feed){ .memory = feed->memory, .wake = feed->wake,
+				    .rings = feed->count, .records = feed->rings[0].records };
+	for (unsigned int i = 0; i < feed->count; i++)
+		out->positions[i] = feed->rings[i].position;
+}
+
+int audit_feed_set(struct audit *audit, const struct audit_feed *from, void **out)
+{
+	struct feed *feed = free_feed(audit);
+	int ret = feed ? audit_ring_map(from->memory, feed->rings, from->rings, from->records,
+					from->wake) : -ENOSPC;
+
+	if (ret)
+		return ret;
+	if (sd_event_add_io(audit->event, &feed->io, from->wake, EPOLLIN, on_wake, feed) < 0) {
+		audit_ring_unmap(feed->rings, from->rings);
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < from->rings; i++) {
+		feed->rings[i].position = from->positions[i];
+		feed->rings[i].seen = from->positions[i];
+	}
+	feed->wake = from->wake;
+	feed->memory = from->memory;
+	feed->count = from->rings;
+	feed->audit = audit;
+	*out = feed;
+	/* Whether they sleep is not known: they are looked at. */
+	schedule(audit, 0);
+	return 0;
 }
 
 void audit_detach(struct audit *audit, void *which)
@@ -274,6 +321,7 @@ void audit_detach(struct audit *audit, void *which)
 	sd_event_source_disable_unref(feed->io);
 	audit_ring_unmap(feed->rings, feed->count);
 	close(feed->wake);
+	close(feed->memory);
 	memset(feed, 0, sizeof(*feed));
 }
 

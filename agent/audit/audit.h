@@ -64,6 +64,19 @@ void audit_reconfigure(struct audit *audit, const struct audit_config *config);
 int audit_attach(struct audit *audit, struct ipc_audit *message, int fds[2], void **feed);
 void audit_detach(struct audit *audit, void *feed);
 
+/*
+ * A feed from one control process to the next: audit_feed_get() leaves the
+ * descriptors where they are, audit_feed_set() takes them over. 0 or a negative errno.
+ */
+struct audit_feed {
+	int		memory, wake;
+	unsigned int	rings;
+	uint32_t	records;
+	uint64_t	positions[AUDIT_RINGS_MAX];
+};
+void audit_feed_get(const void *feed, struct audit_feed *out);
+int audit_feed_set(struct audit *audit, const struct audit_feed *from, void **feed);
+
 /* An entry of control's own: kind, time and realm are filled in here. */
 void audit_change(struct audit *audit, struct audit_entry *entry);
 

@@ -481,6 +481,12 @@ static void tear_down(struct control *control)
 	control->acme = NULL;
 }
 
+void acme_interrupt(struct acme *acme)
+{
+	acme_order_destroy(acme->order);
+	acme->order = NULL;
+}
+
 /* Another authority has another account. */
 static void reloaded(struct control *control)
 {

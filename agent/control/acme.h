@@ -59,5 +59,7 @@ int64_t acme_renewal(const char *domain, const struct certificate *certificate);
 void acme_renew(struct acme *acme, struct acme_name *name);
 /* A worker has answered: a challenge may be out. */
 void acme_progress(struct control *control);
+/* Gives the order that is under way up; it is due again at once. */
+void acme_interrupt(struct acme *acme);
 
 #endif /* HOODY_CONTROL_ACME_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Dispatch and answers of the control API, see api.h. */
 #include "control/api_internal.h"
+#include "control/handover.h"
 #include "audit/audit.h"
 #include "lib/log.h"
 
@@ -25,6 +26,7 @@ static const struct api_route *const tables[] = {
 	api_network_routes,
 	api_permissions_routes,
 	api_status_routes,
+	api_upgrade_routes,
 	api_syscalls_routes,
 	api_profiles_routes,
 	api_logs_routes,
@@ -445,6 +447,64 @@ static char *protocol_error(int status, const char *message)
 	return error_text("bad_request", NULL, message);
 }
 
+/* The one before leaves its socket: who has connected meanwhile waits in it. */
+static struct http_server *open_server(struct api *api, char *fault, size_t fault_size)
+{
+	struct control *control = api->control;
+	const char *path = control->config->control_socket;
+	yyjson_val *left = control->handover ? yyjson_obj_get(control->handover->root, "api") : NULL;
+	int fd = handover_taken_fd(yyjson_obj_get(left, "listener"));
+
+	snprintf(fault, fault_size, "out of memory");
+	if (fd >= 0)
+		return http_server_create_from(control->event, fd, path, handle, protocol_error,
+					       api);
+	return http_server_create(control->event, path, handle, protocol_error, api, fault,
+				  fault_size);
+}
+
+static void adopt_all(struct http_server *server, yyjson_val *list)
+{
+	yyjson_val *value;
+	size_t i, max;
+
+	yyjson_arr_foreach(list, i, max, value) {
+		int fd = handover_taken_fd(value);
+
+		if (fd >= 0)
+			http_server_adopt(server, fd);
+	}
+}
+
+static void take_over(struct api *api)
+{
+	yyjson_val *left = api->control->handover ?
+				   yyjson_obj_get(api->control->handover->root, "api") : NULL;
+
+	adopt_all(api->server, yyjson_obj_get(left, "clients"));
+	adopt_all(api->remote, yyjson_obj_get(left, "remote"));
+}
+
+static void save_waiting(const struct http_server *server, struct handover *handover,
+			 yyjson_mut_val *list)
+{
+	int fds[HTTP_CONNECTIONS_MAX];
+	size_t count = http_server_waiting(server, fds);
+
+	for (size_t i = 0; i < count; i++)
+		handover_fd(handover, list, NULL, fds[i]);
+}
+
+void api_save(const struct api *api, struct handover *handover)
+{
+	yyjson_mut_doc *document = handover->document;
+	yyjson_mut_val *object = yyjson_mut_obj_add_obj(document, handover->root, "api");
+
+	handover_fd(handover, object, "listener", http_server_listener(api->server));
+	save_waiting(api->server, handover, yyjson_mut_obj_add_arr(document, object, "clients"));
+	save_waiting(api->remote, handover, yyjson_mut_obj_add_arr(document, object, "remote"));
+}
+
 struct api *api_create(struct control *control, char *fault, size_t fault_size)
 {
 	struct api *api = calloc(1, sizeof(*api));
@@ -454,8 +514,7 @@ struct api *api_create(struct control *control, char *fault, size_t fault_size)
 		return NULL;
 	}
 	api->control = control;
-	api->server = http_server_create(control->event, control->config->control_socket, handle,
-					 protocol_error, api, fault, fault_size);
+	api->server = open_server(api, fault, fault_size);
 	if (!api->server)
 		goto err_free;
 	/* Places of its own: no client can take root's. */
@@ -464,6 +523,7 @@ struct api *api_create(struct control *control, char *fault, size_t fault_size)
 		snprintf(fault, fault_size, "out of memory");
 		goto err_destroy;
 	}
+	take_over(api);
 	return api;
 
 err_destroy:
@@ -486,6 +546,23 @@ void api_adopt(struct api *api, int fd)
 		return;
 	}
 	http_server_adopt(api->remote, fd);
+}
+
+void api_pause(struct api *api)
+{
+	http_server_pause(api->server);
+	http_server_pause(api->remote);
+}
+
+void api_resume(struct api *api)
+{
+	http_server_resume(api->server);
+	http_server_resume(api->remote);
+}
+
+bool api_quiet(const struct api *api)
+{
+	return http_server_quiet(api->server) && http_server_quiet(api->remote);
 }
 
 void api_stop(struct api *api)

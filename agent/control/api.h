@@ -17,6 +17,8 @@
 #define API_QUERY_MAX	16
 #define API_NAME_MAX	255
 
+struct handover;
+
 struct api_query {
 	char	name[32];
 	char	value[128];
@@ -61,6 +63,7 @@ extern const struct api_route api_ksm_routes[];
 extern const struct api_route api_network_routes[];
 extern const struct api_route api_permissions_routes[];
 extern const struct api_route api_status_routes[];
+extern const struct api_route api_upgrade_routes[];
 extern const struct api_route api_syscalls_routes[];
 extern const struct api_route api_profiles_routes[];
 extern const struct api_route api_logs_routes[];
@@ -73,10 +76,19 @@ extern const struct api_route api_limits_routes[];
 extern const struct api_route api_services_routes[];
 extern const struct api_route api_certificates_routes[];
 
+/* What came of the last upgrade, for the status. */
+void api_upgrade_add(const struct control *control, yyjson_mut_doc *document, yyjson_mut_val *data);
+
 struct api *api_create(struct control *control, char *fault, size_t fault_size);
 /* A stream that a worker has opened for a client; takes @fd over. */
 void api_adopt(struct api *api, int fd);
 void api_stop(struct api *api);
+
+/* See http_server_pause(); api_create() takes over what api_save() has left. */
+void api_pause(struct api *api);
+void api_resume(struct api *api);
+bool api_quiet(const struct api *api);
+void api_save(const struct api *api, struct handover *handover);
 void api_destroy(struct api *api);
 
 /* The value of a query parameter, or NULL. */

@@ -110,6 +110,7 @@ static void add_worker(const struct control *control, yyjson_mut_doc *document,
 	yyjson_mut_obj_add_str(document, object, "state", states[status.state]);
 	yyjson_mut_obj_add_uint(document, object, "restarts", status.restarts);
 	yyjson_mut_obj_add_uint(document, object, "threads", status.threads);
+	yyjson_mut_obj_add_uint(document, object, "draining", status.draining);
 	yyjson_mut_obj_add_uint(document, object, "image_sequence", status.image_sequence);
 	if (!stats) {
 		yyjson_mut_obj_add_null(document, object, "counters");
@@ -160,6 +161,7 @@ static void on_stats(void *context, const struct ipc_stats *stats)
 	add_firewall(control, document, data);
 	add_worker(control, document, data, stats);
 	add_listeners(control, document, data);
+	api_upgrade_add(control, document, data);
 	api_reply_data(call, 200, document, data);
 }
 

@@ -65,7 +65,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	control->audit = audit_create(control->event, &config, &callbacks, fault, fault_size);
 	if (!control->audit)
 		return -1;
-	note(control, "START");
+	note(control, control->handover ? "UPGRADE" : "START");
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "control/certificates.h"
 #include "control/certificates_internal.h"
 #include "control/feature.h"
+#include "control/handover.h"
 #include "lib/log.h"
 
 #include <dirent.h>
@@ -417,6 +418,22 @@ int certificates_rotate(struct certificates *certificates)
 	return 0;
 }
 
+/* Those of the control process before this one: sessions go on being resumed. */
+static bool take_tickets(struct certificates *certificates)
+{
+	const struct handover_found *found = certificates->control->handover;
+	yyjson_val *list = found ? yyjson_obj_get(found->root, "tickets") : NULL, *value;
+	size_t i, max;
+
+	yyjson_arr_foreach(list, i, max, value) {
+		if (i == KEYS_TICKETS_MAX ||
+		    handover_bytes(value, NULL, certificates->tickets[i], KEYS_TICKET_LEN))
+			break;
+		certificates->tickets_count = (unsigned int)i + 1;
+	}
+	return certificates->tickets_count;
+}
+
 /* ---- feature ---- */
 
 static int set_up(struct control *control, char *fault, size_t fault_size)
@@ -429,7 +446,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	control->certificates = certificates;
 	certificates->control = control;
 	certificates->watch = -1;
-	return certificates_rotate(certificates);
+	return take_tickets(certificates) ? 0 : certificates_rotate(certificates);
 }
 
 static void tear_down(struct control *control)

@@ -73,6 +73,7 @@ struct config {
 	uint32_t		exit_probe;		/* milliseconds between probes; 0: none */
 	uint32_t		tombstone_days;		/* 0: kept until there are too many */
 	uint32_t		drain_timeout;		/* milliseconds */
+	uint32_t		handover_timeout;	/* the same, of a worker that was replaced */
 	uint32_t		ksm_cpu_percent;	/* of one processor, for ksmd */
 	enum log_level		log_level;
 	bool			audit_database, audit_journal;

@@ -472,6 +472,7 @@ const struct config_key config_keys[] = {
 	{ "agent", "cgroup", set_cgroup, "auto", FIELD(cgroup), 0, 0, false },
 	{ "agent", "tombstone_days", set_count, "365", FIELD(tombstone_days), 0, 36500, false },
 	{ "agent", "drain_timeout", set_time, "30s", FIELD(drain_timeout), 0, 3600000, false },
+	{ "agent", "handover_timeout", set_time, "1h", FIELD(handover_timeout), 0, 86400000, false },
 	{ "agent", "ksm_cpu_percent", set_count, "2", FIELD(ksm_cpu_percent), 1, 100, false },
 	{ "agent", "log_level", set_level, "info", FIELD(log_level), 0, 0, false },
 

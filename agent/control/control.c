@@ -10,9 +10,11 @@
 #include "control/certificates.h"
 #include "control/change.h"
 #include "control/feature.h"
+#include "control/handover.h"
 #include "control/kernel_sync.h"
 #include "control/publish.h"
 #include "control/reload.h"
+#include "control/upgrade.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -21,9 +23,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PURGE_INTERVAL_US	(3600 * 1000000ull)
 
@@ -64,6 +68,53 @@ static void on_audit_detach(void *context, void *feed)
 	audit_detach(control->audit, feed);
 }
 
+static void on_audit_save(void *context, void *feed, struct handover *handover,
+			  yyjson_mut_val *object)
+{
+	yyjson_mut_doc *document = handover->document;
+	yyjson_mut_val *positions;
+	struct audit_feed state;
+
+	audit_feed_get(feed, &state);
+	handover_fd(handover, object, "ring", state.memory);
+	handover_fd(handover, object, "wake", state.wake);
+	yyjson_mut_obj_add_uint(document, object, "records", state.records);
+	positions = yyjson_mut_obj_add_arr(document, object, "positions");
+	for (unsigned int i = 0; i < state.rings; i++)
+		handover->failed |= !yyjson_mut_arr_add_uint(document, positions,
+							     state.positions[i]);
+}
+
+/* A worker whose records nobody reads goes on: they are lost, which it counts. */
+static void on_audit_adopt(void *context, yyjson_val *object, void **feed)
+{
+	struct control *control = context;
+	yyjson_val *positions = yyjson_obj_get(object, "positions"), *position;
+	struct audit_feed state = {
+		.memory = handover_taken_fd(yyjson_obj_get(object, "ring")),
+		.wake = handover_taken_fd(yyjson_obj_get(object, "wake")),
+		.rings = (unsigned int)yyjson_arr_size(positions),
+		.records = (uint32_t)handover_number(object, "records"),
+	};
+	size_t i, max;
+
+	if (state.rings > AUDIT_RINGS_MAX)
+		state.rings = 0;
+	yyjson_arr_foreach(positions, i, max, position) {
+		if (i < state.rings)
+			state.positions[i] = yyjson_get_uint(position);
+	}
+	if (!control->audit || audit_feed_set(control->audit, &state, feed))
+		log_error("audit records of a worker that was taken over are lost");
+}
+
+static void on_start_failed(void *context)
+{
+	struct control *control = context;
+
+	upgrade_failed(control->upgrade, "its worker ended before it served");
+}
+
 static void on_api(void *context, int fd)
 {
 	struct control *control = context;
@@ -75,6 +126,7 @@ static void on_serving(void *context)
 {
 	struct control *control = context;
 
+	upgrade_serving(control->upgrade);
 	if (control->serving_told)
 		return;
 	control->serving_told = true;
@@ -128,11 +180,16 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
 	struct control *control = context;
 	struct timespec now;
 
-	if (control->draining)
+	if (control->draining || upgrade_postpones(control->upgrade))
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
 		   (unsigned long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	if (upgrade_is_replaced(control->upgrade)) {
+		/* Ready again once it is done, or refused. */
+		upgrade_begin(control->upgrade);
+		return 0;
+	}
 	control_reload(control);
 	tell_ready(control);
 	return 0;
@@ -250,10 +307,12 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 {
 	const struct supervise_callbacks callbacks = {
 		.progress = on_progress, .serving = on_serving, .drained = on_drained,
-		.audit_attach = on_audit_attach, .audit_detach = on_audit_detach, .api = on_api,
+		.audit_attach = on_audit_attach, .audit_detach = on_audit_detach,
+		.audit_save = on_audit_save, .audit_adopt = on_audit_adopt,
+		.start_failed = on_start_failed, .api = on_api,
 		.context = control,
 	};
-	struct listen_set *set;
+	struct listen_set *set, *left = NULL;
 	struct certificate node = { 0 };
 	int certificate = -1, ret;
 	char fault[1024];
@@ -267,7 +326,16 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 			return -1;
 		}
 	}
-	set = listen_open(control->config, NULL, fault, sizeof(fault));
+	if (control->handover) {
+		left = listen_adopt(control->handover);
+		if (!left) {
+			log_error("the sockets that were handed over cannot be used");
+			return -1;
+		}
+	}
+	/* On the way back nothing has changed. */
+	set = left && control->handover->returned ?
+		      left : listen_open(control->config, left, fault, sizeof(fault));
 	if (!set) {
 		log_error("%s", fault);
 		return -1;
@@ -279,21 +347,24 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 		log_error("out of memory");
 		return -1;
 	}
+	if (left && supervise_adopt(control->supervisor, control->handover, left)) {
+		log_error("the workers that were handed over cannot be used");
+		return -1;
+	}
+	publish_continue(control->publisher, supervise_image_sequence(control->supervisor));
 	control->api = api_create(control, fault, sizeof(fault));
 	if (!control->api) {
-		listen_close(set);
 		log_error("%s", fault);
 		return -1;
 	}
 	change_purge_tombstones(control);
 	ret = publish_now(control->publisher);
 	if (ret) {
-		listen_close(set);
 		log_error("the first image cannot be built: %s", strerror(-ret));
 		return -1;
 	}
-	supervise_apply(control->supervisor, set, identity, certificate, false,
-			control->config->drain_timeout);
+	supervise_apply(control->supervisor, set, identity, certificate,
+			left && !control->handover->returned, control->config->handover_timeout);
 	return 0;
 }
 
@@ -367,21 +438,48 @@ static void tear_down(struct control *control)
 	permission_store_destroy(control->permissions);
 	model_destroy(control->model);
 	cgroup_mount_clear(&control->cgroups);
+	upgrade_destroy(control->upgrade);
 	config_free(control->config);
 	sd_event_unref(control->event);
+}
+
+/* On the way back that of before: the file may be for the version that was refused. */
+static struct config *load_config(const struct control *control)
+{
+	struct config *config;
+	int fd;
+
+	if (!control->handover || !control->handover->returned)
+		return config_load(control->config_path, report_to_log, NULL);
+	fd = handover_taken_fd(yyjson_obj_get(control->handover->root, "configuration"));
+	config = calloc(1, sizeof(*config));
+	if (config && pread(fd, config, sizeof(*config), 0) == sizeof(*config))
+		return config;
+	free(config);
+	log_error("the configuration of before cannot be read");
+	return NULL;
 }
 
 int control_run(const char *path)
 {
 	struct control control = { .config_path = path, .cgroups.fd = -1, .exit_status = 1 };
+	struct handover_found found = { 0 };
 	struct spawn_identity identity;
 	struct timespec now;
+	char fault[512];
 	int ret;
 
 	log_init("control", LOG_FORMAT_AUTO);
+	/* Executed through a descriptor, it would be called after its number. */
+	prctl(PR_SET_NAME, "hoody-agent", 0, 0, 0);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	control.started_us = (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-	control.config = config_load(path, report_to_log, NULL);
+	ret = handover_find(&found, fault, sizeof(fault));
+	if (ret && ret != -ENOENT)
+		log_error("%s", fault);
+	if (!ret)
+		control.handover = &found;
+	control.config = load_config(&control);
 	if (!control.config)
 		return 1;
 	log_set_level(control.config->log_level);
@@ -391,6 +489,9 @@ int control_run(const char *path)
 		log_error("the event loop cannot be set up");
 		goto out;
 	}
+	control.upgrade = upgrade_create(&control);
+	if (!control.upgrade)
+		goto out;
 	cgroup_mount_setup(&control.cgroups);
 	join_cgroup(&control);
 	acme_prepare(&control, &identity);
@@ -404,6 +505,10 @@ int control_run(const char *path)
 	set_up_kernel(&control);
 	if (set_up_service(&control, &identity))
 		goto out;
+	if (control.handover && control.handover->returned) {
+		handover_forget(control.handover);
+		control.handover = NULL;
+	}
 	control.exit_status = 0;
 	ret = sd_event_loop(control.event);
 	if (ret < 0)
@@ -411,6 +516,9 @@ int control_run(const char *path)
 	control.exit_status = ret != 0;
 	log_info("ended");
 out:
+	if (control.upgrade && control.exit_status)
+		upgrade_give_up(control.upgrade, "it could not be set up: see its log");
 	tear_down(&control);
+	handover_forget(&found);
 	return control.exit_status;
 }

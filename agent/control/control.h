@@ -33,6 +33,8 @@ struct acme;
 struct ksm;
 struct publisher;
 struct syscalls;
+struct handover_found;
+struct upgrade;
 struct firewall;
 struct network;
 
@@ -62,6 +64,9 @@ struct control {
 	struct certificates	*certificates;
 	struct acme		*acme;
 	struct network		*network;
+	struct upgrade		*upgrade;
+	struct handover_found	*handover;	/* of the control before; NULL: none, or it is over */
+	bool			relay_taken;	/* its relay is this one's */
 	struct firewall		*firewall;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */
 	char			refusal[512];	/* why a feature refused a change */

@@ -21,13 +21,13 @@ static void arm(struct http_connection *connection, uint64_t ms)
 	sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
 }
 
-static void watch(struct http_connection *connection)
+void http_connection_watch(struct http_connection *connection)
 {
 	uint32_t events = 0;
 
 	if (connection->out.len)
 		events = EPOLLOUT;
-	else if (!connection->pending)
+	else if (!connection->pending && (connection->begun || !connection->server->paused))
 		events = EPOLLIN;
 	sd_event_source_set_io_events(connection->io, events);
 }
@@ -117,7 +117,7 @@ void http_connection_reply(struct http_connection *connection, int status, const
 		return;
 	}
 	arm(connection, HTTP_REQUEST_MS);
-	watch(connection);
+	http_connection_watch(connection);
 }
 
 /* An error of the protocol: what follows on the connection has no meaning. */
@@ -188,7 +188,7 @@ static void hand_out(struct http_connection *connection)
 	server->exchanges = exchange;
 	connection->pending = exchange;
 	sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
-	watch(connection);
+	http_connection_watch(connection);
 	server->handler(server->context, request);
 }
 
@@ -287,7 +287,7 @@ static int write_some(struct http_connection *connection)
 	if (connection->close_after)
 		return -1;
 	arm(connection, HTTP_IDLE_MS);
-	watch(connection);
+	http_connection_watch(connection);
 	/* The next request may have come with the last one. */
 	step(connection);
 	return 0;
@@ -334,6 +334,7 @@ struct http_connection *http_connection_create(struct http_server *server, int f
 	if (sd_event_add_time_relative(server->event, &connection->timer, CLOCK_MONOTONIC,
 				       HTTP_IDLE_MS * 1000ull, 100000, on_timer, connection) < 0)
 		goto err_unref;
+	http_connection_watch(connection);
 	return connection;
 
 err_unref:

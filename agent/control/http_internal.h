@@ -56,6 +56,7 @@ struct http_server {
 	void			*context;
 	bool			open;		/* no peer is asked who it is */
 	bool			stopping;
+	bool			paused;
 	struct http_exchange	*exchanges;
 	struct http_connection	*connections[HTTP_CONNECTIONS_MAX];
 };
@@ -77,6 +78,8 @@ struct http_connection *http_connection_create(struct http_server *server, int f
 void http_connection_destroy(struct http_connection *connection);
 void http_connection_reply(struct http_connection *connection, int status, const char *body,
 			   const char *type, const char *fields);
+/* Asks the kernel for what is wanted now. */
+void http_connection_watch(struct http_connection *connection);
 bool http_connection_idle(const struct http_connection *connection);
 
 #endif /* HOODY_CONTROL_HTTP_INTERNAL_H */

@@ -182,6 +182,75 @@ err_free:
 	return NULL;
 }
 
+struct http_server *http_server_create_from(sd_event *event, int fd, const char *path,
+					    http_handler *handler, http_error_body *error_body,
+					    void *context)
+{
+	struct http_server *server = http_server_create_bare(event, handler, error_body, context);
+
+	if (!server || fd < 0)
+		return server;
+	server->open = false;
+	server->fd = fd;
+	snprintf(server->path, sizeof(server->path), "%s", path);
+	if (sd_event_add_io(event, &server->accept, fd, EPOLLIN, on_accept, server) >= 0)
+		return server;
+	/* The socket stays as it is: another server may be made of it. */
+	server->fd = -1;
+	server->path[0] = '\0';
+	http_server_destroy(server);
+	return NULL;
+}
+
+static void set_paused(struct http_server *server, bool paused)
+{
+	server->paused = paused;
+	if (server->accept)
+		sd_event_source_set_enabled(server->accept, paused ? SD_EVENT_OFF : SD_EVENT_ON);
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		if (server->connections[i])
+			http_connection_watch(server->connections[i]);
+	}
+}
+
+void http_server_pause(struct http_server *server)
+{
+	set_paused(server, true);
+}
+
+void http_server_resume(struct http_server *server)
+{
+	set_paused(server, false);
+}
+
+bool http_server_quiet(const struct http_server *server)
+{
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		if (server->connections[i] && !http_connection_idle(server->connections[i]))
+			return false;
+	}
+	return !server->exchanges;
+}
+
+int http_server_listener(const struct http_server *server)
+{
+	return server->fd;
+}
+
+size_t http_server_waiting(const struct http_server *server, int fds[HTTP_CONNECTIONS_MAX])
+{
+	size_t count = 0;
+
+	for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+		const struct http_connection *connection = server->connections[i];
+
+		if (connection && http_connection_idle(connection) && !connection->in_len &&
+		    !connection->close_after)
+			fds[count++] = connection->fd;
+	}
+	return count;
+}
+
 struct http_server *http_server_create_bare(sd_event *event, http_handler *handler,
 					    http_error_body *error_body, void *context)
 {

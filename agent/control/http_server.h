@@ -61,6 +61,22 @@ struct http_server *http_server_create_bare(sd_event *event, http_handler *handl
 					    http_error_body *error_body, void *context);
 void http_server_adopt(struct http_server *server, int fd);
 
+/*
+ * http_server_pause(): what is new waits, in its sockets, until
+ * http_server_resume(). http_server_quiet(): nothing is under way any more.
+ * http_server_listener(), http_server_waiting(): the listening socket (-1: none) and
+ * the connections that wait for a request, for another server: the first is what
+ * http_server_create_from() takes over, the others what http_server_adopt() does.
+ */
+void http_server_pause(struct http_server *server);
+void http_server_resume(struct http_server *server);
+bool http_server_quiet(const struct http_server *server);
+int http_server_listener(const struct http_server *server);
+size_t http_server_waiting(const struct http_server *server, int fds[HTTP_CONNECTIONS_MAX]);
+struct http_server *http_server_create_from(sd_event *event, int fd, const char *path,
+					    http_handler *handler, http_error_body *error_body,
+					    void *context);
+
 /* No new connections and requests; those under way are answered. */
 void http_server_stop(struct http_server *server);
 void http_server_destroy(struct http_server *server);

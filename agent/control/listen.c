@@ -114,8 +114,8 @@ static bool same_listener(const struct config_listener *a, const struct config_l
 }
 
 /*
- * The sockets of a QUIC address have to be one group whose order never changes,
- * so those that exist are used again. 1 where there are none.
+ * Sockets that exist are used again: clients wait in those of TCP, and those of a
+ * QUIC address have to be one group whose order never changes. 1 where there are none.
  */
 static int share_address(struct listen_set *set, unsigned int address,
 			 const struct listen_set *old)
@@ -130,8 +130,12 @@ static int share_address(struct listen_set *set, unsigned int address,
 	if (!old || from == old->message.addresses)
 		return 1;
 	for (unsigned int i = 0; i < count; i++) {
-		int sock = fcntl(old->fds[from * count + i], F_DUPFD_CLOEXEC, 0);
+		int sock = old->fds[from * count + i];
 
+		/* Of TCP there is one slot. */
+		if (sock < 0)
+			continue;
+		sock = fcntl(sock, F_DUPFD_CLOEXEC, 0);
 		if (sock < 0)
 			return -errno;
 		set->fds[address * count + i] = sock;
@@ -145,10 +149,10 @@ static int open_address(struct listen_set *set, unsigned int address, const stru
 	unsigned int slots = listener->quic ? LISTEN_SLOTS : 1;
 	int sock;
 
+	sock = share_address(set, address, old);
+	if (sock <= 0)
+		return sock;
 	if (listener->quic) {
-		sock = share_address(set, address, old);
-		if (sock <= 0)
-			return sock;
 		/* Somebody else's socket in the group would put the order out. */
 		sock = open_one(listener, false);
 		if (sock < 0)

@@ -27,12 +27,18 @@ struct listen_set {
 
 /*
  * listen_open(): for each address of @config one socket per thread, and of UDP
- * one per slot too. UDP sockets that @old (or NULL) has already are shared with
- * it. NULL with a message in @fault.
+ * one per slot too. Sockets that @old (or NULL) has already are shared with it, so
+ * that nobody who waits in them is lost. NULL with a message in @fault.
  */
 struct listen_set *listen_open(const struct config *config, const struct listen_set *old,
 			       char *fault, size_t fault_size);
 void listen_close(struct listen_set *set);
+
+/* From one control process to the next, see handover.h. NULL where it cannot be. */
+struct handover;
+struct handover_found;
+void listen_save(const struct listen_set *set, struct handover *handover);
+struct listen_set *listen_adopt(const struct handover_found *found);
 
 /* What the worker of @slot gets: fills @message and @fds, returns how many. */
 unsigned int listen_message(const struct listen_set *set, unsigned int slot,

@@ -4,6 +4,7 @@
 
 #include "control/feature.h"
 #include "control/firewall.h"
+#include "control/handover.h"
 #include "kernel/steer.h"
 #include "lib/log.h"
 
@@ -245,6 +246,12 @@ static void hosts_changed(void *context)
 }
 
 /* The process is made once there is something to carry. */
+/* The relay of the control process before this one; NULL: there is none. */
+static yyjson_val *left_relay(const struct control *control)
+{
+	return control->handover ? yyjson_obj_get(control->handover->root, "relay") : NULL;
+}
+
 int network_need_relay(struct network *network)
 {
 	const struct control *control = network->control;
@@ -267,7 +274,21 @@ int network_need_relay(struct network *network)
 		return -ENOMEM;
 	}
 	network_read_servers(network);
+	if (!control->relay_taken && left_relay(control)) {
+		network->control->relay_taken = true;
+		return relay_daemon_adopt(network->daemon, left_relay(control));
+	}
 	return 0;
+}
+
+bool network_has_relay(const struct control *control)
+{
+	return control->network && control->network->daemon;
+}
+
+void network_save(struct control *control, struct handover *handover)
+{
+	relay_daemon_save(control->network->daemon, handover);
 }
 
 /* Tells the relay what holds. 0: @done will be called. */
@@ -463,7 +484,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 		return ret;
 	}
 	network_tunnels_sync(network);
-	if (!is_relay_needed(network))
+	if (!is_relay_needed(network) && !left_relay(control))
 		return 0;
 	ret = network_need_relay(network);
 	if (ret)

@@ -83,6 +83,9 @@ void network_policy(const struct network *network, const struct container *conta
 
 /* The relay process is there, or is being started. 0 or a negative errno. */
 int network_need_relay(struct network *network);
+/* From one control process to the next, see handover.h: there is a relay, and what it leaves. */
+bool network_has_relay(const struct control *control);
+void network_save(struct control *control, struct handover *handover);
 /* Rules about names have changed: the relay hears of them. */
 void network_names_changed(struct network *network);
 

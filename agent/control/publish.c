@@ -235,6 +235,11 @@ struct publisher *publish_create(struct control *control)
 	return publisher;
 }
 
+void publish_continue(struct publisher *publisher, uint64_t sequence)
+{
+	publisher->sequence = sequence;
+}
+
 void publish_destroy(struct publisher *publisher)
 {
 	if (!publisher)

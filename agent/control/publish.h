@@ -15,6 +15,8 @@
 typedef void publish_done(void *context);
 
 struct publisher *publish_create(struct control *control);
+/* Images are counted on from @sequence, before the first one. */
+void publish_continue(struct publisher *publisher, uint64_t sequence);
 void publish_destroy(struct publisher *publisher);
 
 /*

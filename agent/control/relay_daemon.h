@@ -56,6 +56,16 @@ int relay_daemon_stats(struct relay_daemon *daemon, const uint8_t id[ID_LEN],
 /* The same. */
 int relay_daemon_totals(struct relay_daemon *daemon, relay_daemon_totals_done *done, void *context);
 
+/*
+ * From one control process to the next: the relay goes on as it is. One that is not
+ * ready is ended instead, and false returned. relay_daemon_adopt(): 0 or a negative
+ * errno.
+ */
+struct handover;
+struct yyjson_val;
+bool relay_daemon_save(struct relay_daemon *daemon, struct handover *handover);
+int relay_daemon_adopt(struct relay_daemon *daemon, struct yyjson_val *object);
+
 bool relay_daemon_is_ready(const struct relay_daemon *daemon);
 
 #endif /* HOODY_CONTROL_RELAY_DAEMON_H */

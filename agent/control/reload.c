@@ -77,7 +77,7 @@ static void swap(struct control *control, struct config *config, struct listen_s
 				  strerror(-certificate));
 	}
 	supervise_apply(control->supervisor, set, identity, certificate, replace,
-			config->drain_timeout);
+			config->handover_timeout);
 	features_reloaded(control);
 	log_info("reloaded: worker=%s", replace ? "replaced" : "kept");
 	config_free(old);

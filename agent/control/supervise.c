@@ -58,7 +58,7 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *context)
 	for (int i = 0; i < WORKERS_MAX; i++) {
 		struct worker *worker = &supervisor->workers[i];
 
-		if (worker->pid && worker->state == SUPERVISE_SERVING)
+		if (worker->pid && worker->state != SUPERVISE_STARTING)
 			supervise_worker_send(worker, IPC_STATS, 0, NULL, 0, -1);
 	}
 	sd_event_source_set_time_relative(source, STATS_POLL_MS * 1000ull);
@@ -81,7 +81,7 @@ void supervise_worker_ready(struct supervisor *supervisor, struct worker *worker
 		supervisor->replacing = false;
 		if (old) {
 			supervise_worker_send(old, IPC_STATS, 0, NULL, 0, -1);
-			supervise_worker_drain(old, supervisor->drain_ms);
+			supervise_worker_drain(old, supervisor->drain_ms, true);
 		}
 	}
 	/* Ours are closed first, so that the kernel deals nothing to them any more. */
@@ -115,6 +115,7 @@ static void start(struct supervisor *supervisor)
 	if (supervisor->draining || supervisor->image < 0 || !supervisor->set || supervisor->next ||
 	    (supervisor->current && !supervisor->replacing))
 		return;
+	supervise_make_room(supervisor);
 	worker = supervise_worker_start(supervisor);
 	if (!worker)
 		schedule_start(supervisor);
@@ -122,6 +123,26 @@ static void start(struct supervisor *supervisor)
 		supervisor->next = worker;
 	else
 		supervisor->current = worker;
+}
+
+void supervise_make_room(struct supervisor *supervisor)
+{
+	struct worker *oldest = NULL;
+
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		struct worker *worker = &supervisor->workers[i];
+
+		if (!worker->pid)
+			return;
+		if (worker->state == SUPERVISE_DRAINING && !worker->killed &&
+		    (!oldest || worker->started_at < oldest->started_at))
+			oldest = worker;
+	}
+	if (!oldest)
+		return;
+	log_warning("worker is ended for the next one, with what it has open: pid=%d",
+		    (int)oldest->pid);
+	supervise_worker_drain(oldest, 0, false);
 }
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *context)
@@ -145,6 +166,7 @@ static bool any_worker(const struct supervisor *supervisor)
 void supervise_worker_ended(struct supervisor *supervisor, struct worker *worker)
 {
 	bool wanted = worker == supervisor->current || worker == supervisor->next;
+	bool failed = worker == supervisor->next;
 	bool stable = supervise_in_ms(0) - worker->started_at >= (uint64_t)STABLE_MS * 1000;
 
 	if (worker == supervisor->next)
@@ -165,6 +187,8 @@ void supervise_worker_ended(struct supervisor *supervisor, struct worker *worker
 			supervisor->backoff_ms = 0;
 		schedule_start(supervisor);
 	}
+	if (failed && supervisor->callbacks.start_failed)
+		supervisor->callbacks.start_failed(supervisor->callbacks.context);
 	supervisor->callbacks.progress(supervisor->callbacks.context);
 	if (supervisor->draining && !any_worker(supervisor))
 		supervisor->callbacks.drained(supervisor->callbacks.context);
@@ -345,8 +369,9 @@ void supervise_drain(struct supervisor *supervisor, uint32_t deadline_ms)
 	for (int i = 0; i < WORKERS_MAX; i++) {
 		struct worker *worker = &supervisor->workers[i];
 
-		if (worker->pid && worker->state != SUPERVISE_DRAINING)
-			supervise_worker_drain(worker, deadline_ms);
+		/* Those that drain already had more time. */
+		if (worker->pid)
+			supervise_worker_drain(worker, deadline_ms, false);
 	}
 	if (!any_worker(supervisor))
 		supervisor->callbacks.drained(supervisor->callbacks.context);
@@ -381,4 +406,26 @@ void supervise_status(const struct supervisor *supervisor, struct supervise_stat
 	status->state = worker->state;
 	status->threads = worker->threads;
 	status->image_sequence = worker->image_acked;
+	for (int i = 0; i < WORKERS_MAX; i++)
+		status->draining += supervisor->workers[i].pid &&
+				    supervisor->workers[i].state == SUPERVISE_DRAINING;
+}
+
+bool supervise_settled(const struct supervisor *supervisor)
+{
+	const struct worker *worker = supervisor->current;
+
+	return worker && worker->state == SUPERVISE_SERVING && !worker->killed &&
+	       !supervisor->next && !supervisor->old_set && !supervisor->replacing &&
+	       !supervisor->draining;
+}
+
+bool supervise_current(const struct supervisor *supervisor)
+{
+	return supervisor->current;
+}
+
+uint64_t supervise_image_sequence(const struct supervisor *supervisor)
+{
+	return supervisor->image_sequence;
 }

@@ -6,8 +6,8 @@
  *	    |                      |                       |
  *	    +--- no answer in time, wrong answer, end -----+--> killed and reaped
  *
- * One worker serves; a second one exists only while it takes over (reload of
- * what a worker cannot change) or drains. Every message but the listeners is
+ * One worker serves; others exist only while one takes over (reload of what a
+ * worker cannot change, or an upgrade) or those before it drain. Every message but the listeners is
  * answered in order; a worker that answers late, wrongly or not at all is
  * killed and replaced, with growing pauses when that happens again and again.
  * An image is out when every living worker has answered it, so that what it
@@ -33,6 +33,11 @@ enum supervise_state {
 	SUPERVISE_DRAINING,		/* the agent ends */
 };
 
+struct handover;
+struct handover_found;
+struct yyjson_mut_val;
+struct yyjson_val;
+
 struct supervise_callbacks {
 	/* An answer came, or a worker went: supervise_acked() may have grown. */
 	void	(*progress)(void *context);
@@ -45,6 +50,11 @@ struct supervise_callbacks {
 	 */
 	int	(*audit_attach)(void *context, struct ipc_audit *message, int fds[2], void **feed);
 	void	(*audit_detach)(void *context, void *feed);
+	/* The same, from one control process to the next, see handover.h. */
+	void	(*audit_save)(void *context, void *feed, struct handover *handover,
+			      struct yyjson_mut_val *object);
+	void	(*audit_adopt)(void *context, struct yyjson_val *object, void **feed);
+	void	(*start_failed)(void *context);	/* one that was to take over has ended before */
 	/* A stream by a worker's own word, for the API; takes @fd over. */
 	void	(*api)(void *context, int fd);
 	void	*context;
@@ -56,6 +66,7 @@ struct supervise_status {
 	uint32_t		restarts;	/* ends that nobody asked for */
 	uint32_t		threads;
 	uint64_t		image_sequence;	/* the last one that it has answered */
+	uint32_t		draining;	/* workers before it that finish what they have */
 };
 
 /* @stats is NULL where there is no worker to ask, or it went away meanwhile. */
@@ -65,6 +76,25 @@ struct supervisor;
 
 struct supervisor *supervise_create(sd_event *event, const struct supervise_callbacks *callbacks);
 void supervise_destroy(struct supervisor *supervisor);
+
+/*
+ * supervise_save(): workers that serve or drain, and their sockets, for the next
+ * control process. supervise_adopt(): before anything else; takes @set over. 0, or
+ * -EBADMSG where no worker serves.
+ */
+void supervise_save(const struct supervisor *supervisor, struct handover *handover);
+int supervise_adopt(struct supervisor *supervisor, const struct handover_found *found,
+		    struct listen_set *set);
+/* A worker serves and none is about to take over: supervise_save() has all of it. */
+bool supervise_settled(const struct supervisor *supervisor);
+/* There is a worker that serves or starts. */
+bool supervise_current(const struct supervisor *supervisor);
+/* Where every place is taken: ends the oldest worker that drains. */
+void supervise_make_room(struct supervisor *supervisor);
+/* Before execve(2): those that are killed, or were to take over, are reaped. */
+void supervise_reap(struct supervisor *supervisor);
+/* The number of the last image. */
+uint64_t supervise_image_sequence(const struct supervisor *supervisor);
 
 /*
  * supervise_apply(): from now on workers have these listeners, identity and

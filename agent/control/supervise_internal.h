@@ -69,8 +69,12 @@ void supervise_worker_ended(struct supervisor *supervisor, struct worker *worker
 /* Sends one message that has to be answered; kills a worker that does not read. */
 void supervise_worker_send(struct worker *worker, uint32_t type, uint64_t sequence,
 			   const void *payload, size_t length, int fd);
-void supervise_worker_drain(struct worker *worker, uint32_t deadline_ms);
+/* @replaced: another one serves. Again with another deadline where it drains already. */
+void supervise_worker_drain(struct worker *worker, uint32_t deadline_ms, bool replaced);
 void supervise_worker_kill(struct worker *worker, const char *why);
+
+/* Of one that lives: its end, its messages, its deadlines. 0 or a negative errno. */
+int supervise_worker_watch(struct worker *worker);
 
 /* Closes what a slot holds of the event loop and its channel. */
 void supervise_worker_clear(struct worker *worker);

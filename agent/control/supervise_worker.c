@@ -91,9 +91,9 @@ void supervise_worker_send(struct worker *worker, uint32_t type, uint64_t sequen
 	arm(worker);
 }
 
-void supervise_worker_drain(struct worker *worker, uint32_t deadline_ms)
+void supervise_worker_drain(struct worker *worker, uint32_t deadline_ms, bool replaced)
 {
-	const struct ipc_drain drain = { .deadline_ms = deadline_ms };
+	const struct ipc_drain drain = { .deadline_ms = deadline_ms, .replaced = replaced };
 
 	supervise_worker_send(worker, IPC_DRAIN, 0, &drain, sizeof(drain), -1);
 	worker->state = SUPERVISE_DRAINING;
@@ -232,6 +232,19 @@ static void feed(struct supervisor *supervisor, struct worker *worker)
 			      supervisor->image);
 }
 
+int supervise_worker_watch(struct worker *worker)
+{
+	sd_event *event = worker->supervisor->event;
+
+	if (sd_event_add_child(event, &worker->child, worker->pid, WEXITED, on_child, worker) < 0 ||
+	    sd_event_add_io(event, &worker->io, worker->link.sock, EPOLLIN, on_io, worker) < 0 ||
+	    sd_event_add_time(event, &worker->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer,
+			      worker) < 0)
+		return -ENOMEM;
+	arm(worker);
+	return 0;
+}
+
 struct worker *supervise_worker_start(struct supervisor *supervisor)
 {
 	struct worker *worker = supervisor->workers;
@@ -254,12 +267,8 @@ struct worker *supervise_worker_start(struct supervisor *supervisor)
 	worker->threads = supervisor->set->message.threads;
 	worker->started_at = now_us();
 	worker->kill_at = supervise_in_ms(SUPERVISE_START_MS);
-	if (sd_event_add_child(supervisor->event, &worker->child, pid, WEXITED, on_child, worker) < 0 ||
-	    sd_event_add_io(supervisor->event, &worker->io, worker->link.sock, EPOLLIN, on_io,
-			    worker) < 0 ||
-	    sd_event_add_time(supervisor->event, &worker->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
-			      on_timer, worker) < 0) {
-		log_error("worker cannot be watched: error=\"%s\"", strerror(errno));
+	if (supervise_worker_watch(worker)) {
+		log_error("worker cannot be watched: error=\"%s\"", strerror(ENOMEM));
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		supervise_worker_clear(worker);

@@ -58,12 +58,28 @@ static const char *match(struct worker_link *link, const struct ipc_message *mes
 	return NULL;
 }
 
+/* Another version's in the order of ours; false where the length is not its own. */
+static bool take_stats(const struct worker_link *link, const uint64_t *counters, size_t length,
+		       struct ipc_stats *stats)
+{
+	uint64_t sorted[sizeof(*stats) / sizeof(uint64_t)] = { 0 };
+
+	if (length != (link->counters ? link->counters * sizeof(uint64_t) : sizeof(*stats)))
+		return false;
+	for (unsigned int i = 0; i < link->counters; i++) {
+		if (link->layout[i] >= 0)
+			sorted[link->layout[i]] = counters[i];
+	}
+	memcpy(stats, link->counters ? sorted : counters, sizeof(*stats));
+	return true;
+}
+
 enum worker_link_event worker_link_receive(struct worker_link *link,
 					   struct worker_link_answer *answer, const char **fault)
 {
 	union {
 		struct ipc_ack		ack;
-		struct ipc_stats	stats;
+		uint64_t		counters[WORKER_LINK_COUNTERS_MAX];
 	} payload;
 	struct ipc_message message;
 	int fds[IPC_FDS_MAX];
@@ -98,10 +114,9 @@ enum worker_link_event worker_link_receive(struct worker_link *link,
 		answer->status = payload.ack.status;
 		return *fault ? WORKER_LINK_BROKEN : WORKER_LINK_ACK;
 	case IPC_STATS_REPLY:
-		if (length != sizeof(payload.stats))
+		if (!take_stats(link, payload.counters, (size_t)length, &answer->stats))
 			return WORKER_LINK_BROKEN;
 		*fault = match(link, &message, answer);
-		answer->stats = payload.stats;
 		return *fault ? WORKER_LINK_BROKEN : WORKER_LINK_STATS;
 	}
 	*fault = "a message of unknown type";

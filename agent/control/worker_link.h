@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #define WORKER_LINK_OUTSTANDING_MAX	64
+#define WORKER_LINK_COUNTERS_MAX	256
 
 struct worker_link {
 	int		sock;
@@ -22,6 +23,9 @@ struct worker_link {
 		uint64_t	sequence;
 		uint64_t	deadline;	/* CLOCK_MONOTONIC, microseconds */
 	} outstanding[WORKER_LINK_OUTSTANDING_MAX];
+	/* Of a worker of another version: its counters, and the place of each in ours or -1. */
+	uint16_t	counters;	/* 0: it has ours */
+	int16_t		layout[WORKER_LINK_COUNTERS_MAX];
 };
 
 enum worker_link_event {

@@ -127,7 +127,9 @@ static bool handshake(struct front_connection *connection)
 	/* A client without ALPN speaks HTTP/1. */
 	connection->protocol = len ? front_protocol_find((const char *)alpn, len) : &front_http1;
 	connection->protocol->setup(connection);
-	return true;
+	if (connection->thread->draining && !connection->closed)
+		connection->protocol->drain(connection);
+	return !connection->closed;
 }
 
 static void run(struct front_connection *connection)

@@ -327,7 +327,9 @@ void front_http1_settle(struct front_connection *connection)
 		return;
 	}
 	http1->responded = false;
-	if (complete && http1->persistent && !connection->thread->draining) {
+	/* A worker that was replaced waits for the request that it can answer with a close. */
+	if (complete && http1->persistent &&
+	    (!connection->thread->draining || connection->thread->replaced)) {
 		http1->phase = FRONT_HTTP1_HEAD;
 		if (http1->unread || connection->readable)
 			front_connection_post(connection);
@@ -523,6 +525,9 @@ static void drain(struct front_connection *connection)
 {
 	struct front_http1_state *http1 = &connection->http1;
 
+	/* Its next response says that it is the last; none may come for keepalive_timeout. */
+	if (connection->thread->replaced)
+		return;
 	http1->persistent = false;
 	if (http1->phase == FRONT_HTTP1_HEAD && !buf_len(&connection->in) &&
 	    !connection->readable && !front_connection_pending(connection)) {

@@ -339,7 +339,9 @@ void front_http3_drain(struct front_connection *connection)
 	struct front_http3 *http3 = connection->http3;
 
 	if (!http3->session || !http3->quic->handshaken) {
-		front_connection_close(connection);
+		/* Otherwise it drains as soon as it has shaken hands, see quic_create.c. */
+		if (!connection->thread->replaced)
+			front_connection_close(connection);
 		return;
 	}
 	if (http3->draining)

@@ -38,6 +38,8 @@ static int on_handshake(ngtcp2_conn *conn, void *user_data)
 						   quic_now());
 	if (len > 0)
 		ngtcp2_conn_submit_new_token(conn, token, len);
+	if (quic->thread->draining)
+		front_http3_drain(connection->front);
 	return 0;
 }
 

@@ -199,7 +199,8 @@ static struct quic_connection *accept_new(struct quic_listener *listener,
 		front_count(thread, quic_packets_unknown);
 		return NULL;
 	}
-	if (thread->draining || !thread->tls ||
+	/* What is new is steered to another worker: this came before, and waits since. */
+	if ((thread->draining && !thread->replaced) || !thread->tls ||
 	    thread->open_count >= front_settings(thread)->connections_max) {
 		front_count(thread, quic_refused_limit);
 		refuse(listener, datagram, &head, NGTCP2_CONNECTION_REFUSED);

@@ -103,19 +103,20 @@ static void close_all(struct loop_timer *timer, enum loop_timer_class class)
 	thread->loop.stop = true;
 }
 
-static void start_drain(struct front_thread *thread, uint32_t deadline)
+static void start_drain(struct front_thread *thread, uint32_t deadline, bool replaced)
 {
 	struct front_connection *connection, *tmp;
 
 	thread->draining = true;
+	thread->replaced = replaced;
 	thread->upstream.draining = true;
 	front_listener_close(thread);
 	up_context_close_idle(&thread->upstream);
 	list_for_each_entry_safe(connection, tmp, &thread->open, node) {
-		/* One that has not finished its handshake has asked for nothing. */
 		if (connection->protocol)
 			connection->protocol->drain(connection);
-		else
+		else if (!replaced)
+			/* It has not finished its handshake, and asked for nothing. */
 			front_connection_close(connection);
 	}
 	if (list_empty(&thread->open)) {
@@ -156,7 +157,7 @@ static void wake_ready(struct loop_source *source, uint32_t events)
 		thread->tls = front_tls_get(command.tls);
 		break;
 	case FRONT_COMMAND_DRAIN:
-		start_drain(thread, command.deadline);
+		start_drain(thread, command.deadline, command.replaced);
 		break;
 	case FRONT_COMMAND_NONE:
 		return;

@@ -38,6 +38,7 @@ struct front_command {
 	struct image		*image;
 	struct front_tls	*tls;
 	uint32_t		deadline;	/* milliseconds, FRONT_COMMAND_DRAIN */
+	bool			replaced;	/* the same: nobody who is here is turned away */
 };
 
 /* Between the main thread and its threads: one command is under way at a time. */
@@ -89,6 +90,12 @@ struct front_thread {
 	unsigned int		listeners_count;
 	struct loop_timer	accept_timer, drain_timer;
 	bool			accept_paused, draining;
+	/*
+	 * It drains, and others take what is new: handshakes are finished, and a
+	 * connection that waits for a request gets one more answer. Otherwise the
+	 * agent ends, and whoever has asked for nothing yet is turned away.
+	 */
+	bool			replaced;
 
 	struct front_board	*board;
 	struct front_command	command;	/* under board->lock */

@@ -188,9 +188,11 @@ static int take_audit(struct worker *worker, const void *payload, size_t length,
 	return 0;
 }
 
-static void drain(struct worker *worker, uint32_t deadline)
+static void drain(struct worker *worker, uint32_t deadline, bool replaced)
 {
-	struct front_command command = {.type = FRONT_COMMAND_DRAIN, .deadline = deadline};
+	struct front_command command = {
+		.type = FRONT_COMMAND_DRAIN, .deadline = deadline, .replaced = replaced,
+	};
 
 	worker->draining = true;
 	command_all(worker, &command);
@@ -202,7 +204,7 @@ static int take_drain(struct worker *worker, const void *payload, size_t length)
 
 	if (length != sizeof(*request) || !worker->ready)
 		return -EINVAL;
-	drain(worker, request->deadline_ms);
+	drain(worker, request->deadline_ms, request->replaced);
 	return 0;
 }
 
@@ -365,7 +367,7 @@ static void orphaned(struct worker *worker, int err)
 	log_warning("event=control_gone error=\"%s\"", strerror(-err));
 	worker->orphaned = true;
 	if (worker->ready && !worker->draining)
-		drain(worker, ORPHAN_DEADLINE);
+		drain(worker, ORPHAN_DEADLINE, false);
 }
 
 static unsigned int running(struct worker *worker)

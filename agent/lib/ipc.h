@@ -31,6 +31,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/*
+ * Grows when a worker of the version before would misread anything that control says
+ * to it (messages, lib/keys.h, lib/audit_ring.h): such a control is not for it.
+ * Counters are free to come and go, see control/supervise_handover.c.
+ */
+#define IPC_VERSION		1
 #define IPC_WORKER_FD		3
 #define IPC_FDS_MAX		252	/* below the kernel's SCM_MAX_FD, 253 */
 
@@ -80,8 +86,10 @@ struct ipc_audit {
 	uint32_t	records;		/* in each */
 };
 
+/* May be sent again, with another deadline. */
 struct ipc_drain {
 	uint32_t	deadline_ms;
+	uint32_t	replaced;		/* not 0: another worker serves, see front/thread.h */
 };
 
 struct ipc_ack {

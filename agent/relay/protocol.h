@@ -28,6 +28,11 @@
 
 #include <stdint.h>
 
+/*
+ * Grows when a relay of the version before would misread control, or control its
+ * answers: after an upgrade that one is ended, and what it carries with it.
+ */
+#define RELAY_VERSION		1
 #define RELAY_POLICY_BYTES_MAX	(64u << 20)
 #define RELAY_DNS_MAX		4		/* servers of one container */
 

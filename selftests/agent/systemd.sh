@@ -87,6 +87,17 @@ test_work() {
 	inside hoody containers register --id $A --project $P --address 10.9.0.1 --cgroup /system.slice >/dev/null
 	tap_run unit_container_starts_with_its_cgroup inside hoody containers start $A
 	tap_run unit_reload_succeeds inside systemctl reload $unit
+	# Another program in its place, in all the confinement of the unit.
+	local control
+	control=$(property MainPID)
+	tap_run unit_upgrade_is_done inside hoody upgrade
+	cp /usr/sbin/hoody-agent /usr/sbin/hoody-agent.new && mv /usr/sbin/hoody-agent.new /usr/sbin/hoody-agent
+	tap_run unit_reload_with_a_new_program_succeeds inside systemctl reload $unit
+	tap_run unit_has_the_new_program tap_wait 60 eval "inside hoody status --json | jq -e '.upgrade == {state: \"done\", number: 2, from: .version, reason: null}'"
+	tap_run unit_is_active_again tap_wait 30 has_property ActiveState active
+	tap_is unit_keeps_process_and_capabilities "$(property MainPID) $(field "$control" CapEff) $(field "$control" CapBnd)" \
+		"$control 000000c0000015e4 000000c0000015e4"
+	tap_is unit_upgrade_has_no_failure "$(log | grep -iE 'cannot|failed|not permitted|not implemented')" ''
 	echo 'Nonsense = 1' >>/etc/hoody/agent.conf
 	tap_refused unit_reload_of_a_wrong_file_is_refused inside systemctl reload $unit
 	sed -i '$d' /etc/hoody/agent.conf
@@ -107,7 +118,7 @@ test_uninstall() {
 		'/etc/hoody /etc/hoody-kernels /var/lib/hoody '
 }
 
-tap_plan 22
+tap_plan 28
 tap_cleanup rm -rf /etc/hoody /var/lib/hoody
 tap_run install_on_the_host_works make -s -C "$TOP" O="$HOODY_BUILD" install
 tap_run install_makes_the_user id hoody

@@ -33,6 +33,7 @@ const struct cli_command *const cli_tables[] = {
 	certificates_commands,
 	tokens_commands,
 	ca_commands,
+	upgrade_commands,
 	version_commands,
 	help_commands,
 	NULL,
