@@ -7,6 +7,7 @@
  *	listeners	sockets of all addresses and slots, the secret of QUIC
  *	workers		pid, channel, what is unanswered, audit rings, counts
  *	relay		pid and channel
+ *	resolver	addresses of proxies that are known
  *	api		the control socket, and connections that wait for a request
  *	tickets		keys of session tickets
  *	old		the program that hands over, and its configuration, for the

@@ -245,13 +245,13 @@ static void hosts_changed(void *context)
 	network_names_changed(context);
 }
 
-/* The process is made once there is something to carry. */
 /* The relay of the control process before this one; NULL: there is none. */
 static yyjson_val *left_relay(const struct control *control)
 {
 	return control->handover ? yyjson_obj_get(control->handover->root, "relay") : NULL;
 }
 
+/* The process is made once there is something to carry. */
 int network_need_relay(struct network *network)
 {
 	const struct control *control = network->control;
@@ -276,6 +276,8 @@ int network_need_relay(struct network *network)
 	network_read_servers(network);
 	if (!control->relay_taken && left_relay(control)) {
 		network->control->relay_taken = true;
+		resolver_adopt(network->resolver,
+			       yyjson_obj_get(control->handover->root, "resolver"));
 		return relay_daemon_adopt(network->daemon, left_relay(control));
 	}
 	return 0;
@@ -289,6 +291,7 @@ bool network_has_relay(const struct control *control)
 void network_save(struct control *control, struct handover *handover)
 {
 	relay_daemon_save(control->network->daemon, handover);
+	resolver_save(control->network->resolver, handover);
 }
 
 /* Tells the relay what holds. 0: @done will be called. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The table of names and the children that look them up, see resolve.h. */
 #include "control/resolve.h"
+#include "control/handover.h"
 
 #include "lib/ipc.h"
 #include "lib/log.h"
@@ -116,17 +117,23 @@ static void take(struct entry *entry, const struct resolve_answer *answer)
 	entry->resolver->changed(entry->resolver->context);
 }
 
+/* Whose word is not waited for. */
+static void end_child(struct entry *entry)
+{
+	entry->child = sd_event_source_disable_unref(entry->child);
+	kill(entry->pid, SIGKILL);
+	waitpid(entry->pid, NULL, 0);
+	close(entry->sock);
+	entry->pid = 0;
+	entry->resolver->children--;
+}
+
 static void free_entry(struct entry *entry)
 {
 	struct resolver *resolver = entry->resolver;
 
-	sd_event_source_disable_unref(entry->child);
-	if (entry->pid) {
-		kill(entry->pid, SIGKILL);
-		waitpid(entry->pid, NULL, 0);
-		close(entry->sock);
-		resolver->children--;
-	}
+	if (entry->pid)
+		end_child(entry);
 	resolver->count--;
 	free(entry);
 }
@@ -258,6 +265,49 @@ unsigned int resolver_find(const struct resolver *resolver, const char *name,
 		return 0;
 	memcpy(addresses, entry->addresses, sizeof(entry->addresses));
 	return entry->count;
+}
+
+void resolver_save(struct resolver *resolver, struct handover *handover)
+{
+	yyjson_mut_doc *document = handover->document;
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(document, handover->root, "resolver");
+
+	for (struct entry *entry = resolver->entries; entry; entry = entry->next) {
+		yyjson_mut_val *object = yyjson_mut_arr_add_obj(document, list), *addresses;
+		char text[ADDRESS_TEXT_MAX];
+
+		if (entry->pid)
+			end_child(entry);
+		handover->failed |= !yyjson_mut_obj_add_strcpy(document, object, "name", entry->name);
+		addresses = yyjson_mut_obj_add_arr(document, object, "addresses");
+		for (unsigned int i = 0; i < entry->count; i++) {
+			address_format(&entry->addresses[i], text);
+			handover->failed |= !yyjson_mut_arr_add_strcpy(document, addresses, text);
+		}
+	}
+	arm(resolver);
+}
+
+void resolver_adopt(struct resolver *resolver, yyjson_val *list)
+{
+	yyjson_val *object, *address;
+	size_t i, k, max, most;
+
+	yyjson_arr_foreach(list, i, max, object) {
+		const char *name = handover_text(object, "name");
+		struct entry *entry;
+
+		if (strlen(name) >= NAMES_TEXT_MAX || resolver_need(resolver, name))
+			continue;
+		entry = find(resolver, name);
+		yyjson_arr_foreach(yyjson_obj_get(object, "addresses"), k, most, address) {
+			const char *text = yyjson_get_str(address);
+
+			if (text && entry->count < EXIT_ADDRESSES_MAX &&
+			    !address_parse(text, strlen(text), &entry->addresses[entry->count]))
+				entry->count++;
+		}
+	}
 }
 
 struct resolver *resolver_create(sd_event *event, const struct spawn_identity *identity,

@@ -48,6 +48,15 @@ void resolver_begin(struct resolver *resolver);
 int resolver_need(struct resolver *resolver, const char *name);
 void resolver_end(struct resolver *resolver);
 
+/*
+ * From one control process to the next: what is known, and no child any more.
+ * resolver_adopt(): names that are not well-formed are left out.
+ */
+struct handover;
+struct yyjson_val;
+void resolver_save(struct resolver *resolver, struct handover *handover);
+void resolver_adopt(struct resolver *resolver, struct yyjson_val *list);
+
 /* Copies what is known to @addresses, and returns how many there are. */
 unsigned int resolver_find(const struct resolver *resolver, const char *name,
 			   struct address addresses[EXIT_ADDRESSES_MAX]);

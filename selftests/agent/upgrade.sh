@@ -50,6 +50,9 @@ config() { # LINE...: of [agent]
 	$*
 	[listen]
 	tls = 127.0.0.1:$TLS
+	[timeouts]
+	handshake = 5m
+	keepalive = 10m
 	[tls]
 	certificate = $WORK/server.pem
 	key = $WORK/server.key
