@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The relay's life and the messages to it, see relay_daemon.h. */
-#include "control/relay_daemon.h"
+#include "control/relay_daemon_internal.h"
 
-#include "control/handover.h"
 #include "kernel/steer.h"
 #include "lib/ipc.h"
 #include "lib/log.h"
@@ -20,34 +19,6 @@
 #define ANSWER_US		(10 * 1000000ull)	/* to start, or to answer */
 #define BACKOFF_FIRST_US	(100 * 1000ull)
 #define BACKOFF_MAX_US		(10 * 1000000ull)
-#define OUTSTANDING_MAX		256
-
-struct outstanding {
-	uint32_t		type;		/* RELAY_POLICY, RELAY_STATS or RELAY_TOTALS */
-	uint64_t		sequence;
-	relay_daemon_done	*done;
-	relay_daemon_stats_done	*stats_done;
-	relay_daemon_totals_done *totals_done;
-	void			*context;
-};
-
-struct relay_daemon {
-	sd_event		*event;
-	struct spawn_identity	identity;
-	relay_daemon_attach	*attach;
-	void			*attach_context;
-	relay_daemon_learn	*learn;
-	pid_t			pid;		/* 0: does not run */
-	bool			ready, killed;
-	int			sock;
-	int			policy;		/* memfd; -1: none yet */
-	int			sockets[FW_RELAY_SOCKETS];	/* until it is ready; -1: none */
-	uint64_t		sequence, backoff;
-	uint32_t		port_refused;	/* the last one that could not be had; 0: none */
-	struct outstanding	outstanding[OUTSTANDING_MAX];	/* a ring */
-	unsigned int		first, count;
-	sd_event_source		*io, *child, *timer, *restart;
-};
 
 static const sa_family_t families[] = { AF_INET, AF_INET6 };
 #define FAMILIES	(sizeof(families) / sizeof(families[0]))
@@ -126,7 +97,7 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *context)
 	return 0;
 }
 
-static void clear_process(struct relay_daemon *daemon)
+void relay_daemon_clear_process(struct relay_daemon *daemon)
 {
 	daemon->io = sd_event_source_disable_unref(daemon->io);
 	daemon->child = sd_event_source_disable_unref(daemon->child);
@@ -140,7 +111,7 @@ static void clear_process(struct relay_daemon *daemon)
 	close_sockets(daemon);
 }
 
-static void start_later(struct relay_daemon *daemon)
+void relay_daemon_start_later(struct relay_daemon *daemon)
 {
 	daemon->backoff = daemon->backoff ? daemon->backoff * 2 : BACKOFF_FIRST_US;
 	if (daemon->backoff > BACKOFF_MAX_US)
@@ -158,8 +129,8 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *contex
 	log_error("relay ended: pid=%d %s=%d; containers with an exit reach nothing until the next "
 		  "one is ready", (int)info->si_pid,
 		  info->si_code == CLD_EXITED ? "status" : "signal", info->si_status);
-	clear_process(daemon);
-	start_later(daemon);
+	relay_daemon_clear_process(daemon);
+	relay_daemon_start_later(daemon);
 	give_up_outstanding(daemon);
 	return 0;
 }
@@ -402,7 +373,7 @@ static int send_sockets(struct relay_daemon *daemon)
 			message.count);
 }
 
-static int watch(struct relay_daemon *daemon)
+int relay_daemon_watch(struct relay_daemon *daemon)
 {
 	if (sd_event_add_child(daemon->event, &daemon->child, daemon->pid, WEXITED, on_child,
 			       daemon) < 0 ||
@@ -430,7 +401,7 @@ static void start(struct relay_daemon *daemon)
 		goto err_sockets;
 	}
 	daemon->pid = pid;
-	ret = watch(daemon);
+	ret = relay_daemon_watch(daemon);
 	if (ret)
 		goto err_process;
 	ret = send_sockets(daemon) ?:
@@ -442,10 +413,10 @@ static void start(struct relay_daemon *daemon)
 err_process:
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	clear_process(daemon);
+	relay_daemon_clear_process(daemon);
 err_sockets:
 	close_sockets(daemon);
-	start_later(daemon);
+	relay_daemon_start_later(daemon);
 }
 
 static int make_file(const char *text, size_t len)
@@ -517,64 +488,6 @@ int relay_daemon_totals(struct relay_daemon *daemon, relay_daemon_totals_done *d
 	return ask(daemon, &question, NULL, 0, -1);
 }
 
-bool relay_daemon_save(struct relay_daemon *daemon, struct handover *handover)
-{
-	yyjson_mut_doc *document = handover->document;
-	yyjson_mut_val *object, *open;
-
-	if (!daemon->pid)
-		return false;
-	if (!daemon->ready || daemon->killed) {
-		kill(daemon->pid, SIGKILL);
-		waitpid(daemon->pid, NULL, 0);
-		clear_process(daemon);
-		start_later(daemon);
-		return false;
-	}
-	object = yyjson_mut_obj_add_obj(document, handover->root, "relay");
-	yyjson_mut_obj_add_int(document, object, "version", RELAY_VERSION);
-	yyjson_mut_obj_add_int(document, object, "pid", daemon->pid);
-	yyjson_mut_obj_add_uint(document, object, "sequence", daemon->sequence);
-	handover_fd(handover, object, "sock", daemon->sock);
-	open = yyjson_mut_obj_add_arr(document, object, "unanswered");
-	for (unsigned int i = 0; i < daemon->count; i++) {
-		const struct outstanding *question =
-			&daemon->outstanding[(daemon->first + i) % OUTSTANDING_MAX];
-
-		yyjson_mut_arr_add_uint(document, open, question->type);
-		handover->failed |= !yyjson_mut_arr_add_uint(document, open, question->sequence);
-	}
-	return true;
-}
-
-int relay_daemon_adopt(struct relay_daemon *daemon, yyjson_val *object)
-{
-	yyjson_val *open = yyjson_obj_get(object, "unanswered");
-	const size_t count = yyjson_arr_size(open) / 2;
-
-	daemon->sock = handover_taken_fd(yyjson_obj_get(object, "sock"));
-	daemon->pid = (pid_t)handover_number(object, "pid");
-	if (daemon->sock < 0 || daemon->pid <= 0 || count > OUTSTANDING_MAX)
-		return -EBADMSG;
-	if (handover_number(object, "version") != RELAY_VERSION) {
-		log_warning("the relay of before does not understand this version: what it carries is cut");
-		kill(daemon->pid, SIGKILL);
-		waitpid(daemon->pid, NULL, 0);
-		clear_process(daemon);
-		return 0;
-	}
-	daemon->sequence = (uint64_t)handover_number(object, "sequence");
-	/* Whoever asked is gone; the answers come all the same. */
-	for (size_t i = 0; i < count; i++) {
-		daemon->outstanding[i].type = (uint32_t)yyjson_get_uint(yyjson_arr_get(open, 2 * i));
-		daemon->outstanding[i].sequence = yyjson_get_uint(yyjson_arr_get(open, 2 * i + 1));
-	}
-	daemon->count = (unsigned int)count;
-	daemon->ready = true;
-	log_info("relay taken over: pid=%d", (int)daemon->pid);
-	return watch(daemon);
-}
-
 struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_identity *identity,
 					 relay_daemon_attach *attach, void *context)
 {
@@ -603,7 +516,7 @@ void relay_daemon_destroy(struct relay_daemon *daemon)
 		kill(daemon->pid, SIGKILL);
 		waitpid(daemon->pid, NULL, 0);
 	}
-	clear_process(daemon);
+	relay_daemon_clear_process(daemon);
 	if (daemon->policy >= 0)
 		close(daemon->policy);
 	for (size_t i = 0; i < FAMILIES; i++)
