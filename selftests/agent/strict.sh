@@ -167,6 +167,7 @@ echo 'nameserver 192.0.2.10' >/etc/resolv.conf
 tap_cleanup 'tap_end $AGENT_PID; rm -rf $PINS'
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 "$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+# shellcheck disable=SC2034  # what is undone in the end has it
 AGENT_PID=$!
 tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
 "$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 >/dev/null &&
