@@ -241,6 +241,8 @@ int ksm_store(struct control *control, const struct ksm_entry *wanted, char *fau
 	entry->paused_until = 0;
 	entry->losses = entry->pauses = 0;
 	ksm_tick(control);
+	/* What the module has made of it is in the answer. */
+	ksm_refresh(control);
 	return 0;
 }
 
