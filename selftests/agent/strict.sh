@@ -10,32 +10,19 @@
 # shellcheck source=../lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, BPF"
+# shellcheck source=../lib/network.sh
+. "$TOP/selftests/lib/network.sh"
+
+network_need "namespaces, BPF"
 curl --version | grep -q HTTP3 || tap_skip_all "needs a curl with HTTP/3"
-AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
-[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
-A=aaaaaaaaaaaaaaaaaaaaaaaa PROJECT=cccccccccccccccccccccccc
-PINS=/sys/fs/bpf/hoody-strict-$$
-export HOODY_API=unix:$WORK/run/control.sock
 
 tap_plan 31
-
-in_ns() { ip netns exec "$@"; }
 
 network() {
 	local ns
 	sysctl -qw net.ipv4.ip_forward=1
-	for ns in a out; do
-		ip netns add $ns
-		tap_cleanup "ip netns del $ns"
-		tap_cleanup "ip link del h${ns:0:1}"
-		ip link add "h${ns:0:1}" type veth peer name eth0 netns $ns
-		in_ns $ns ip link set lo up
-		in_ns $ns ip link set eth0 up
-		ip link set "h${ns:0:1}" up
-	done
+	ns_pair a ha
+	ns_pair out ho
 	ip addr add 10.0.0.1/24 dev ha
 	ip addr add 192.0.2.1/24 dev ho
 	in_ns a ip addr add 10.0.0.2/24 dev eth0
@@ -77,7 +64,6 @@ CADDY
 	tap_cleanup "kill $!"
 }
 
-serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
 
 # fetch NAME [OPTION...]: what the server says to a client inside; nothing where it is refused.
 fetch() {
@@ -140,38 +126,12 @@ hello() { in_ns a python3 "$WORK/hello.py" "$@"; }
 
 network
 servers
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=host \
-	-keyout "$WORK/host.key" -out "$WORK/host.crt" 2>/dev/null
-cat >"$WORK/agent.conf" <<CONF
-[agent]
-node = node-us
-base_domain = containers.example.com
-state_directory = $WORK/state
-control_socket = ${HOODY_API#unix:}
-threads = 1
-real_ip = off
-[listen]
-plain = 127.0.0.1:8080
-[tls]
-certificate = $WORK/host.crt
-key = $WORK/host.key
-[firewall]
-enabled = on
-pins = $PINS
-flows = 65536
-containers = 16
-CONF
 cp /etc/resolv.conf "$WORK/resolv.conf" 2>/dev/null
 tap_cleanup 'cp "$WORK/resolv.conf" /etc/resolv.conf 2>/dev/null'
 echo 'nameserver 192.0.2.10' >/etc/resolv.conf
-tap_cleanup 'tap_end $AGENT_PID; rm -rf $PINS'
-mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
-"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-# shellcheck disable=SC2034  # what is undone in the end has it
-AGENT_PID=$!
-tap_wait 90 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
-"$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 >/dev/null &&
-	"$HOODY" containers start $A >/dev/null || tap_bail "the container does not start"
+agent_conf
+start_agent
+start_container $A ha 10.0.0.2
 
 "$HOODY" firewall reset -c $A >/dev/null
 for protocol in tcp udp; do
