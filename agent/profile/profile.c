@@ -141,6 +141,20 @@ void profile_essential(const struct hoody_table *table, struct profile_report *r
 				     "without it, the container's init may not run", calls[i].name);
 }
 
+/* Is the call refused, or does it depend on its arguments, which io_uring's are not? */
+static bool refuses_some(const struct hoody_table *table, unsigned int nr)
+{
+	return profile_refuses(table, HOODY_ARCH_X86_64, nr) ||
+	       table->decision[HOODY_ARCH_X86_64][nr] & HOODY_TABLE_CHECKED;
+}
+
+/* Through either entry: its number is the same on ia32, as that of every call since 424. */
+static bool passes(const struct hoody_table *table, unsigned int nr)
+{
+	return !profile_refuses(table, HOODY_ARCH_X86_64, nr) ||
+	       !profile_refuses(table, HOODY_ARCH_IA32, nr);
+}
+
 void profile_io_uring(const struct hoody_table *table, struct profile_report *report)
 {
 	/* What the operations of io_uring stand for, include/uapi/linux/io_uring.h. */
@@ -151,8 +165,12 @@ void profile_io_uring(const struct hoody_table *table, struct profile_report *re
 		{ SYS_openat, "openat" }, { SYS_openat2, "openat2" }, { SYS_socket, "socket" },
 		{ SYS_connect, "connect" }, { SYS_bind, "bind" }, { SYS_listen, "listen" },
 		{ SYS_accept4, "accept4" }, { SYS_sendmsg, "sendmsg" }, { SYS_recvmsg, "recvmsg" },
-		{ SYS_sendto, "sendto" }, { SYS_recvfrom, "recvfrom" }, { SYS_pread64, "pread64" },
-		{ SYS_pwrite64, "pwrite64" }, { SYS_fsync, "fsync" },
+		{ SYS_sendto, "sendto" }, { SYS_recvfrom, "recvfrom" },
+		{ SYS_setsockopt, "setsockopt" }, { SYS_getsockopt, "getsockopt" },
+		{ SYS_read, "read" }, { SYS_write, "write" }, { SYS_readv, "readv" }, { SYS_writev, "writev" },
+		{ SYS_pread64, "pread64" }, { SYS_pwrite64, "pwrite64" }, { SYS_close, "close" },
+		{ SYS_fsync, "fsync" }, { SYS_sync_file_range, "sync_file_range" },
+		{ SYS_fadvise64, "fadvise64" }, { SYS_ioctl, "ioctl" }, { SYS_futex, "futex" },
 		{ SYS_fallocate, "fallocate" }, { SYS_ftruncate, "ftruncate" },
 		{ SYS_statx, "statx" }, { SYS_unlinkat, "unlinkat" },
 		{ SYS_renameat2, "renameat2" }, { SYS_mkdirat, "mkdirat" },
@@ -160,23 +178,26 @@ void profile_io_uring(const struct hoody_table *table, struct profile_report *re
 		{ SYS_setxattr, "setxattr" }, { SYS_fsetxattr, "fsetxattr" },
 		{ SYS_getxattr, "getxattr" }, { SYS_fgetxattr, "fgetxattr" },
 		{ SYS_madvise, "madvise" }, { SYS_splice, "splice" }, { SYS_tee, "tee" },
-		{ SYS_epoll_ctl, "epoll_ctl" }, { SYS_shutdown, "shutdown" },
+		{ SYS_epoll_ctl, "epoll_ctl" }, { SYS_epoll_wait, "epoll_wait" },
+		{ SYS_poll, "poll" }, { SYS_shutdown, "shutdown" },
 		{ SYS_waitid, "waitid" }, { SYS_pipe2, "pipe2" },
 	};
 	const char *first = NULL;
 	unsigned int count = 0;
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
-		if (!profile_refuses(table, HOODY_ARCH_X86_64, calls[i].nr))
+		if (!refuses_some(table, calls[i].nr))
 			continue;
 		first = first ?: calls[i].name;
 		count++;
 	}
-	/* Its number is the same on ia32, as that of every call since 424. */
-	if (count && (!profile_refuses(table, HOODY_ARCH_X86_64, SYS_io_uring_setup) ||
-		      !profile_refuses(table, HOODY_ARCH_IA32, SYS_io_uring_setup)))
+	if (count && passes(table, SYS_io_uring_setup))
 		profile_warn(report, "io_uring_setup is let through, and io_uring does what %s%s "
 			     "without a call that the gate sees: refuse io_uring_setup too",
+			     first, count > 1 ? " and others of the refused calls do" : " does");
+	else if (count && passes(table, SYS_io_uring_enter))
+		profile_warn(report, "io_uring_enter is let through: a ring that a task has when the "
+			     "profile is attached goes on doing what %s%s: refuse it too",
 			     first, count > 1 ? " and others of the refused calls do" : " does");
 }
 

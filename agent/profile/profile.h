@@ -55,8 +55,9 @@ uint32_t profile_decide(const struct hoody_table *table, enum hoody_arch arch, u
 void profile_essential(const struct hoody_table *table, struct profile_report *report);
 
 /*
- * profile_io_uring(): warns in @report where @table refuses what io_uring does for a
- * task without a system call of its own, and lets io_uring_setup pass.
+ * profile_io_uring(): warns in @report where @table refuses, always or for some
+ * arguments, what io_uring does for a task without a system call of its own, and lets
+ * io_uring_setup pass; or io_uring_enter, with which a task uses a ring that it has.
  */
 void profile_io_uring(const struct hoody_table *table, struct profile_report *report);
 

@@ -332,36 +332,99 @@ static void test_warnings(void)
 	       "warning_init_cannot_run: %s", report.warnings[0]);
 }
 
-/* Bytes of a good profile turned at random: a table or an error, nothing else. */
+/* A table that decides every call, or an error with a text: counts what came, and what is neither. */
+struct turned {
+	unsigned int good, refused, wrong;
+};
+
+static void compile_turned(const char *text, size_t len, struct turned *turned)
+{
+	uint64_t args[6] = { 0 };
+	struct hoody_table *table = NULL;
+
+	if (profile_compile(text, len, &options, &table, &report)) {
+		turned->refused++;
+		turned->wrong += !report.error[0] || table;
+		return;
+	}
+	turned->good++;
+	for (unsigned int nr = 0; nr < 600; nr++)
+		turned->wrong += (profile_decide(table, nr % 2, nr, args) & 0xffff) > HOODY_ACTION_MAX;
+	free(table);
+}
+
+/* Bytes of a good profile turned at random. */
 static void test_turned(void)
 {
-	unsigned int good = 0, refused = 0, silent = 0;
+	struct turned turned = { 0 };
 	char text[sizeof(docker)];
 
 	for (int i = 0; i < 20000; i++) {
-		struct hoody_table *table = NULL;
-
 		memcpy(text, docker, sizeof(docker));
 		for (unsigned int j = 0; j <= pick(3); j++)
 			text[pick(sizeof(docker) - 1)] = pick(4) ? ' ' + pick(95) : pick(256);
-		if (profile_compile(text, sizeof(docker) - 1, &options, &table, &report)) {
-			refused++;
-			silent += !report.error[0] || table;
-		} else {
-			uint64_t args[6] = { 0 };
-
-			good++;
-			for (unsigned int nr = 0; nr < 600; nr++)
-				silent += (profile_decide(table, nr % 2, nr, args) & 0xffff) > HOODY_ACTION_MAX;
-			free(table);
-		}
+		compile_turned(text, sizeof(docker) - 1, &turned);
 	}
-	tap_ok(!silent && good > 100 && refused > 5000, "turned_profiles (%u good, %u refused)", good, refused);
+	tap_ok(!turned.wrong && turned.good > 100 && turned.refused > 5000,
+	       "turned_profiles (%u good, %u refused, %u wrong)", turned.good, turned.refused, turned.wrong);
+}
+
+/* Where a value, a list or an object begins in @text, at random. */
+static size_t pick_edge(const char *text, size_t len)
+{
+	size_t at = pick(len);
+
+	for (size_t i = 0; i < len && !strchr("{[,\"", text[at]); i++)
+		at = (at + 1) % len;
+	return at;
+}
+
+/* Pieces of good and bad profiles in each other's place: fields twice, lists in lists, cut ends. */
+static void test_spliced(void)
+{
+	struct turned turned = { 0 };
+	char text[4 * sizeof(docker)];
+
+	for (int i = 0; i < 20000; i++) {
+		const char *from = pick(4) ? docker : bad[1 + pick(COUNT(bad) - 1)].json;
+		size_t len = sizeof(docker) - 1, begin, size, at, cut;
+
+		memcpy(text, docker, len);
+		begin = pick_edge(from, strlen(from));
+		size = pick(pick(4) ? 40 : strlen(from) - begin + 1);
+		size = size > strlen(from) - begin ? strlen(from) - begin : size;
+		at = pick_edge(text, len);
+		cut = pick(2) ? 0 : pick(size + 1);
+		cut = cut > len - at ? len - at : cut;
+		memmove(text + at + size, text + at + cut, len - at - cut);
+		memcpy(text + at, from + begin, size);
+		compile_turned(text, len + size - cut, &turned);
+	}
+	tap_ok(!turned.wrong && turned.good > 100 && turned.refused > 5000,
+	       "spliced_profiles (%u good, %u refused, %u wrong)", turned.good, turned.refused, turned.wrong);
+}
+
+/* Bytes with nothing in them of a profile, and the signs of JSON alone. */
+static void test_random(void)
+{
+	static const char signs[] = "{}[]\",:0-9.eE+ tfn\\u\n";
+	struct turned turned = { 0 };
+	char text[256];
+
+	for (int i = 0; i < 20000; i++) {
+		size_t len = pick(sizeof(text) + 1);
+
+		for (size_t j = 0; j < len; j++)
+			text[j] = i % 2 ? pick(256) : (unsigned int)signs[pick(sizeof(signs) - 1)];
+		compile_turned(text, len, &turned);
+	}
+	tap_ok(!turned.wrong && turned.refused == 20000, "random_bytes (%u good, %u wrong)", turned.good,
+	       turned.wrong);
 }
 
 int main(void)
 {
-	tap_plan(1 + COUNT(meanings) + 6 + COUNT(bad) + 8 + 2 + 1);
+	tap_plan(1 + COUNT(meanings) + 6 + COUNT(bad) + 8 + 2 + 3);
 	test_merged();
 	test_meanings();
 	test_docker();
@@ -369,5 +432,7 @@ int main(void)
 	test_bounds();
 	test_warnings();
 	test_turned();
+	test_spliced();
+	test_random();
 	return tap_done();
 }

@@ -16,7 +16,7 @@ export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 ID=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 DOCKER=/usr/share/containers/seccomp.json
-tap_plan 58
+tap_plan 60
 
 hoody ca "$WORK/ca" '*.node-us.containers.example.com' >/dev/null || tap_bail "hoody ca"
 cat >"$WORK/agent.conf" <<CONF
@@ -72,7 +72,10 @@ api_is list_goes_on '.data[0].name == "narrow" and .next_cursor == null' GET '/s
 tap_like unknown_call_is_warned_about "$(load odd SCMP_ACT_ERRNO mount frobnicate 2>&1)" "warning: .*names\[1\].*'frobnicate'"
 tap_like what_stops_an_init_is_warned_about "$(load bad SCMP_ACT_KILL execve 2>&1)" 'warning: execve is refused'
 tap_like io_uring_is_warned_about "$(load ring SCMP_ACT_ERRNO connect 2>&1)" 'warning: io_uring_setup .* connect'
-tap_is io_uring_refused_is_silent "$(load ring SCMP_ACT_ERRNO connect io_uring_setup 2>&1 | grep -c warning)" 0
+tap_like ring_that_is_there_is_warned_about "$(load ring SCMP_ACT_ERRNO connect io_uring_setup 2>&1)" 'warning: io_uring_enter .* connect'
+tap_is io_uring_refused_is_silent "$(load ring SCMP_ACT_ERRNO connect io_uring_setup io_uring_enter 2>&1 | grep -c warning)" 0
+condition='[{"names":["socket"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":40,"op":"SCMP_CMP_EQ"}]}]'
+tap_like io_uring_knows_no_conditions "$(profile SCMP_ACT_ERRNO mount | jq ".syscalls = $condition" | hoody syscalls load ring - 2>&1)" 'warning: io_uring_setup .* socket'
 api_is bad_profile_names_the_place '.error.code == "invalid_profile" and (.error.message | test("^\\$.syscalls\\[0\\].action"))' \
 	POST /syscalls/profiles '{"name":"x","profile":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_FROB"}]}}'
 api_is bad_name '.error.field == "name"' POST /syscalls/profiles '{"name":"../x","profile":{"defaultAction":"SCMP_ACT_ALLOW"}}'
