@@ -54,7 +54,7 @@ static void put_client(struct audit_record *record, const struct front_connectio
 
 	put_address(record, &connection->client);
 	put_text(record->protocol, sizeof(record->protocol), protocol, strlen(protocol));
-	if (connection->ssl || connection->quic)
+	if (connection->tls || connection->quic)
 		record->flags |= AUDIT_TLS;
 }
 

@@ -44,7 +44,7 @@ static void bury(struct loop_task *task)
 	struct front_connection *connection = container_of(task, struct front_connection, task);
 
 	/* Not earlier: OpenSSL may have been on the stack when it was closed. */
-	if (connection->ssl)
+	if (connection->tls)
 		front_tls_detach(connection);
 	if (connection->quic) {
 		front_http3_free(connection);
@@ -121,11 +121,14 @@ static bool handshake(struct front_connection *connection)
 			return false;
 		}
 		SSL_get0_alpn_selected(connection->ssl, &alpn, &len);
-		/* Data may have come with the last flight. */
-		connection->readable = front_tls_has_more(connection);
 	}
 	/* A client without ALPN speaks HTTP/1. */
 	connection->protocol = len ? front_protocol_find((const char *)alpn, len) : &front_http1;
+	if (connection->ssl) {
+		front_tls_settle(connection);
+		/* Data may have come with the last flight. */
+		connection->readable = front_tls_has_more(connection);
+	}
 	connection->protocol->setup(connection);
 	if (connection->thread->draining && !connection->closed)
 		connection->protocol->drain(connection);
@@ -300,7 +303,7 @@ void front_connection_open(struct front_listener *listener, int fd,
 	return;
 
 err_detach:
-	if (connection->ssl)
+	if (connection->tls)
 		front_tls_detach(connection);
 err_free:
 	front_connection_uncount(connection);
@@ -313,7 +316,7 @@ ssize_t front_connection_read(struct front_connection *connection, void *bytes, 
 {
 	ssize_t n;
 
-	if (connection->ssl) {
+	if (connection->tls) {
 		n = front_tls_read(connection, bytes, len);
 	} else {
 		do {
@@ -336,7 +339,7 @@ void front_connection_flush(struct front_connection *connection)
 
 	while (front_connection_pending(connection) && connection->writable &&
 	       !connection->closed) {
-		if (connection->ssl) {
+		if (connection->tls) {
 			n = front_tls_write(connection, buf_head(out), buf_len(out));
 		} else {
 			n = send(connection->source.fd, buf_head(out), buf_len(out), MSG_NOSIGNAL);
@@ -359,7 +362,7 @@ void front_connection_shutdown(struct front_connection *connection)
 {
 	if (connection->closed)
 		return;
-	if (connection->ssl)
+	if (connection->tls)
 		front_tls_shutdown(connection);
 	shutdown(connection->source.fd, SHUT_WR);
 }

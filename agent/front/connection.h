@@ -17,8 +17,10 @@ struct front_connection {
 	struct loop_timer	timer;
 	struct list		node;		/* thread->open */
 	struct front_thread	*thread;
-	struct ssl_st		*ssl;		/* NULL: plain */
-	struct front_tls	*tls;		/* what it began with */
+	struct front_tls	*tls;		/* what it began with; NULL: plain, or QUIC */
+	struct ssl_st		*ssl;		/* NULL: plain, or @tls13 alone is left */
+	struct front_tls13	*tls13;		/* NULL: OpenSSL goes on */
+	struct buf		received;	/* of TLS, and not taken yet */
 	bool			challenge;	/* its handshake is all that is wanted, RFC 8737 */
 	bool			redirects;	/* of a port that answers only with redirects */
 	struct quic_connection	*quic;		/* NULL: TCP. It has no socket then. */

@@ -81,7 +81,7 @@ static void set_alternative(const struct exchange *exchange, struct http_head *h
 			head->fields[i].drop = true;
 	}
 	/* Only a hint: without room the response goes without it. */
-	if (connection->ssl && alternative[0] && head->status >= 200)
+	if (connection->tls && alternative[0] && head->status >= 200)
 		http_head_add(head, HTTP_TEXT("Alt-Svc"),
 			      (struct http_text){alternative, strlen(alternative)});
 }

@@ -132,7 +132,7 @@ static void begin(struct front_connection *connection, struct http_head *head)
 	struct front_http1_state *http1 = &connection->http1;
 	uint32_t most = front_settings(connection->thread)->requests_per_connection_max;
 
-	head->tls = connection->ssl != NULL;
+	head->tls = connection->tls != NULL;
 	http1->minor = head->minor;
 	http1->to_head = head->method == HTTP_METHOD_HEAD;
 	http1->framing = head->framing;

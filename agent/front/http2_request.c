@@ -152,7 +152,7 @@ static int take_request(struct front_connection *connection, struct front_http2_
 		refuse(stream, err);
 		return 0;
 	}
-	head->tls = connection->ssl != NULL;
+	head->tls = connection->tls != NULL;
 	head->fields_max += FRONT_FIELDS_ADDED;
 	stream->exchange = exchange_begin(connection, &front_http2_exchange, stream, head);
 	head->fields_max -= FRONT_FIELDS_ADDED;

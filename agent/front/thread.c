@@ -17,6 +17,7 @@
 #include "front/exchange.h"
 #include "front/http2.h"
 #include "front/quic.h"
+#include "front/tls13.h"
 
 /* For a client to notice that we are done; it may be in the middle of an upload. */
 #define LINGER_TIMEOUT	5000
@@ -66,7 +67,8 @@ static int make_scratch(struct front_thread *thread)
 	thread->scratch_size = front_settings(thread)->buffer_bytes;
 	thread->scratch = malloc(thread->scratch_size);
 	thread->upstream_scratch = malloc(thread->scratch_size);
-	return thread->scratch && thread->upstream_scratch ? 0 : -ENOMEM;
+	thread->records = malloc(FRONT_TLS13_RECORDS);
+	return thread->scratch && thread->upstream_scratch && thread->records ? 0 : -ENOMEM;
 }
 
 /* Ends what the permissions of the new image do not allow any more. */
@@ -352,6 +354,7 @@ void front_thread_destroy(struct front_thread *thread)
 	buf_pool_clear(&thread->buffers);
 	free(thread->scratch);
 	free(thread->upstream_scratch);
+	free(thread->records);
 	free(thread->request_head.fields);
 	free(thread->response_head.fields);
 	front_tls_put(thread->tls);

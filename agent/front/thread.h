@@ -83,6 +83,7 @@ struct front_thread {
 	struct list		exchange_list;
 	unsigned int		open_count;
 	char			*scratch, *upstream_scratch;
+	char			*records;	/* of TLS, FRONT_TLS13_RECORDS */
 	size_t			scratch_size;
 	struct http_head	request_head, response_head;
 	unsigned int		fields_size;	/* entries that both have room for */

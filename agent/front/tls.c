@@ -18,25 +18,27 @@
 
 #include "front/connection.h"
 #include "front/keyring.h"
+#include "front/tls13.h"
 
 #define ALPN_ACME	"acme-tls/1"
 #define TICKET_NAME_LEN	16
+/* What a client's handshake is read by: it fits as a rule. */
+#define HANDSHAKE_READ	4096
 
 struct front_tls {
 	unsigned int	users;
 	SSL_CTX		*context;
 	BIO_METHOD	*bio;
 	struct front_keyring *keyring;
+	struct front_tls13_ciphers *ciphers;
 };
 
 /* ---- the BIO ---- */
 
-static int bio_read(BIO *bio, char *bytes, int len)
+static ssize_t receive(BIO *bio, struct front_connection *connection, void *bytes, size_t len)
 {
-	struct front_connection *connection = BIO_get_data(bio);
 	ssize_t n;
 
-	BIO_clear_retry_flags(bio);
 	if (!connection->socket_readable) {
 		BIO_set_retry_read(bio);
 		return -1;
@@ -45,11 +47,42 @@ static int bio_read(BIO *bio, char *bytes, int len)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		connection->socket_readable = errno == EINTR;
 		BIO_set_retry_read(bio);
-	} else if (n > 0 && n < len && !connection->hangup) {
+	} else if (n > 0 && (size_t)n < len && !connection->hangup) {
 		/* A short read has emptied the socket. */
 		connection->socket_readable = false;
 	}
 	return n;
+}
+
+/*
+ * While the handshake lasts OpenSSL asks for one record at a time and is given no
+ * byte more: what follows the last one may not be for it, see front_tls_settle().
+ */
+static int bio_read(BIO *bio, char *bytes, int len)
+{
+	struct front_connection *connection = BIO_get_data(bio);
+	struct buf_pool *buffers = &connection->thread->buffers;
+	struct buf *received = &connection->received;
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	if (!buf_len(received)) {
+		if (connection->protocol)
+			return receive(bio, connection, bytes, len);
+		if (buf_reserve(buffers, received, HANDSHAKE_READ))
+			return -1;
+		n = receive(bio, connection, buf_tail(received), HANDSHAKE_READ);
+		if (n <= 0) {
+			buf_clear(buffers, received);
+			return n;
+		}
+		received->end += n;
+	}
+	if ((size_t)len > buf_len(received))
+		len = buf_len(received);
+	memcpy(bytes, buf_head(received), len);
+	buf_consume(buffers, received, len);
+	return len;
 }
 
 static int bio_write(BIO *bio, const char *bytes, int len)
@@ -238,6 +271,15 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	return 0;
 }
 
+/* Goes nowhere but into the connection itself. */
+static void on_secret(const SSL *ssl, const char *line)
+{
+	struct front_connection *connection = connection_of(ssl);
+
+	if (connection && connection->tls13)
+		front_tls13_learn(connection->tls13, line);
+}
+
 static void configure(SSL_CTX *context)
 {
 	static const unsigned char session_context[] = "hoody";
@@ -249,8 +291,6 @@ static void configure(SSL_CTX *context)
 			    SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-	/* One read for a record's head and body. */
-	SSL_CTX_set_read_ahead(context, 1);
 	/* Sessions live in tickets only: no cache, no lock between threads. */
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context) - 1);
@@ -259,6 +299,7 @@ static void configure(SSL_CTX *context)
 	SSL_CTX_set_client_hello_cb(context, on_client_hello, NULL);
 	SSL_CTX_set_cert_cb(context, on_certificate, NULL);
 	SSL_CTX_set_alpn_select_cb(context, select_alpn, NULL);
+	SSL_CTX_set_keylog_callback(context, on_secret);
 }
 
 struct front_tls *front_tls_create(const char *text, size_t len, const struct front_tls *previous,
@@ -273,7 +314,8 @@ struct front_tls *front_tls_create(const char *text, size_t len, const struct fr
 	tls->users = 1;
 	tls->bio = bio_method();
 	tls->context = SSL_CTX_new(TLS_server_method());
-	if (!tls->bio || !tls->context)
+	tls->ciphers = front_tls13_ciphers_create();
+	if (!tls->bio || !tls->context || !tls->ciphers)
 		goto err;
 	tls->keyring = front_keyring_create(text, len, previous ? previous->keyring : NULL, fault);
 	if (!tls->keyring)
@@ -311,6 +353,7 @@ void front_tls_put(struct front_tls *tls)
 		return;
 	SSL_CTX_free(tls->context);
 	BIO_meth_free(tls->bio);
+	front_tls13_ciphers_destroy(tls->ciphers);
 	front_keyring_destroy(tls->keyring);
 	free(tls);
 }
@@ -332,6 +375,7 @@ int front_tls_attach(struct front_tls *tls, struct front_connection *connection)
 	SSL_set_accept_state(ssl);
 	connection->ssl = ssl;
 	connection->tls = front_tls_get(tls);
+	connection->tls13 = front_tls13_create(ssl);
 	return 0;
 }
 
@@ -392,9 +436,30 @@ int front_tls_handshake(struct front_connection *connection)
 	return failure(connection, result) == -EAGAIN ? 0 : -EPROTO;
 }
 
+void front_tls_settle(struct front_connection *connection)
+{
+	SSL *ssl = connection->ssl;
+
+	if (connection->tls13 &&
+	    front_tls13_begin(connection->tls13, connection->tls->ciphers, ssl)) {
+		connection->ssl = NULL;
+		SSL_free(ssl);
+		return;
+	}
+	ERR_clear_error();
+	SSL_set_msg_callback(ssl, NULL);
+	front_tls13_destroy(connection->tls13, connection);
+	connection->tls13 = NULL;
+	/* One read for a record's head and body. */
+	SSL_set_read_ahead(ssl, 1);
+}
+
 bool front_tls_has_more(const struct front_connection *connection)
 {
-	return connection->socket_readable || SSL_has_pending(connection->ssl);
+	if (!connection->ssl)
+		return front_tls13_has_more(connection);
+	return connection->socket_readable || buf_len(&connection->received) ||
+	       SSL_has_pending(connection->ssl);
 }
 
 ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t len)
@@ -403,6 +468,8 @@ ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t 
 	ssize_t error;
 	int n;
 
+	if (!connection->ssl)
+		return front_tls13_read(connection, bytes, len);
 	ERR_clear_error();
 	/* All that OpenSSL has: nothing else will announce it. */
 	while (total < len) {
@@ -433,6 +500,8 @@ ssize_t front_tls_write(struct front_connection *connection, const void *bytes, 
 {
 	int n;
 
+	if (!connection->ssl)
+		return front_tls13_write(connection, bytes, len);
 	ERR_clear_error();
 	n = SSL_write(connection->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
 	if (n > 0)
@@ -443,6 +512,10 @@ ssize_t front_tls_write(struct front_connection *connection, const void *bytes, 
 
 void front_tls_shutdown(struct front_connection *connection)
 {
+	if (!connection->ssl) {
+		front_tls13_shutdown(connection);
+		return;
+	}
 	ERR_clear_error();
 	if (SSL_is_init_finished(connection->ssl))
 		SSL_shutdown(connection->ssl);
@@ -453,6 +526,9 @@ void front_tls_detach(struct front_connection *connection)
 {
 	SSL_free(connection->ssl);
 	connection->ssl = NULL;
+	front_tls13_destroy(connection->tls13, connection);
+	connection->tls13 = NULL;
+	buf_clear(&connection->thread->buffers, &connection->received);
 	front_tls_put(connection->tls);
 	connection->tls = NULL;
 }

@@ -33,6 +33,11 @@ struct ssl_st *front_tls_quic(struct front_tls *tls, void *app_data);
 int front_tls_attach(struct front_tls *tls, struct front_connection *connection);
 /* 1 finished, 0 not yet, -EPROTO failed. */
 int front_tls_handshake(struct front_connection *connection);
+/*
+ * The handshake is over, and what it has settled has been asked for. Over TLS 1.3
+ * OpenSSL's part ends here (front/tls13.h): connection->ssl is NULL from now on.
+ */
+void front_tls_settle(struct front_connection *connection);
 /* As recv(2) and send(2), with -EAGAIN, and other errors as -ECONNRESET. */
 ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t len);
 ssize_t front_tls_write(struct front_connection *connection, const void *bytes, size_t len);
