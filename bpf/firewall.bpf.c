@@ -102,7 +102,7 @@ static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
 		return ret;
 	if (!(work->flags & FW_MAC_KNOWN))
 		fw_learn_mac(state, &work->packet, work->owner.mac);
-	if (direction == FW_EGRESS && !fw_same_mac(work->packet.mac_source, work->owner.mac))
+	if (direction == FW_EGRESS && !fw_same_halves(work->packet.mac_source, work->owner.mac))
 		return FW_DROP_SOURCE_MAC;
 	ret = fw_judge_owner(skb, view, work, &done);
 	if (ret || done)

@@ -194,7 +194,8 @@ static __always_inline int fw_flow_is_over(const struct fw_flow *flow)
 }
 
 /* A packet of the flow passes: notes what it says about the flow's state. */
-static __always_inline void fw_flow_touch(struct fw_flow *flow, const struct fw_packet *packet)
+static __always_inline void fw_flow_touch(struct fw_flow *flow, const struct fw_packet *packet,
+					  __u64 now)
 {
 	const int reply = packet->direction != fw_flow_opener(flow);
 	__u32 bits = flow->bits;
@@ -210,7 +211,7 @@ static __always_inline void fw_flow_touch(struct fw_flow *flow, const struct fw_
 		if (packet->tcp_flags & FW_TCP_RST)
 			bits |= FW_SEEN_RST;
 	}
-	flow->seen = fw_now();
+	flow->seen = now;
 	/* Two CPUs may lose a bit of each other: the next packet sets it again. */
 	if (bits != flow->bits)
 		flow->bits = bits;

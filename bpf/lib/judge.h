@@ -112,7 +112,7 @@ static __always_inline void fw_key_of_packet(struct fw_work *work)
 
 static __always_inline __u32 fw_load_word(const __u8 *bytes)
 {
-	return (__u32)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
+	return bpf_ntohl(*(const __be32 *)(const void *)bytes);
 }
 
 /*
@@ -289,9 +289,9 @@ static __always_inline int fw_recheck(struct __sk_buff *skb, struct fw_work *wor
 	return FW_ASK;
 }
 
-static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol)
+static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol, __u64 now)
 {
-	return fw_now() - flow->seen > fw_flow_patience(protocol, flow);
+	return now - flow->seen > fw_flow_patience(protocol, flow);
 }
 
 /* An ICMP error: finds the flow of the packet that it quotes. */
@@ -337,7 +337,7 @@ fw_checked_once fw_judge_error(struct __sk_buff *skb, struct fw_work *work fw_ex
 	    (out && !fw_same6(key->remote, packet->destination)))
 		return FW_DROP_NO_FLOW;
 	flow = bpf_map_lookup_elem(&fw_flows, key);
-	if (!flow || fw_is_idle(flow, key->protocol))
+	if (!flow || fw_is_idle(flow, key->protocol, fw_now()))
 		return FW_DROP_NO_FLOW;
 	return fw_recheck(skb, work, flow, FW_PENDING_QUOTED);
 }
@@ -360,7 +360,7 @@ static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *
 	 * answer to the SYN, which passes by that flow, tells the agent to take another
 	 * port; the container's own connection must live on.
 	 */
-	if (old && old->class == FW_FLOW_EGRESS && !fw_is_idle(old, work->packet.protocol) &&
+	if (old && old->class == FW_FLOW_EGRESS && !fw_is_idle(old, work->packet.protocol, fw_now()) &&
 	    !fw_flow_is_over(old))
 		return FW_PASSED;
 	/* Only now: a refused packet must not end a flow that it is not part of. */
@@ -375,6 +375,7 @@ static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *
 {
 	const struct fw_packet *packet = &work->packet;
 	const int icmp = fw_is_icmp(packet), tcp = packet->protocol == IPPROTO_TCP;
+	const __u64 now = fw_now();
 	int opens = 1, ret;
 	struct fw_flow *flow;
 
@@ -395,7 +396,7 @@ static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *
 		return FW_DROP_FRAGMENT;
 	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
 	/* TCP, opened from the other side, or again after its end: a new flow. */
-	if (!flow || fw_is_idle(flow, packet->protocol) ||
+	if (!flow || fw_is_idle(flow, packet->protocol, now) ||
 	    (tcp && opens && (packet->direction != fw_flow_opener(flow) || fw_flow_is_over(flow))))
 		return opens ? fw_meet_first(skb, work, flow) : FW_DROP_NO_FLOW;
 	/* The opener asks, the other side answers. */
@@ -403,7 +404,7 @@ static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *
 		return FW_DROP_NO_FLOW;
 	ret = fw_recheck(skb, work, flow, FW_PENDING_GO_ON);
 	if (!ret)
-		fw_flow_touch(flow, packet);
+		fw_flow_touch(flow, packet, now);
 	return ret;
 }
 
@@ -458,7 +459,7 @@ fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
 		flow->bits &= ~FW_BY_NAME;
 	flow->generation = work->generation;
 	if (work->pending == FW_PENDING_GO_ON)
-		fw_flow_touch(flow, packet);
+		fw_flow_touch(flow, packet, fw_now());
 	return FW_PASSED;
 }
 

@@ -7,7 +7,9 @@
  *	header and the hop-by-hop header of MLD), headers that reach beyond the
  *	packet's own length, first fragments without their whole header.
  *
- * Headers are copied out of the packet; nothing here makes it writable.
+ * Headers are copied out of the packet; nothing here makes it writable. They are
+ * nearly always where they can be read in place, which is a tenth of what the
+ * helper costs.
  */
 #ifndef HOODY_BPF_PACKET_H
 #define HOODY_BPF_PACKET_H
@@ -56,47 +58,75 @@ struct fw_packet {
 	__u32	ifindex;
 };
 
-/* A header of the given size, within what IP calls the packet. */
-static __always_inline int fw_load_l4(struct __sk_buff *skb, const struct fw_packet *packet,
-				      void *to, __u32 size)
-{
-	if (packet->l4_length < size)
-		return -1;
-	return bpf_skb_load_bytes(skb, packet->l4, to, size);
-}
+/* As struct ethhdr, which is packed and so would be copied byte by byte. */
+struct fw_ethernet {
+	__be16	destination[3], source[3];
+	__be16	type;
+};
+
+/* Fills *@to from what is at @at, at most FW_HEADERS_MAX; 0, or not when it is not there. */
+#define fw_load(skb, at, to)								\
+({											\
+	const typeof(*(to)) *from_ = (const void *)(long)(skb)->data + (at);		\
+	int ret_ = 0;									\
+											\
+	if ((const void *)(from_ + 1) <= (const void *)(long)(skb)->data_end)		\
+		*(to) = *from_;								\
+	else										\
+		ret_ = bpf_skb_load_bytes(skb, at, to, sizeof(*(to)));			\
+	ret_;										\
+})
+
+/* Ethernet, IPv6 and one extension header are less. A mask for the verifier. */
+#define FW_HEADERS_MAX	127
+
+/* A header behind IP's, within what IP calls the packet. */
+#define fw_load_l4(skb, packet, to)							\
+	((packet)->l4_length < sizeof(*(to)) ? -1 :					\
+	 fw_load(skb, (packet)->l4 & FW_HEADERS_MAX, to))
+
+/* Of both families, as far as they agree. */
+struct fw_icmp {
+	__u8	type, code;
+	__be16	checksum, identifier, sequence;
+};
+
+struct fw_extension {
+	__u8	next, length;
+	__be16	offset;
+	__u32	id;
+};
 
 fw_checked_once fw_parse_l4(struct __sk_buff *skb, struct fw_packet *packet fw_expects)
 {
 	const int short_reason = packet->fragment ? FW_DROP_FRAGMENT : FW_DROP_MALFORMED;
-	union {
-		struct tcphdr tcp;
-		struct udphdr udp;
-		__u8 bytes[20];
-	} header;
+	struct fw_icmp icmp;
+	struct tcphdr tcp;
+	struct udphdr udp;
 
 	switch (packet->protocol) {
 	case IPPROTO_TCP:
-		if (fw_load_l4(skb, packet, &header, 20))
+		if (fw_load_l4(skb, packet, &tcp))
 			return short_reason;
-		if (header.bytes[12] >> 4 < 5)
+		if (((const __u8 *)&tcp)[12] >> 4 < 5)
 			return FW_DROP_MALFORMED;
-		packet->source_port = header.tcp.source;
-		packet->destination_port = header.tcp.dest;
-		packet->tcp_flags = header.bytes[13];
+		packet->source_port = tcp.source;
+		packet->destination_port = tcp.dest;
+		packet->tcp_flags = ((const __u8 *)&tcp)[13];
 		return FW_PASSED;
 	case IPPROTO_UDP:
-		if (fw_load_l4(skb, packet, &header, 8))
+		if (fw_load_l4(skb, packet, &udp))
 			return short_reason;
-		packet->source_port = header.udp.source;
-		packet->destination_port = header.udp.dest;
+		packet->source_port = udp.source;
+		packet->destination_port = udp.dest;
 		return FW_PASSED;
 	case IPPROTO_ICMP:
 	case FW_PROTO_ICMPV6:
-		if (fw_load_l4(skb, packet, &header, 8))
+		if (fw_load_l4(skb, packet, &icmp))
 			return short_reason;
-		packet->icmp_type = header.bytes[0];
-		packet->icmp_code = header.bytes[1];
-		__builtin_memcpy(&packet->source_port, header.bytes + 4, 2);
+		packet->icmp_type = icmp.type;
+		packet->icmp_code = icmp.code;
+		packet->source_port = icmp.identifier;
 		return FW_PASSED;
 	}
 	return FW_PASSED;
@@ -107,7 +137,7 @@ static __noinline int fw_parse_ipv4(struct __sk_buff *skb, struct fw_packet *pac
 	__u32 total, fragment;
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+	if (fw_load(skb, ETH_HLEN, &ip) || ip.version != 4 || ip.ihl < 5)
 		return FW_DROP_MALFORMED;
 	if (ip.ihl > 5)
 		return FW_DROP_IP_OPTIONS;
@@ -142,10 +172,10 @@ static __always_inline int fw_is_extension(__u32 next)
 static __noinline int fw_parse_ipv6(struct __sk_buff *skb, struct fw_packet *packet)
 {
 	struct ipv6hdr ip;
-	__u8 extension[8];
+	struct fw_extension extension;
 	__u32 payload, next;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
+	if (fw_load(skb, ETH_HLEN, &ip) || ip.version != 6)
 		return FW_DROP_MALFORMED;
 	packet->ip = 6;
 	packet->hop_limit = ip.hop_limit;
@@ -160,21 +190,21 @@ static __noinline int fw_parse_ipv6(struct __sk_buff *skb, struct fw_packet *pac
 	packet->l4 = ETH_HLEN + sizeof(ip);
 	packet->l4_length = payload;
 	if (next == FW_NEXT_HOP_BY_HOP || next == FW_NEXT_FRAGMENT) {
-		if (fw_load_l4(skb, packet, extension, sizeof(extension)))
+		if (fw_load_l4(skb, packet, &extension))
 			return FW_DROP_MALFORMED;
 		packet->l4 += 8;
 		packet->l4_length -= 8;
 		if (next == FW_NEXT_FRAGMENT) {
-			packet->fragment_offset = (extension[2] << 8 | extension[3]) & 0xfff8;
-			packet->more_fragments = extension[3] & 1;
+			packet->fragment_offset = bpf_ntohs(extension.offset) & 0xfff8;
+			packet->more_fragments = bpf_ntohs(extension.offset) & 1;
 			packet->fragment = packet->more_fragments || packet->fragment_offset;
-			__builtin_memcpy(&packet->fragment_id, extension + 4, 4);
-		} else if (extension[1] || extension[0] != FW_PROTO_ICMPV6) {
+			packet->fragment_id = extension.id;
+		} else if (extension.length || extension.next != FW_PROTO_ICMPV6) {
 			return FW_DROP_EXTENSION_HEADER;
 		} else {
 			packet->hop_by_hop = 1;
 		}
-		next = extension[0];
+		next = extension.next;
 	}
 	if (fw_is_extension(next))
 		return FW_DROP_EXTENSION_HEADER;
@@ -186,20 +216,20 @@ static __noinline int fw_parse_ipv6(struct __sk_buff *skb, struct fw_packet *pac
 fw_checked_once fw_parse(struct __sk_buff *skb, struct fw_packet *packet fw_expects,
 			 __u32 direction)
 {
-	struct ethhdr ethernet;
+	struct fw_ethernet ethernet;
 
 	packet->direction = direction;
 	packet->length = skb->len;
 	packet->ifindex = skb->ifindex;
 	packet->segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
-	if (bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
+	if (fw_load(skb, 0, &ethernet))
 		return FW_DROP_MALFORMED;
-	packet->ethertype = ethernet.h_proto;
-	__builtin_memcpy(packet->mac_source, ethernet.h_source, 6);
-	__builtin_memcpy(packet->mac_destination, ethernet.h_dest, 6);
+	packet->ethertype = ethernet.type;
+	__builtin_memcpy(packet->mac_source, ethernet.source, 6);
+	__builtin_memcpy(packet->mac_destination, ethernet.destination, 6);
 	if (skb->vlan_present)
 		return FW_DROP_VLAN;
-	switch (ethernet.h_proto) {
+	switch (ethernet.type) {
 	case bpf_htons(ETH_P_IP):
 		return fw_parse_ipv4(skb, packet);
 	case bpf_htons(ETH_P_IPV6):

@@ -41,6 +41,14 @@ static __always_inline int fw_same_mac(const __u8 *a, const __u8 *b)
 	return fw_mac_value(a) == fw_mac_value(b);
 }
 
+/* The same where both are at even addresses, as in struct fw_work. */
+static __always_inline int fw_same_halves(const __u8 *a, const __u8 *b)
+{
+	const __u16 *left = (const void *)a, *right = (const void *)b;
+
+	return left[0] == right[0] && left[1] == right[1] && left[2] == right[2];
+}
+
 /*
  * The MAC address that the container is held to where none is registered: that of
  * its first frame.
@@ -63,12 +71,18 @@ static __always_inline void fw_learn_mac(struct fw_state *state, const struct fw
 	mac[5] = learned;
 }
 
-static __always_inline int fw_is_own4(const struct fw_owner *owner, const struct fw_lines4 *own,
-				      const __u8 *address)
+/* Of an address in struct fw_packet, which is where words may be. */
+static __always_inline __be32 fw_word_at(const __u8 *bytes)
 {
-	__u32 value, i;
+	return *(const __be32 *)(const void *)bytes;
+}
 
-	value = (__u32)address[0] << 24 | address[1] << 16 | address[2] << 8 | address[3];
+static __always_inline int fw_is_own4(const struct fw_owner *owner, const struct fw_lines4 *own,
+				      __be32 address)
+{
+	const __u32 value = bpf_ntohl(address);
+	__u32 i;
+
 	for (i = 0; i < FW_ADDRESSES_MAX; i++)
 		if (i < owner->addresses4 && own->addresses[i] == value)
 			return 1;
@@ -139,8 +153,10 @@ struct fw_arp {
 	__be16	hardware, protocol;
 	__u8	hardware_length, protocol_length;
 	__be16	operation;
-	__u8	sender_mac[6], sender[4];
-	__u8	target_mac[6], target[4];
+	__u8	sender_mac[6];
+	__be32	sender;
+	__u8	target_mac[6];
+	__be32	target;
 } __attribute__((packed));
 
 fw_checked_once fw_judge_arp(struct __sk_buff *skb, const struct fw_packet *packet fw_expects,
@@ -162,14 +178,14 @@ fw_checked_once fw_judge_arp(struct __sk_buff *skb, const struct fw_packet *pack
 		if (!fw_same_mac(arp.sender_mac, owner->mac))
 			return FW_DROP_ARP;
 		/* No sender: is the own address free? (RFC 5227) */
-		if (!(arp.sender[0] | arp.sender[1] | arp.sender[2] | arp.sender[3]))
+		if (!arp.sender)
 			return target_own ? FW_PASSED : FW_DROP_ARP;
 		return sender_own ? FW_PASSED : FW_DROP_ARP;
 	}
 	if (sender_own)
 		return FW_DROP_ARP;
 	/* Others' questions that a bridge floods are not for it. */
-	return target_own || !__builtin_memcmp(arp.sender, arp.target, 4) ? FW_PASSED :
+	return target_own || arp.sender == arp.target ? FW_PASSED :
 									     FW_DROP_DESTINATION;
 }
 
@@ -295,9 +311,9 @@ fw_checked_once fw_judge_addresses4(const struct fw_packet *packet fw_expects,
 {
 	if (fw_is_rogue_dhcp(packet))
 		return FW_DROP_ROGUE_DHCP;
-	return fw_judge_addresses(packet, fw_is_own4(owner, own, packet->source),
+	return fw_judge_addresses(packet, fw_is_own4(owner, own, fw_word_at(packet->source)),
 				  packet->direction == FW_INGRESS &&
-				  fw_is_own4(owner, own, packet->destination));
+				  fw_is_own4(owner, own, fw_word_at(packet->destination)));
 }
 
 fw_checked_once fw_judge_addresses6(const struct fw_packet *packet fw_expects,
