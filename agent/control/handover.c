@@ -117,12 +117,12 @@ static void save_parts(struct control *control, struct handover *handover)
 		api_save(control->api, handover);
 	else
 		pass_on(control, handover, "api");
-	if (network_has_relay(control)) {
+	if (network_has_relay(control))
 		network_save(control, handover);
-	} else {
+	else
 		pass_on(control, handover, "relay");
+	if (!network_save_names(control, handover))
 		pass_on(control, handover, "resolver");
-	}
 	if (control->certificates)
 		save_tickets(control, handover);
 	else

@@ -240,11 +240,6 @@ static int learn(void *context, const struct relay_learn *learned)
 	return firewall_names_learn(network->control->firewall, learned);
 }
 
-static void hosts_changed(void *context)
-{
-	network_names_changed(context);
-}
-
 /* The relay of the control process before this one; NULL: there is none. */
 static yyjson_val *left_relay(const struct control *control)
 {
@@ -267,17 +262,15 @@ int network_need_relay(struct network *network)
 	if (!network->daemon)
 		return -ENOMEM;
 	relay_daemon_learns(network->daemon, learn);
-	network->resolver = resolver_create(control->event, &identity, hosts_changed, network);
-	if (!network->resolver) {
+	ret = network_need_resolver(network);
+	if (ret) {
 		relay_daemon_destroy(network->daemon);
 		network->daemon = NULL;
-		return -ENOMEM;
+		return ret;
 	}
 	network_read_servers(network);
 	if (!control->relay_taken && left_relay(control)) {
 		network->control->relay_taken = true;
-		resolver_adopt(network->resolver,
-			       yyjson_obj_get(control->handover->root, "resolver"));
 		return relay_daemon_adopt(network->daemon, left_relay(control));
 	}
 	return 0;
@@ -291,7 +284,14 @@ bool network_has_relay(const struct control *control)
 void network_save(struct control *control, struct handover *handover)
 {
 	relay_daemon_save(control->network->daemon, handover);
+}
+
+bool network_save_names(struct control *control, struct handover *handover)
+{
+	if (!control->network || !control->network->resolver)
+		return false;
 	resolver_save(control->network->resolver, handover);
+	return true;
 }
 
 /* Tells the relay what holds. 0: @done will be called. */
@@ -492,8 +492,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	ret = network_need_relay(network);
 	if (ret)
 		snprintf(fault, fault_size, "the relay cannot be started: %s", strerror(-ret));
-	else
-		push(network, NULL, NULL);
+	/* What it is told follows with the firewall, which knows the addresses of the host. */
 	return ret;
 }
 
@@ -524,6 +523,8 @@ static void changed(struct control *control, const struct container *container)
 {
 	if (network_is_relayed(control->network, container))
 		network_names_changed(control->network);
+	else if (network_has_tunnel(control->network, container->id))
+		network_hosts_sync(control->network);
 }
 
 static void gone(struct control *control, const uint8_t id[ID_LEN])

@@ -86,6 +86,8 @@ int network_need_relay(struct network *network);
 /* From one control process to the next, see handover.h: there is a relay, and what it leaves. */
 bool network_has_relay(const struct control *control);
 void network_save(struct control *control, struct handover *handover);
+/* The names that are known; false: none is looked up here. */
+bool network_save_names(struct control *control, struct handover *handover);
 /* Rules about names have changed: the relay hears of them. */
 void network_names_changed(struct network *network);
 
@@ -115,8 +117,18 @@ int network_store(struct network *network, const struct container *container,
 		  struct network_settings *settings, relay_daemon_done *done, void *context,
 		  char *fault, size_t fault_size);
 
-/* Names of proxies: those of running containers' exits are looked up, others no more. */
+/*
+ * Names of proxies and of tunnels' peers: those of running containers' exits are looked
+ * up, others no more.
+ */
 void network_hosts_sync(struct network *network);
+/* What looks names up is there. 0 or a negative errno. */
+int network_need_resolver(struct network *network);
+/* From now on looked up, until network_hosts_sync() does not ask for it any more. */
+void network_host_need(struct network *network, const char *host);
+/* The addresses of a name, as far as they are known and no name may not have them. */
+unsigned int network_host_find(const struct network *network, const char *host,
+			       struct address addresses[EXIT_ADDRESSES_MAX]);
 /* Where the exit's proxy is, as far as it is known; how many addresses there are. */
 unsigned int network_hosts_find(const struct network *network, const struct exit_spec *spec,
 				struct address addresses[EXIT_ADDRESSES_MAX]);
@@ -133,6 +145,10 @@ int network_tunnel_need(struct network *network, const struct network_settings *
 void network_tunnels_sync(struct network *network);
 /* Now and then. */
 void network_tunnels_repair(struct network *network);
+/* The names of its peers, for resolver_need(). */
+void network_tunnel_hosts(struct network *network, const struct network_settings *settings);
+/* Peers that are given by name are sent where their names lead. */
+void network_tunnels_follow(struct network *network);
 
 /* How many there are of each health; @counts is by enum relay_health. */
 void network_tunnels_count(const struct network *network, uint32_t counts[RELAY_HEALTHS]);

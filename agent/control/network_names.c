@@ -3,8 +3,10 @@
 #include "control/network.h"
 
 #include "control/firewall.h"
+#include "control/handover.h"
 #include "lib/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,38 +71,81 @@ bool network_is_relayed(const struct network *network, const struct container *c
 	return firewall_has_names(network_rules(network, container));
 }
 
-/* A proxy that is no longer asked for is forgotten with its name. */
+static void hosts_changed(void *context)
+{
+	network_names_changed(context);
+	network_tunnels_follow(context);
+}
+
+int network_need_resolver(struct network *network)
+{
+	const struct control *control = network->control;
+	struct spawn_identity identity;
+	int ret;
+
+	if (network->resolver)
+		return 0;
+	ret = spawn_identity_find(control->config->worker_user, &identity);
+	if (ret)
+		return ret;
+	network->resolver = resolver_create(control->event, &identity, hosts_changed, network);
+	if (!network->resolver)
+		return -ENOMEM;
+	/* What the control process before this one knew. */
+	if (control->handover)
+		resolver_adopt(network->resolver,
+			       yyjson_obj_get(control->handover->root, "resolver"));
+	return 0;
+}
+
+void network_host_need(struct network *network, const char *host)
+{
+	if (network_need_resolver(network) || resolver_need(network->resolver, host))
+		log_error("a name of an exit is not looked up: there are too many, or no memory: "
+			  "name=%s", host);
+}
+
+/* What is no longer asked for is forgotten with its name. */
 void network_hosts_sync(struct network *network)
 {
 	const struct model *model = network->control->model;
 
-	if (!network->resolver)
-		return;
-	resolver_begin(network->resolver);
+	if (network->resolver)
+		resolver_begin(network->resolver);
 	for (size_t i = 0; i < network->count; i++) {
 		const struct network_settings *settings = network->settings[i];
 		const struct container *container = model_find(model, settings->id);
 
-		if (settings->spec.host[0] && container && container->running &&
-		    resolver_need(network->resolver, settings->spec.host))
-			log_error("a name of an exit is not looked up: there are too many, or no "
-				  "memory: name=%s", settings->spec.host);
+		if (!container || !container->running)
+			continue;
+		if (settings->spec.host[0])
+			network_host_need(network, settings->spec.host);
+		else if (settings->spec.kind == EXIT_WIREGUARD)
+			network_tunnel_hosts(network, settings);
 	}
-	resolver_end(network->resolver);
+	if (network->resolver)
+		resolver_end(network->resolver);
 }
 
 unsigned int network_hosts_find(const struct network *network, const struct exit_spec *spec,
 				struct address addresses[EXIT_ADDRESSES_MAX])
 {
+	if (spec->host[0])
+		return network_host_find(network, spec->host, addresses);
+	addresses[0] = spec->address;
+	return 1;
+}
+
+unsigned int network_host_find(const struct network *network, const char *host,
+			       struct address addresses[EXIT_ADDRESSES_MAX])
+{
 	struct address known[EXIT_ADDRESSES_MAX];
 	unsigned int count, good = 0;
 
-	if (!spec->host[0]) {
-		addresses[0] = spec->address;
-		return 1;
-	}
 	/* Who answers for the name decides about a proxy, not about the host's own services. */
-	count = resolver_find(network->resolver, spec->host, known);
+	if (!network->control->firewall)
+		return 0;
+	count = resolver_find(network->resolver, host, known);
 	for (unsigned int i = 0; i < count; i++) {
 		if (!firewall_names_forbid(network->control->firewall, &known[i]))
 			addresses[good++] = known[i];

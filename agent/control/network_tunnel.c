@@ -48,6 +48,34 @@ void network_tunnels_sync(struct network *network)
 				  "error=\"%s\"", fault);
 	}
 	tunnels_end(network->tunnels);
+	network_hosts_sync(network);
+	network_tunnels_follow(network);
+}
+
+void network_tunnel_hosts(struct network *network, const struct network_settings *settings)
+{
+	const struct tunnel *tunnel = tunnels_find(network->tunnels, settings->tunnel);
+
+	for (uint32_t i = 0; tunnel && i < tunnel->file.peers_count; i++) {
+		if (tunnel->file.peers[i].host[0])
+			network_host_need(network, tunnel->file.peers[i].host);
+	}
+}
+
+static unsigned int lookup(void *context, const char *name,
+			   struct address addresses[EXIT_ADDRESSES_MAX])
+{
+	return network_host_find(context, name, addresses);
+}
+
+void network_tunnels_follow(struct network *network)
+{
+	for (unsigned int i = 1; i <= FW_TUNNELS_MAX; i++) {
+		struct tunnel *tunnel = tunnels_at(network->tunnels, i);
+
+		if (tunnel)
+			tunnel_places_follow(tunnel, lookup, network);
+	}
 }
 
 void network_tunnels_repair(struct network *network)
@@ -56,6 +84,7 @@ void network_tunnels_repair(struct network *network)
 
 	/* Looked at now and then, so that a change has its time. */
 	network_tunnels_count(network, unused);
+	network_tunnels_follow(network);
 	if (!tunnels_repair(network->tunnels))
 		return;
 	/* Policies that were made without it. */

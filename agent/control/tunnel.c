@@ -175,8 +175,10 @@ static int set_filter(struct tunnels *tunnels, char *fault, size_t fault_size)
 	return ret;
 }
 
-static void fill_peers(const struct wireguard_file *file, struct knl_tunnel_peer *peers)
+static void fill_peers(const struct tunnel *tunnel, struct knl_tunnel_peer *peers)
 {
+	const struct wireguard_file *file = &tunnel->file;
+
 	_Static_assert(sizeof(struct wireguard_prefix) == sizeof(struct knl_tunnel_prefix),
 		       "one and the same");
 	for (uint32_t i = 0; i < file->peers_count; i++) {
@@ -185,7 +187,7 @@ static void fill_peers(const struct wireguard_file *file, struct knl_tunnel_peer
 		peers[i] = (struct knl_tunnel_peer){
 			.public_key = peer->public_key,
 			.preshared_key = peer->has_preshared_key ? peer->preshared_key : NULL,
-			.endpoint = peer->endpoint,
+			.endpoint = peer->host[0] ? tunnel->places[i].at : peer->endpoint,
 			.keepalive = peer->keepalive,
 			.allowed_count = peer->allowed_count,
 			.allowed = (const struct knl_tunnel_prefix *)peer->allowed,
@@ -210,7 +212,8 @@ static int set_up(struct tunnels *tunnels, struct tunnel *tunnel)
 	int ret;
 
 	format_alias(tunnel->hash, alias);
-	fill_peers(file, peers);
+	tunnel_places_keep(tunnel);
+	fill_peers(tunnel, peers);
 	/* The filter first: without it nothing may be routed by a mark. */
 	ret = tunnels->filter ? 0 : set_filter(tunnels, tunnel->fault, sizeof(tunnel->fault));
 	if (!ret) {
@@ -381,6 +384,10 @@ static enum tunnel_health judge(const struct tunnel *tunnel, const struct knl_tu
 	}
 	if (age >= 0 && age <= SESSION_S)
 		return TUNNEL_UP;
+	if (tunnel_lacks_place(tunnel)) {
+		*fault = "name";
+		return TUNNEL_DOWN;
+	}
 	for (uint32_t i = 0; i < tunnel->file.peers_count; i++)
 		keepalive |= tunnel->file.peers[i].keepalive && tunnel->file.peers[i].endpoint.port;
 	/* Without keepalive an idle tunnel says nothing. */

@@ -13,8 +13,15 @@
 
 #include "control/wireguard_file.h"
 #include "kernel/wireguard.h"
+#include "relay/exit.h"
 
 #define TUNNEL_HASH_LEN	32
+
+/* Where a peer is that its file names. */
+struct tunnel_place {
+	struct address_listen	at;	/* without a family: not known yet */
+	uint64_t		set_us;	/* CLOCK_MONOTONIC */
+};
 
 struct tunnel {
 	uint8_t			hash[TUNNEL_HASH_LEN];	/* of the file's text */
@@ -27,6 +34,7 @@ struct tunnel {
 	int64_t			health_since, fault_at;	/* seconds since 1970; 0: never */
 	char			last_fault[192];	/* why it was down last */
 	struct wireguard_file	file;		/* secrets */
+	struct tunnel_place	places[WIREGUARD_PEERS_MAX];
 };
 
 struct tunnels;
@@ -70,5 +78,27 @@ enum tunnel_health {
  */
 enum tunnel_health tunnel_health(struct tunnel *tunnel, const struct knl_tunnel_stats *stats,
 				 const char **fault);
+
+/* --- tunnel_place.c: peers that are given by name --- */
+
+/* The good addresses of a name, the best first, and how many there are. */
+typedef unsigned int tunnel_lookup(void *context, const char *name,
+				   struct address addresses[EXIT_ADDRESSES_MAX]);
+
+/* Takes over what the kernel has of them, when an earlier agent made the interface. */
+void tunnel_places_keep(struct tunnel *tunnel);
+/* Moves peers that do not answer to where their names lead now. */
+void tunnel_places_follow(struct tunnel *tunnel, tunnel_lookup *lookup, void *context);
+/* Whether there is a peer that nothing can be sent to, for want of an address. */
+bool tunnel_lacks_place(const struct tunnel *tunnel);
+
+/*
+ * tunnel_place_choose(): which of the @count @addresses a peer is to have, or NULL: it
+ * stays where it is. @age: seconds since the last handshake, or less than 0 without one;
+ * @patience: since it was sent where it is.
+ */
+const struct address *tunnel_place_choose(const struct address *addresses, unsigned int count,
+					  const struct address *now, int64_t age,
+					  uint64_t patience);
 
 #endif /* HOODY_CONTROL_TUNNEL_H */

@@ -241,19 +241,42 @@ static int take_allowed(struct reader *reader, struct span value)
 	return value.len ? take_list(reader, value, take_allowed_one) : 0;
 }
 
+/* "vpn.example.com:51820": a whole name, as those of proxies are. */
+static int take_endpoint_name(struct reader *reader, char *text)
+{
+	struct wireguard_peer *peer = peer_of(reader);
+	char *colon = strchr(text, ':');
+	const char *why, *dot;
+
+	if (!colon || text[0] == '*' ||
+	    take_number(reader, (struct span){ colon + 1, strlen(colon + 1) }, 1, UINT16_MAX,
+			&peer->endpoint.port))
+		return -EINVAL;
+	*colon = '\0';
+	dot = strrchr(text, '.');
+	/* What ends in a number is an address that somebody has mistyped. */
+	if (!dot || !isalpha((unsigned char)dot[1]))
+		return -EINVAL;
+	return name_parse(text, peer->host, &why);
+}
+
 static int take_endpoint(struct reader *reader, struct span value)
 {
-	char text[ADDRESS_LISTEN_TEXT_MAX];
+	struct wireguard_peer *peer = peer_of(reader);
+	char text[NAMES_TEXT_MAX + sizeof(":65535")];
 
-	if (value.len < sizeof(text)) {
+	memset(&peer->endpoint, 0, sizeof(peer->endpoint));
+	peer->host[0] = '\0';
+	if (value.len && value.len < sizeof(text)) {
 		memcpy(text, value.at, value.len);
 		text[value.len] = '\0';
-		if (!address_listen_parse(text, 0, &peer_of(reader)->endpoint) &&
-		    peer_of(reader)->endpoint.port)
+		if (!address_listen_parse(text, 0, &peer->endpoint) && peer->endpoint.port)
+			return 0;
+		if (!take_endpoint_name(reader, text))
 			return 0;
 	}
-	return refuse(reader, "must be an IP address with a port: 192.0.2.1:51820 or "
-		      "[2001:db8::1]:51820");
+	return refuse(reader, "must be an IP address or a whole name, with a port: "
+		      "192.0.2.1:51820, [2001:db8::1]:51820 or vpn.example.com:51820");
 }
 
 static int take_keepalive(struct reader *reader, struct span value)

@@ -10,6 +10,7 @@
 #define HOODY_CONTROL_WIREGUARD_FILE_H
 
 #include "lib/address.h"
+#include "names/name.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,7 @@ struct wireguard_peer {
 	uint8_t			preshared_key[WIREGUARD_KEY_LEN];
 	bool			has_public_key, has_preshared_key, has_keepalive;
 	struct address_listen	endpoint;	/* port 0: none was given */
+	char			host[NAMES_TEXT_MAX];	/* the endpoint's name; it has no address then */
 	uint16_t		keepalive;	/* seconds, 0: off */
 	uint32_t		allowed_count;
 	struct wireguard_prefix	allowed[WIREGUARD_ALLOWED_MAX];

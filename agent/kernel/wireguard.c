@@ -87,7 +87,7 @@ static int put_peer(struct nl_msg *message, const struct knl_tunnel_peer *peer)
 	    nla_put(message, WGPEER_A_PRESHARED_KEY, KNL_TUNNEL_KEY_LEN,
 		    peer->preshared_key ? peer->preshared_key : none) ||
 	    nla_put_u32(message, WGPEER_A_FLAGS, WGPEER_F_REPLACE_ALLOWEDIPS) ||
-	    (peer->endpoint.port && put_sockaddr(message, &peer->endpoint)) ||
+	    (peer->endpoint.address.family && put_sockaddr(message, &peer->endpoint)) ||
 	    nla_put_u16(message, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, peer->keepalive) ||
 	    put_allowed(message, peer))
 		return -NLE_NOMEM;
@@ -154,6 +154,42 @@ out:
 	return knl_tunnel_error(ret);
 }
 
+int knl_tunnel_endpoint(unsigned int index, const uint8_t public_key[KNL_TUNNEL_KEY_LEN],
+			const struct address_listen *endpoint)
+{
+	struct nl_msg *message = nlmsg_alloc();
+	int family = 0, ret = -NLE_NOMEM;
+	struct nl_sock *sock = open_family(&family);
+	struct nlattr *peers, *one;
+	char name[IFNAMSIZ];
+
+	knl_tunnel_name(index, name);
+	if (!message || !sock)
+		goto out;
+	ret = family < 0 ? family : 0;
+	if (ret)
+		goto out;
+	ret = -NLE_NOMEM;
+	if (!genlmsg_put(message, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_ACK,
+			 WG_CMD_SET_DEVICE, WG_GENL_VERSION) ||
+	    nla_put_string(message, WGDEVICE_A_IFNAME, name))
+		goto out;
+	peers = nla_nest_start(message, WGDEVICE_A_PEERS);
+	one = peers ? nla_nest_start(message, 0) : NULL;
+	if (!one || nla_put(message, WGPEER_A_PUBLIC_KEY, KNL_TUNNEL_KEY_LEN, public_key) ||
+	    nla_put_u32(message, WGPEER_A_FLAGS, WGPEER_F_UPDATE_ONLY) ||
+	    put_sockaddr(message, endpoint))
+		goto out;
+	nla_nest_end(message, one);
+	nla_nest_end(message, peers);
+	ret = nl_send_auto(sock, message);
+	ret = ret < 0 ? ret : nl_wait_for_ack(sock);
+out:
+	nlmsg_free(message);
+	nl_socket_free(sock);
+	return knl_tunnel_error(ret);
+}
+
 static void take_endpoint(const struct nlattr *attr, struct address_listen *out)
 {
 	const struct sockaddr_in *v4 = nla_data(attr);
@@ -171,6 +207,26 @@ static void take_endpoint(const struct nlattr *attr, struct address_listen *out)
 	}
 }
 
+static void list_peer(struct nlattr *const attrs[WGPEER_A_MAX + 1], int64_t handshake,
+		      struct knl_tunnel_stats *stats)
+{
+	struct knl_tunnel_peer_stats *last = stats->list + stats->listed - 1, *one;
+	const uint8_t *key;
+
+	if (!attrs[WGPEER_A_PUBLIC_KEY] ||
+	    nla_len(attrs[WGPEER_A_PUBLIC_KEY]) != KNL_TUNNEL_KEY_LEN)
+		return;
+	key = nla_data(attrs[WGPEER_A_PUBLIC_KEY]);
+	if (stats->listed == KNL_TUNNEL_PEERS_MAX ||
+	    (stats->listed && !memcmp(last->public_key, key, KNL_TUNNEL_KEY_LEN)))
+		return;
+	one = &stats->list[stats->listed++];
+	memcpy(one->public_key, key, KNL_TUNNEL_KEY_LEN);
+	one->last_handshake = handshake;
+	if (attrs[WGPEER_A_ENDPOINT])
+		take_endpoint(attrs[WGPEER_A_ENDPOINT], &one->endpoint);
+}
+
 /* Long lists of prefixes make one peer come in several parts: the figures then repeat. */
 static void take_peer(struct nlattr *peer, struct knl_tunnel_stats *stats)
 {
@@ -186,6 +242,7 @@ static void take_peer(struct nlattr *peer, struct knl_tunnel_stats *stats)
 	    nla_len(attrs[WGPEER_A_LAST_HANDSHAKE_TIME]) >= (int)sizeof(handshake))
 		memcpy(&handshake, nla_data(attrs[WGPEER_A_LAST_HANDSHAKE_TIME]),
 		       sizeof(handshake));
+	list_peer(attrs, handshake.seconds, stats);
 	stats->peers++;
 	stats->received += nla_get_u64(attrs[WGPEER_A_RX_BYTES]);
 	stats->sent += nla_get_u64(attrs[WGPEER_A_TX_BYTES]);

@@ -25,6 +25,7 @@
 #define KNL_TUNNEL_PREFIX	"hoody-wg"
 #define KNL_TUNNEL_ALIAS_MAX	128
 #define KNL_TUNNEL_KEY_LEN	32
+#define KNL_TUNNEL_PEERS_MAX	16
 
 struct knl_tunnel_prefix {
 	struct address	address;
@@ -34,7 +35,7 @@ struct knl_tunnel_prefix {
 struct knl_tunnel_peer {
 	const uint8_t		*public_key;	/* KNL_TUNNEL_KEY_LEN bytes */
 	const uint8_t		*preshared_key;	/* or NULL */
-	struct address_listen	endpoint;	/* port 0: none */
+	struct address_listen	endpoint;	/* without a family: none */
 	uint16_t		keepalive;	/* seconds, 0: off */
 	uint32_t		allowed_count;
 	const struct knl_tunnel_prefix *allowed;
@@ -51,6 +52,13 @@ struct knl_tunnel {
 	const struct knl_tunnel_peer *peers;
 };
 
+/* What the kernel says of one peer. */
+struct knl_tunnel_peer_stats {
+	uint8_t		public_key[KNL_TUNNEL_KEY_LEN];
+	int64_t		last_handshake;		/* seconds since 1970; 0: never */
+	struct address_listen endpoint;		/* port 0: none */
+};
+
 struct knl_tunnel_stats {
 	uint8_t		public_key[KNL_TUNNEL_KEY_LEN];	/* the tunnel's own */
 	uint16_t	listen_port;
@@ -58,6 +66,8 @@ struct knl_tunnel_stats {
 	int64_t		last_handshake;		/* seconds since 1970, the newest; 0: never */
 	uint64_t	received, sent;		/* bytes, of all peers */
 	struct address_listen endpoint;		/* of the peer with that handshake, or the first */
+	uint32_t	listed;			/* the peers one by one, as far as there is room */
+	struct knl_tunnel_peer_stats list[KNL_TUNNEL_PEERS_MAX];
 };
 
 void knl_tunnel_name(unsigned int index, char name[IFNAMSIZ]);
@@ -73,6 +83,9 @@ int knl_tunnel_remove(unsigned int index);
 /* Whether the interface is there, and up. */
 bool knl_tunnel_is_up(unsigned int index);
 int knl_tunnel_stats(unsigned int index, struct knl_tunnel_stats *stats);
+/* Where a peer that the interface has is from now on; its session goes on. */
+int knl_tunnel_endpoint(unsigned int index, const uint8_t public_key[KNL_TUNNEL_KEY_LEN],
+			const struct address_listen *endpoint);
 
 /* Each tunnel that the host has, whoever made it. */
 typedef void knl_tunnel_each(void *context, unsigned int index, const char *alias);

@@ -48,6 +48,17 @@ static void test_good(void)
 	       file.peers[1].endpoint.address.family == AF_INET, "file_peer_has_a_keepalive");
 }
 
+static void test_name(void)
+{
+	tap_ok(!parse(FACE PEER "Endpoint = VPN.Example.com:51820\n") &&
+	       !strcmp(file.peers[0].host, "vpn.example.com") &&
+	       file.peers[0].endpoint.port == 51820 && !file.peers[0].endpoint.address.family,
+	       "file_peer_may_have_a_name");
+	tap_ok(!parse(FACE PEER "Endpoint = vpn.example.com:51820\nEndpoint = 192.0.2.1:1\n") &&
+	       !file.peers[0].host[0] && file.peers[0].endpoint.port == 1 &&
+	       file.peers[0].endpoint.address.family == AF_INET, "file_last_endpoint_counts");
+}
+
 static void test_bad(void)
 {
 	static const struct {
@@ -77,7 +88,16 @@ static void test_bad(void)
 		{ FACE "DNS = a b\n" PEER, "line 4: DNS has an entry" },
 		{ FACE "nonsense\n" PEER, "line 4: must be KEY = VALUE" },
 		{ FACE "[Other]\n" PEER, "line 4: a section must be" },
-		{ FACE PEER "Endpoint = vpn.example.com:51820\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = vpn.example.com\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = vpn.example.com:0\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = vpn.example.com:\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = vpn.example.com:65536\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = vpn:51820\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = *.example.com:51820\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = vpn_.example.com;:1\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = 192.0.2.300:51820\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint = :51820\n", "line 7: Endpoint must be an IP" },
+		{ FACE PEER "Endpoint =\n", "line 7: Endpoint must be an IP" },
 		{ FACE PEER "Endpoint = 192.0.2.1\n", "line 7: Endpoint must be an IP" },
 		{ FACE PEER "Endpoint = 192.0.2.1:70000\n", "line 7: Endpoint must be an IP" },
 		{ FACE PEER "PersistentKeepalive = 65536\n", "line 7: PersistentKeepalive must" },
@@ -143,8 +163,9 @@ static void test_random(void)
 
 int main(void)
 {
-	tap_plan(9);
+	tap_plan(11);
 	test_good();
+	test_name();
 	test_bad();
 	test_limits();
 	test_random();

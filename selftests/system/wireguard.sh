@@ -10,30 +10,11 @@
 #
 # shellcheck source=../lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
-
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, BPF, WireGuard"
+# shellcheck source=../lib/network.sh
+. "$TOP/selftests/lib/network.sh"
+network_need "namespaces, BPF, WireGuard"
 modprobe wireguard 2>/dev/null || [ -d /sys/module/wireguard ] || tap_skip_all "this kernel has no WireGuard"
-AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
-[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
-A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
-export HOODY_API=unix:$WORK/run/control.sock
-
-tap_plan 36
-
-in_ns() { ip netns exec "$@"; }
-
-ns_pair() { # NS HOST-IF
-	ip netns add "$1"
-	tap_cleanup "ip netns del $1"
-	tap_cleanup "ip link del $2"
-	ip link add "$2" type veth peer name eth0 netns "$1"
-	in_ns "$1" sysctl -qw net.ipv6.conf.eth0.accept_dad=0
-	in_ns "$1" ip link set lo up
-	in_ns "$1" ip link set eth0 up
-	ip link set "$2" up
-}
+tap_plan 40
 
 network() {
 	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -59,26 +40,13 @@ network() {
 	in_ns out ip addr add 2001:db8:1::1/128 dev lo
 	in_ns out ip route add 10.0.0.0/15 via 192.0.2.1
 	in_ns out ip route add fd00::/15 via 2001:db8::1
-	# Neighbour discovery of the host's own is no leak.
-	in_ns out nft -f - <<'NFT'
-table inet watch {
-	counter straight {}
-	chain in {
-		type filter hook prerouting priority -300
-		iifname "eth0" ip saddr 10.0.0.0/8 counter name straight
-		iifname "eth0" ip6 saddr fd00::/8 counter name straight
-		iifname "eth0" ip saddr 192.0.2.1 udp dport != { 51820, 51821 } counter name straight
-		iifname "eth0" ip saddr 192.0.2.1 meta l4proto != { udp, icmp } counter name straight
-		# The host's own word to the peer, that its port is closed, is nothing of a container's.
-		iifname "eth0" ip saddr 192.0.2.1 icmp type != destination-unreachable counter name straight
-	}
+	# Neighbour discovery of the host's own is no leak, nor its own word to the peer that
+	# its port is closed.
+	watch_for out 'iifname "eth0" ip saddr 10.0.0.0/8' 'iifname "eth0" ip6 saddr fd00::/8' \
+		'iifname "eth0" ip saddr 192.0.2.1 udp dport != { 51820, 51821 }' \
+		'iifname "eth0" ip saddr 192.0.2.1 meta l4proto != { udp, icmp }' \
+		'iifname "eth0" ip saddr 192.0.2.1 icmp type != destination-unreachable'
 }
-NFT
-}
-
-straight() { in_ns out nft -j list counter inet watch straight | jq '.nftables[] | .counter? // empty | .packets'; }
-mark() { STRAIGHT=$(straight); }
-nothing_straight() { tap_is "$1" "$(straight)" "$STRAIGHT"; }
 
 key() { wg genkey | tee "$WORK/$1.key" | wg pubkey >"$WORK/$1.pub"; }
 
@@ -155,38 +123,6 @@ ask() {
 mute() { tap_is "$1" "$(ask "$2" tcp 198.51.100.1 7000 1 2)$(ask "$2" udp 10.99.0.1 7000 1 2)$(in_ns "$2" ping -c 1 -W 1 198.51.100.1 2>&1 | grep -o 'bytes from')" ""; }
 answers() { [ "$(ask "$1" tcp 198.51.100.1 7000 1 5)" = "$2" ]; }
 
-agent_conf() {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=agent \
-		-keyout "$WORK/agent.key" -out "$WORK/agent.crt" 2>/dev/null
-	cat >"$WORK/agent.conf" <<CONF
-[agent]
-node = node-us
-base_domain = containers.example.com
-state_directory = $WORK/state
-control_socket = ${HOODY_API#unix:}
-threads = 1
-real_ip = off
-[listen]
-plain = 127.0.0.1:8080
-[tls]
-certificate = $WORK/agent.crt
-key = $WORK/agent.key
-[firewall]
-enabled = on
-pins = /sys/fs/bpf/hoody-wireguard
-flows = 65536
-containers = 16
-CONF
-}
-
-serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 120 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
-}
-show() { "$HOODY" network show -c "$1" --json | jq -r "$2"; }
-shows() { [ "$(show "$1" "$2")" = "$3" ]; }
 tunnels() { ip -br link show type wireguard | awk '{ print $1 }' | xargs; }
 
 network
@@ -194,12 +130,10 @@ peer wg0 51820 99
 peer wg1 51821 98
 servers
 agent_conf
-mount -t bpf bpf /sys/fs/bpf 2>/dev/null
-tap_cleanup 'kill -KILL $AGENT_PID; rm -rf /sys/fs/bpf/hoody-wireguard; ip link del hoody-wg1; ip link del hoody-wg2; nft delete table inet hoody_exits'
+tap_cleanup 'ip link del hoody-wg1; ip link del hoody-wg2; nft delete table inet hoody_exits'
 start_agent
-"$HOODY" containers register --id $A --project $PROJECT --netdev ha --address 10.0.0.2 --address fd00::2 >/dev/null &&
-	"$HOODY" containers register --id $B --project $PROJECT --netdev hb --address 10.1.0.2 --address fd01::2 >/dev/null &&
-	"$HOODY" containers start $A >/dev/null && "$HOODY" containers start $B >/dev/null || tap_bail "no containers: $(tail "$WORK/log")"
+start_container $A ha 10.0.0.2 fd00::2
+start_container $B hb 10.1.0.2 fd01::2
 tap_is before_it_is_direct "$(ask a tcp 198.51.100.1 7000)" 10.0.0.2
 tap_is before_is_counted_as_straight "$([ "$(straight)" -gt 0 ] && echo yes)" yes
 
@@ -228,6 +162,20 @@ tap_is shown_is_up_with_a_handshake "$(show $A '"\(.exit) \(.state) \(.health) \
 	"wireguard enforced up true 192.0.2.10:51820 true"
 tap_is shown_key_is_the_public_one "$(show $A .tunnel.public_key)" "$(cat "$WORK/wg0.pub")"
 tap_is private_key_is_shown_nowhere "$({ "$HOODY" network show -c $A --json; "$HOODY" network show -c $A; cat "$WORK/log"; } | grep -cF "$(cat "$WORK/wg0.key")")" 0
+# --- a peer by name -------------------------------------------------------------------
+# The first address has nobody; the name moves to where the peer is, and is gone then.
+cp /etc/hosts "$WORK/hosts"
+tap_cleanup 'cp "$WORK/hosts" /etc/hosts'
+name_is() { { cat "$WORK/hosts"; [ -z "$1" ] || echo "$1 vpn.test"; } >/etc/hosts; }
+name_is 192.0.2.77
+sed 's/^Endpoint = .*:/Endpoint = VPN.test:/' "$WORK/wg1.conf" >"$WORK/named.conf"
+"$HOODY" network set -c $B --exit "wireguard:$WORK/named.conf" >/dev/null
+tap_run named_peer_is_looked_up tap_wait 60 shows $B .tunnel.endpoint 192.0.2.77:51821
+mute named_peer_is_not_there_yet b
+name_is 192.0.2.10
+tap_run named_peer_is_followed tap_wait 60 answers b 10.98.0.2
+name_is ''
+
 in_ns out ping -c 1 -W 1 -I wg0 10.99.0.2 >"$WORK/ping" 2>&1
 tap_like peer_does_not_reach_the_host "$(cat "$WORK/ping")" '100% packet loss'
 
@@ -240,7 +188,7 @@ kill -KILL "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
 tap_run no_agent_the_tunnel_goes_on tap_wait 60 answers a 10.99.0.2
 ip link del hoody-wg1
 mute no_interface_nothing_is_answered a
-mute no_interface_the_other_neither b
+tap_is no_interface_the_other_goes_on "$(ask b tcp 198.51.100.1 7000)" 10.98.0.2
 ip rule del pref 26737
 ip -6 rule del pref 26737
 mute no_rule_either_nothing_is_answered a
@@ -248,7 +196,9 @@ nothing_straight deaths_let_nothing_straight
 start_agent
 tap_run agent_makes_it_again tap_wait 60 answers a 10.99.0.2
 tap_is agent_makes_the_rule_again "$(ip rule show pref 26737 | grep -c unreachable)$(ip -6 rule show pref 26737 | grep -c unreachable)" 11
+tap_run agent_keeps_the_peer_whose_name_is_gone tap_wait 60 answers b 10.98.0.2
 nothing_straight agent_back_nothing_goes_straight
+"$HOODY" network set -c $B --exit "wireguard:$WORK/wg0.conf" >/dev/null
 
 # --- swaps ----------------------------------------------------------------------------
 tap_run swap_is_set "$HOODY" network set -c $A --exit "wireguard:$WORK/wg1.conf"
