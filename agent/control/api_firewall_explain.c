@@ -2,9 +2,11 @@
 /*
  * Why: what the firewall says about a packet that has not been sent, what it has
  * dropped, and what it learned. The answer about a packet comes from the image
- * that the rules compile to, by the look-up that the kernel runs.
+ * that the rules compile to, by the look-up that the kernel runs; strict names and
+ * the exit have the last word, as in the programs.
  */
 #include "control/api_firewall.h"
+#include "control/network.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct verdict {
 	const char	*reason;	/* of enum fw_reason, or "allowed", "open", "gateway" */
 	const char	*text;
 	uint32_t	rule;		/* index; FW_NO_RULE */
+	bool		strict;		/* passes only with a hello that says an allowed name */
 };
 
 static int take_protocol(yyjson_val *value, uint8_t *protocol)
@@ -162,18 +165,73 @@ static void judge_default(const struct api_call *call, const struct container *c
 		refuse(verdict, FW_DROP_DEFAULT);
 }
 
+static bool is_tcp_or_udp(const struct question *question)
+{
+	return question->protocol == IPPROTO_TCP || question->protocol == IPPROTO_UDP;
+}
+
+/* What strict names make of a packet that a rule about a name lets through. */
+static void judge_strict(const struct question *question, struct verdict *verdict)
+{
+	if (!is_tcp_or_udp(question)) {
+		refuse(verdict, FW_DROP_EXIT_PROTOCOL);
+		return;
+	}
+	verdict->strict = true;
+	allow(verdict, "strict", question->protocol == IPPROTO_TCP ?
+	      "allowed if the TLS hello says one of the names, and refused otherwise" :
+	      "allowed if it is QUIC whose TLS hello says one of the names, and refused otherwise");
+}
+
+/* By which way it would leave: the exit may carry less than the rules allow. */
+static void judge_exit(const struct api_call *call, const struct question *question,
+		       struct verdict *verdict)
+{
+	const struct network_settings *settings = network_find(call->control->network, call->id);
+
+	if (!settings || !verdict->passes || question->direction != FW_EGRESS)
+		return;
+	if (settings->spec.kind == EXIT_BLOCK)
+		refuse(verdict, FW_DROP_EXIT_BLOCKED);
+	else if (exit_is_relayed(&settings->spec) && !is_tcp_or_udp(question))
+		refuse(verdict, FW_DROP_EXIT_PROTOCOL);
+}
+
+/* The names that may be said at this protocol and port, as the relay is told them. */
+static void add_names(const struct firewall_rules *rules, const struct question *question,
+		      yyjson_mut_doc *document, yyjson_mut_val *data)
+{
+	const enum fw_protocol asked = question->protocol == IPPROTO_TCP ? FW_TCP : FW_UDP;
+	yyjson_mut_val *allowed = yyjson_mut_obj_add_arr(document, data, "names");
+	yyjson_mut_val *denied = yyjson_mut_obj_add_arr(document, data, "names_denied");
+
+	for (uint32_t i = 0; i < rules->count; i++) {
+		const struct firewall_rule *rule = &rules->rules[i];
+
+		if (rule->peer != FIREWALL_NAME)
+			continue;
+		if (rule->action == FW_DENY)
+			yyjson_mut_arr_add_strcpy(document, denied, rule->name);
+		else if ((rule->protocol == FW_ANY || rule->protocol == asked) &&
+			 question->port >= rule->port_first && question->port <= rule->port_last)
+			yyjson_mut_arr_add_strcpy(document, allowed, rule->name);
+	}
+}
+
 /* Rules about names, of which those say something whose addresses were heard. */
 static void judge_names(const struct api_call *call, const struct container *container,
 			const struct question *question, const struct firewall_entry *entry,
 			struct verdict *verdict)
 {
-	const bool ports = question->protocol == IPPROTO_TCP || question->protocol == IPPROTO_UDP;
+	const bool ports = is_tcp_or_udp(question);
 	const struct firewall_rule *rule = firewall_names_find(
 		entry, &question->address, (uint8_t)question->protocol, question->port);
 
 	if (rule) {
 		verdict->rule = (uint32_t)(rule - entry->rules->rules);
 		allow(verdict, "allowed", "a rule allows a name that stands for this address now");
+		if (entry->rules->strict_names)
+			judge_strict(question, verdict);
 	} else if (ports && question->port == 53) {
 		allow(verdict, "names", "the agent answers it, with the names that rules allow");
 	} else {
@@ -218,6 +276,7 @@ static int judge(const struct api_call *call, const struct container *container,
 		judge_default(call, container, asked, rules, verdict);
 	if (answer.action == FW_DENY && (!rules || answer.rule >= rules->count))
 		verdict->text = "a metadata service is closed until a rule allows exactly its address";
+	judge_exit(call, asked, verdict);
 	return 0;
 }
 
@@ -250,6 +309,8 @@ void api_firewall_explain(struct api_call *call)
 							     document));
 	else
 		yyjson_mut_obj_add_null(document, data, "rule");
+	if (verdict.passes && verdict.strict)
+		add_names(entry->rules, &question, document, data);
 	yyjson_mut_obj_add_bool(document, data, "enforced",
 				entry && entry->state == FIREWALL_ENFORCED);
 	api_reply_data(call, 200, document, data);

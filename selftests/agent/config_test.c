@@ -213,6 +213,32 @@ static void test_whole(void)
 	       "config_says_which_file");
 }
 
+/* Programs and tables of the firewall are made once: no key of it can be reloaded. */
+static void test_reload_firewall(void)
+{
+	static const struct {
+		const char	*line, *what;
+	} keys[] = {
+		{ "enabled = off", "[firewall] enabled" },
+		{ "pins = /sys/fs/bpf/other", "[firewall] pins" },
+		{ "flows = 65536", "[firewall] flows" },
+		{ "containers = 16", "[firewall] containers" },
+	};
+	struct config *config = load(MINIMUM), *other;
+	const char *what;
+	char text[512];
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		snprintf(text, sizeof(text), MINIMUM "[firewall]\n%s\n", keys[i].line);
+		other = load(text);
+		what = "";
+		tap_ok(other && config_needs_restart(config, other, &what) &&
+		       !strcmp(what, keys[i].what), "config_reload_refuses %s", keys[i].line);
+		config_free(other);
+	}
+	config_free(config);
+}
+
 static void test_reload_rules(void)
 {
 	struct config *a = load(MINIMUM), *same = load(MINIMUM);
@@ -238,11 +264,12 @@ static void test_reload_rules(void)
 int main(void)
 {
 	snprintf(path, sizeof(path), "/tmp/hoody-config-test.%d", (int)getpid());
-	tap_plan(21 + (int)(sizeof(mistakes) / sizeof(mistakes[0])));
+	tap_plan(25 + (int)(sizeof(mistakes) / sizeof(mistakes[0])));
 	test_defaults();
 	test_values();
 	test_mistakes();
 	test_whole();
+	test_reload_firewall();
 	test_reload_rules();
 	unlink(path);
 	return tap_done();

@@ -5,7 +5,7 @@
 # asked for with curl over TLS and over HTTP/3, with hellos that are cut into pieces,
 # that hide their name or have none, at a real server (caddy).
 #
-#	a --- ha  host, agent, relay  ho --- out 192.0.2.0/24: .10 dnsmasq, .11 caddy, .12 SOCKS5
+#	a --- ha  host, agent, relay  ho --- out 192.0.2.0/24: .10 dnsmasq, .11 caddy, .12 and .13 SOCKS5
 #
 # shellcheck source=../lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
@@ -16,7 +16,7 @@
 network_need "namespaces, BPF"
 curl --version | grep -q HTTP3 || tap_skip_all "needs a curl with HTTP/3"
 
-tap_plan 31
+tap_plan 38
 
 network() {
 	local ns
@@ -27,7 +27,7 @@ network() {
 	ip addr add 192.0.2.1/24 dev ho
 	in_ns a ip addr add 10.0.0.2/24 dev eth0
 	in_ns a ip route add default via 10.0.0.1
-	for ns in 10 11 12; do in_ns out ip addr add 192.0.2.$ns/24 dev eth0; done
+	for ns in 10 11 12 13; do in_ns out ip addr add 192.0.2.$ns/24 dev eth0; done
 	in_ns out ip route add 10.0.0.0/24 via 192.0.2.1
 }
 
@@ -62,6 +62,13 @@ CADDY
 	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.11/443' || tap_bail "no caddy: $(tail -5 "$WORK/caddy.log")"
 	in_ns out microsocks -i 192.0.2.12 -p 1080 >"$WORK/socks" 2>&1 &
 	tap_cleanup "kill $!"
+	# One that carries UDP.
+	in_ns out ss-server -s 192.0.2.13 -p 8388 -k secret -m aes-256-gcm -u >"$WORK/ss-server" 2>&1 &
+	tap_cleanup "kill $!"
+	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.13/8388' || tap_bail "no ss-server: $(cat "$WORK/ss-server")"
+	in_ns out ss-local -s 192.0.2.13 -p 8388 -b 192.0.2.13 -l 1080 -k secret -m aes-256-gcm -u >"$WORK/ss-local" 2>&1 &
+	tap_cleanup "kill $!"
+	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.13/1080' || tap_bail "no ss-local: $(cat "$WORK/ss-local")"
 }
 
 
@@ -150,8 +157,17 @@ tap_is by_address_the_name_is_reached "$(fetch good.test)" 'good.test HTTP/2.0'
 tap_is by_address_another_name_is_reached_too "$(fetch other.test)" 'other.test HTTP/2.0'
 tap_is by_address_http3_too "$(http3 other.test)" 'other.test HTTP/3.0'
 
+explained() { # PROTOCOL FILTER
+	"$HOODY" firewall explain -c $A --direction egress --protocol "$1" --to 192.0.2.11:443 --json | jq -c "$2"
+}
+tap_is by_address_is_explained "$(explained tcp '[.verdict, .reason, .names]')" '["pass","allowed",null]'
+
 # --- TLS ------------------------------------------------------------------------------
 tap_is strict_on "$("$HOODY" firewall set -c $A --strict-names on --json | jq .strict_names)" true
+tap_is strict_is_explained "$(explained tcp '[.verdict, .reason, .names, .names_denied]')" \
+	'["pass","strict",["good.test","*.wild.test"],["evil.wild.test"]]'
+tap_is strict_is_explained_for_quic "$(explained udp '[.verdict, .reason, .names]')" '["pass","strict",["good.test"]]'
+tap_like strict_is_explained_to_people "$("$HOODY" firewall explain -c $A --direction egress --protocol tcp --to 192.0.2.11:443)" 'if the TLS hello says'
 tap_run strict_name_is_reached tap_wait 30 passes good.test
 tap_is strict_another_name_is_not "$(fetch other.test)" ''
 tap_run strict_another_name_is_counted counts strict_other_name fetch other.test
@@ -189,6 +205,13 @@ tap_is address_rule_is_gone "$(fetch other.test)" ''
 "$HOODY" network set -c $A --exit socks5://192.0.2.12:1080 --dns 192.0.2.10 >/dev/null
 tap_run exit_carries_the_name tap_wait 30 passes good.test
 tap_is exit_does_not_carry_another "$(fetch other.test)" ''
+"$HOODY" network set -c $A --exit socks5://192.0.2.13:1080 --dns 192.0.2.10 >/dev/null
+quic_passes() { [ "$(http3 good.test 10)" = 'good.test HTTP/3.0' ]; }
+tap_run exit_carries_quic_of_the_name tap_wait 60 quic_passes
+before=$(counter strict_other_name)
+tap_is exit_does_not_carry_quic_of_another "$(http3 other.test 4)$(tap_wait 30 another || echo uncounted)" ''
+"$HOODY" network set -c $A --exit block >/dev/null
+tap_is exit_that_blocks_is_explained "$(explained tcp '[.verdict, .reason]')" '["drop","exit_blocked"]'
 "$HOODY" network set -c $A --exit direct >/dev/null
 
 # --- rules that change ------------------------------------------------------------------

@@ -212,6 +212,65 @@ static void test_overdue(void)
 	tap_ok(send_one(left4, 600, 1, 2) == 1, "overdue_packet_sweeps_for_itself");
 }
 
+/* The name of left4, whose answer is over: @linger is what a flow has earned it. */
+static int put_name(uint64_t linger)
+{
+	struct fw_name_key key = { .slot = SLOT, .revision = (uint32_t)(generation >> 32),
+				   .family = FW_V4 };
+	struct fw_name name = { .count = 1, .linger = linger };
+
+	memcpy(key.address, left4, 4);
+	name.openings[0] = (struct fw_opening){ .port_last = UINT16_MAX, .expires = 1 };
+	return knl_bpf_name_set(bpf, &key, &name);
+}
+
+static bool has_name(struct fw_name *name)
+{
+	struct fw_name_key key = { .slot = SLOT, .revision = (uint32_t)(generation >> 32),
+				   .family = FW_V4 };
+
+	memcpy(key.address, left4, 4);
+	return !knl_bpf_name_get(bpf, &key, name);
+}
+
+/* The flow of the last test, if there is one, as a rule about a name would open it. */
+static int mark_flows(void)
+{
+	struct fw_flow_key key;
+	struct fw_flow flow;
+	char path[128];
+	int fd, ret = -ENOENT;
+
+	snprintf(path, sizeof(path), "%s/v%d/fw_flows", pins, FW_LAYOUT);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	if (!bpf_map_get_next_key(fd, NULL, &key) && !bpf_map_lookup_elem(fd, &key, &flow)) {
+		flow.bits |= FW_BY_NAME;
+		ret = bpf_map_update_elem(fd, &key, &flow, BPF_EXIST) ? -errno : 0;
+	}
+	close(fd);
+	return ret;
+}
+
+/* An address stays known while a flow is open, and FW_NAME_LINGER after it. */
+static void test_linger(void)
+{
+	struct fw_name name = { 0 };
+	uint64_t earned;
+
+	knl_bpf_slot_clear(bpf, SLOT);
+	tap_ok(!commit_one(IFINDEX, SLOT, left4, 1) && send_one(left4, 700, 1, 2) == 1 &&
+	       !mark_flows() && !put_name(1), "linger_flow_is_open");
+	tap_ok(knl_bpf_sweep(bpf) == 0 && has_name(&name) && name.linger > 1,
+	       "linger_open_flow_keeps_its_address");
+	earned = name.linger;
+	tap_ok(!age_flows() && knl_bpf_sweep(bpf) == 1 && has_name(&name) && name.linger == earned,
+	       "linger_address_outlives_its_flow");
+	tap_ok(!put_name(1) && knl_bpf_sweep(bpf) == 0 && !has_name(&name),
+	       "linger_address_goes_when_it_is_over");
+}
+
 int main(void)
 {
 	struct knl_bpf_options options = { .flows = 65536, .containers = 1024, .pins = pins };
@@ -223,11 +282,12 @@ int main(void)
 		printf("Bail out! %s\n", fault);
 		return 1;
 	}
-	tap_plan(3 + 3 + 4 + 9);
+	tap_plan(3 + 3 + 4 + 9 + 4);
 	test_overdue();
 	test_containers();
 	test_swaps();
 	test_idle();
+	test_linger();
 	knl_bpf_close(bpf);
 	knl_bpf_remove(pins);
 	return tap_done();

@@ -58,6 +58,22 @@ static const char *check_place(const char *text)
 		       "must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT" : NULL;
 }
 
+/* "a.example.com, *.example.org" */
+static void show_names(const struct cli *cli, const char *label, yyjson_val *names)
+{
+	char text[1024] = "";
+	size_t index, max, used = 0;
+	yyjson_val *name;
+
+	yyjson_arr_foreach(names, index, max, name) {
+		if (used < sizeof(text))
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+						 used ? ", " : "", yyjson_get_str(name));
+	}
+	if (used)
+		print_field(cli, 8, label, text, PRINT_PLAIN);
+}
+
 static void show_verdict(const struct cli *cli, yyjson_val *data)
 {
 	const char *verdict = yyjson_get_str(yyjson_obj_get(data, "verdict"));
@@ -74,6 +90,8 @@ static void show_verdict(const struct cli *cli, yyjson_val *data)
 		print_field(cli, 8, "rule", line ? line : "-", PRINT_PLAIN);
 		free(line);
 	}
+	show_names(cli, "names", yyjson_obj_get(data, "names"));
+	show_names(cli, "but not", yyjson_obj_get(data, "names_denied"));
 	if (!yyjson_get_bool(yyjson_obj_get(data, "enforced")))
 		print_field(cli, 8, "enforced", "no: see 'hoody firewall show'", PRINT_YELLOW);
 }
