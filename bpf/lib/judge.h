@@ -89,6 +89,18 @@ static __always_inline int fw_is_tunnel(__u32 protocol)
 	       protocol == 97 || protocol == 98 || protocol == 137;
 }
 
+/* By words, in struct fw_work: of bytes the compiler would copy one after the other. */
+static __always_inline void fw_copy_address(__u8 *to, const __u8 *from)
+{
+	const __u32 *source = (const void *)from;
+	__u32 *destination = (void *)to;
+
+	destination[0] = source[0];
+	destination[1] = source[1];
+	destination[2] = source[2];
+	destination[3] = source[3];
+}
+
 static __always_inline void fw_key_of_packet(struct fw_work *work)
 {
 	const struct fw_packet *packet = &work->packet;
@@ -99,8 +111,8 @@ static __always_inline void fw_key_of_packet(struct fw_work *work)
 	key->family = packet->ip == 4 ? FW_V4 : FW_V6;
 	key->protocol = packet->protocol;
 	key->pad = 0;
-	__builtin_memcpy(key->local, out ? packet->source : packet->destination, 16);
-	__builtin_memcpy(key->remote, out ? packet->destination : packet->source, 16);
+	fw_copy_address(key->local, out ? packet->source : packet->destination);
+	fw_copy_address(key->remote, out ? packet->destination : packet->source);
 	if (fw_is_icmp(packet)) {
 		key->local_port = packet->source_port;
 		key->remote_port = 0;

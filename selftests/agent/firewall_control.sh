@@ -282,6 +282,23 @@ test_bad_input() {
 	tap_is usage_errors_are_2 "$(hoody firewall egress create -c $A --action maybe --protocol tcp >/dev/null 2>&1; echo $?)" 2
 }
 
+# --- rules that overlap and contradict: all are taken, and deny beats allow -----
+test_edges() {
+	local udp='"direction":"egress","protocol":"udp"' tcp='"direction":"egress","protocol":"tcp","destination_port":443'
+	api PUT "/$A/firewall" "{\"rules\":[
+		{$tcp,\"action\":\"allow\",\"destination\":\"0.0.0.0/0\"}, {$tcp,\"action\":\"allow\",\"destination\":\"::/0\"},
+		{$tcp,\"action\":\"deny\",\"destination\":\"192.0.2.0/24\"}, {$tcp,\"action\":\"allow\",\"destination\":\"192.0.2.10/32\"},
+		{$udp,\"action\":\"allow\",\"destination\":\"$OUT6/128\",\"destination_port\":\"1-65535\"},
+		{$udp,\"action\":\"allow\",\"destination\":\"2001:db8::/32\",\"destination_port\":\"53-53\"},
+		{$udp,\"action\":\"allow\",\"destination\":\"192.0.2.11\"}, {$udp,\"action\":\"deny\",\"destination\":\"192.0.2.11\"}]}" >/dev/null
+	tap_is edges_are_taken "$(cat "$WORK/code"): $(hoody firewall egress list -c $A --json | jq length)" '200: 8'
+	tap_is edges_all_addresses "$(judged tcp 198.51.100.1:443) $(judged tcp '[2001:db8::99]:443')" 'pass pass'
+	tap_is edges_wide_deny_beats_narrow_allow "$(judged tcp 192.0.2.10:443)" drop
+	tap_is edges_contradiction_is_a_deny "$(judged udp 192.0.2.11:53)" drop
+	tap_is edges_one_address "$(judged udp "[$OUT6]:9") $(judged udp '[2001:db8::11]:9') $(judged udp '[2001:db8::11]:53')" 'pass drop pass'
+}
+judged() { hoody firewall explain -c $A --direction egress --protocol "$1" --to "$2" --json | jq -r .verdict; }
+
 # --- 16,384 rules, and replacing them under traffic ---------------------------
 test_many() {
 	python3 - "$WORK/16384.json" "$WORK/10000.json" <<'PY'
@@ -525,7 +542,7 @@ test_refuses() {
 # shellcheck disable=SC2016
 caps() { awk '/^CapEff/ { print $2 }' "/proc/$1/status"; }
 
-tap_plan 176
+tap_plan 181
 network
 server out 80 443 8000
 server a 80 8000
@@ -541,6 +558,7 @@ tap_is control_has_bpf_and_not_admin "$((16#$(caps $AGENT_PID) >> 39 & 1)) $((16
 test_seeds
 test_rules
 test_bad_input
+test_edges
 test_many
 test_bypass
 test_neighbours
