@@ -265,8 +265,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 			continue;
 		if (!set_ticket_key(key, iv, cipher, mac, 0))
 			return -1;
-		/* TLS 1.3 hands out a new one anyway. */
-		return i ? 2 : 1;
+		/* A ticket of TLS 1.3 is for one use, so that nobody follows a client by it. */
+		return i || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@ driver_start -L 127.0.0.1:18443 -c "$WORK/pem" -a 127.0.0.1 -t 1
 memory() { awk '$1 == "Anonymous:" { print $2 * 1024 }' "/proc/$WORKER/smaps_rollup"; }
 hold() { # COUNT: that many idle clients; prints the worker's memory then
 	coproc clients { "$HOODY_BUILD/selftests/bench/tls_hold" 127.0.0.1 18443 "$PREFIX-http-19202.$DOMAIN" "$1"; }
+	# shellcheck disable=SC2154 # coproc sets it
 	local pid=$clients_PID word=
 	read -r -t 60 -u "${clients[0]}" word
 	[ "$word" = ready ] && memory
@@ -28,7 +29,8 @@ many=$(hold 420)
 
 # The plan and the points are the program's.
 "$HOODY_BUILD/selftests/agent/tls13_check" 18443 "$PREFIX-http-19201.$DOMAIN" \
-	$(((many - few) / 400))
+	$(((many - few) / 400)) \
+	"$("$HOODY_BUILD/selftests/bench/tls_shake" connect 127.0.0.1 18443 "$PREFIX-http-19201.$DOMAIN" 0.2 resumed)"
 status=$?
 driver_stop
 exit $status

@@ -3,9 +3,10 @@
  * A TLS 1.3 client that holds the agent's own record layer against OpenSSL's, and
  * one that breaks its rules; tls13.sh runs it. TAP on standard output.
  *
- *	tls13_check PORT HOST BYTES
+ *	tls13_check PORT HOST BYTES RESUMED
  *
- * BYTES is what an idle connection was found to cost the worker.
+ * BYTES is what an idle connection was found to cost the worker, RESUMED how many
+ * sessions were resumed of which each had its own ticket.
  *
  * OpenSSL works on memory here, so that it is ours to say which bytes travel
  * together. Broken records are made with the client's own keys.
@@ -422,15 +423,15 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4) {
-		fprintf(stderr, "usage: tls13_check PORT HOST BYTES\n");
+	if (argc != 5) {
+		fprintf(stderr, "usage: tls13_check PORT HOST BYTES RESUMED\n");
 		return 2;
 	}
 	port = atoi(argv[1]);
 	host = argv[2];
 	suite.cipher = EVP_aes_128_gcm();
 	suite.hash = EVP_sha256();
-	tap_plan(30);
+	tap_plan(31);
 	test_vector();
 	test_suite("TLS_AES_128_GCM_SHA256");
 	test_suite("TLS_AES_256_GCM_SHA384");
@@ -443,5 +444,6 @@ int main(int argc, char **argv)
 	/* With all of OpenSSL's state it would be more than twice as much. */
 	tap_ok(atoi(argv[3]) > 0 && atoi(argv[3]) < 9000,
 	       "tls13_idle_connection_costs_little (%s bytes)", argv[3]);
+	tap_ok(atoi(argv[4]) > 0, "tls13_each_resumption_has_a_ticket_of_its_own");
 	return tap_done();
 }

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What the worker costs beside nginx and HAProxy: CPU time of the proxy's own
-# process per request, per new TLS connection and per GiB, and its memory per
-# idle TLS connection. One proxy core, the load and the application on another.
-# Runs in the build root; writes one JSON object a line to the file it is given.
+# What the worker costs beside its peers: CPU time of the proxy's own process per
+# request, handshake, message and GiB, its memory per idle client, and the time that it
+# adds. One proxy core, the load and the application on another. Runs in the build root;
+# writes one JSON object a line to the file it is given.
 #
-#   wrk, curl (core 1) --> ours | nginx | HAProxy (core 0) --> nginx (core 1)
+#   wrk, curl, ... (core 1) --> ours | nginx | HAProxy | Caddy | nghttpx (core 0) --> nginx (core 1)
 #
 # CPU time comes from /proc/PID/task/*/schedstat in nanoseconds, so that what
 # else the machine does changes little; proxies take turns, and every run is
@@ -15,202 +15,11 @@
 set -euo pipefail
 
 results=$1 pattern=${2:-.} rounds=${3:-5} seconds=${4:-2}
-bin=$HOODY_BUILD/selftests/bench
-work=$(mktemp -d /tmp/bench-agent.XXXXXX)
-cores=$(nproc)
-proxy_core=0 load_core=$((cores > 1 ? 1 : 0))
-host=aaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbb-http-19080.node-t.containers.test
-app=19080 app_status=19081
-proxies=(ours nginx haproxy)
-# plain, TLS, and plain without upstream reuse
-declare -A plain=([ours]=18080 [nginx]=18180 [haproxy]=18280)
-declare -A tls=([ours]=18443 [nginx]=18543 [haproxy]=18643)
-declare -A fresh=([ours]=18081 [nginx]=18181 [haproxy]=18281)
-declare -A pid fresh_pid
-# HTTP/3: Caddy in the place of HAProxy, which Debian builds without QUIC.
-declare -A quic=([ours]=18443 [nginx]=18543 [caddy]=18743)
+sizes=(1024 16384 262144 4194304)
+# shellcheck source=selftests/bench/peers.sh
+. "$(dirname "$0")/peers.sh"
 
-die() { echo "bench: $*" >&2; exit 1; }
-
-# shellcheck disable=SC2317
-finish() {
-	local status=$?
-	jobs -p | xargs -r kill 2>/dev/null
-	exec 8>&- 7>&-
-	rm -rf "$work"
-	exit $status
-}
-trap finish EXIT
-
-wait_for() { # CMD...: until it succeeds
-	local end=$((SECONDS + 30))
-	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || die "not within 30 s: $* ($(tail -n 5 "$work"/*.log 2>/dev/null))"
-		sleep 0.05
-	done
-}
-
-port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
-
-on_proxy_core() { taskset -c $proxy_core "$@"; }
-on_load_core() { taskset -c $load_core "$@"; }
-
-# ---- the application and the proxies ----
-
-nginx_common() { # NAME
-	cat <<-END
-		worker_processes 1; daemon off; pid $work/$1.pid; error_log $work/$1.log warn;
-		worker_rlimit_nofile 20000;
-		events { worker_connections 8192; }
-		http {
-			access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
-			client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
-			uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
-	END
-}
-
-start_app() {
-	truncate -s 64M "$work/blob"
-	{
-		nginx_common app
-		cat <<-END
-				sendfile on; tcp_nopush on;
-				server {
-					listen 127.0.0.1:$app backlog=4096;
-					location = / { return 200 "$(printf 'x%.0s' {1..130})"; }
-					location = /blob { root $work; }
-				}
-				server { listen 127.0.0.1:$app_status; location / { stub_status; } }
-			}
-		END
-	} >"$work/app.conf"
-	on_load_core nginx -c "$work/app.conf" -e stderr 2>>"$work/app.log" &
-	wait_for port_open $app
-	wait_for port_open $app_status
-}
-
-start_driver() { # FD-IN WORD-FILE OPTION...: prints the worker's pid
-	local fd=$1 word=$2
-	shift 2
-	mkfifo "$word.in"
-	on_proxy_core "$bin/worker_driver" "$@" <"$word.in" >"$word" 2>>"$work/ours.log" &
-	eval "exec $fd>\"$word.in\""
-	wait_for grep -q ready "$word"
-}
-
-start_ours() {
-	start_driver 8 "$work/ours.ready" -l "127.0.0.1:${plain[ours]}" -L "127.0.0.1:${tls[ours]}" \
-		-Q "127.0.0.1:${quic[ours]}" \
-		-c "$work/pem" -a 127.0.0.1 -t 1
-	start_driver 7 "$work/fresh.ready" -l "127.0.0.1:${fresh[ours]}" -a 127.0.0.1 -t 1 -o upstream_idle_max=0
-	pid[ours]=$(cut -d' ' -f2 "$work/ours.ready")
-	fresh_pid[ours]=$(cut -d' ' -f2 "$work/fresh.ready")
-}
-
-nginx_server() { # LISTEN CONNECTION-HEADER UPSTREAM
-	cat <<-END
-		server {
-			listen $1;
-			ssl_certificate $work/pem; ssl_certificate_key $work/pem;
-			location / {
-				proxy_pass http://$3; proxy_http_version 1.1; proxy_set_header Connection "$2";
-				proxy_set_header Host \$host;
-				proxy_set_header X-Forwarded-For \$remote_addr;
-				proxy_set_header X-Forwarded-Proto \$scheme;
-				proxy_set_header X-Forwarded-Host \$host;
-			}
-		}
-	END
-}
-
-start_nginx() {
-	{
-		nginx_common nginx
-		cat <<-END
-			upstream kept { server 127.0.0.1:$app; keepalive 256; keepalive_requests 1000000000; }
-			upstream fresh { server 127.0.0.1:$app; }
-		END
-		nginx_server "127.0.0.1:${plain[nginx]} backlog=4096" "" kept
-		nginx_server "127.0.0.1:${tls[nginx]} ssl backlog=4096; listen 127.0.0.1:${quic[nginx]} quic; http2 on; http3 on" "" kept
-		nginx_server "127.0.0.1:${fresh[nginx]} backlog=4096" close fresh
-		echo "}"
-	} >"$work/nginx.conf"
-	on_proxy_core nginx -c "$work/nginx.conf" -e stderr 2>>"$work/nginx.log" &
-	wait_for test -s "$work/nginx.pid"
-	wait_for pgrep -P "$(cat "$work/nginx.pid")"
-	pid[nginx]=$(pgrep -P "$(cat "$work/nginx.pid")")
-	fresh_pid[nginx]=${pid[nginx]}
-}
-
-start_caddy() {
-	cat >"$work/Caddyfile" <<-END
-		{
-			admin off
-			auto_https off
-			storage file_system $work/caddy
-		}
-		https://$host:${quic[caddy]} {
-			bind 127.0.0.1
-			tls $work/crt $work/key
-			reverse_proxy 127.0.0.1:$app
-		}
-	END
-	GOMAXPROCS=1 HOME=$work taskset -c $proxy_core caddy run --config "$work/Caddyfile" --adapter caddyfile \
-		>>"$work/caddy.log" 2>&1 &
-	pid[caddy]=$!
-	wait_for port_open "${quic[caddy]}"
-}
-
-start_haproxy() {
-	cat >"$work/haproxy.cfg" <<-END
-		global
-			nbthread 1
-			maxconn 8192
-		defaults
-			mode http
-			timeout connect 5s
-			timeout client 600s
-			timeout server 600s
-			option forwardfor
-		listen kept
-			bind 127.0.0.1:${plain[haproxy]} backlog 4096
-			bind 127.0.0.1:${tls[haproxy]} ssl crt $work/pem alpn h2,http/1.1 backlog 4096
-			http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
-			http-request set-header X-Forwarded-Host %[req.hdr(host)]
-			http-reuse always
-			server app 127.0.0.1:$app pool-max-conn 256
-		listen fresh
-			bind 127.0.0.1:${fresh[haproxy]} backlog 4096
-			http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
-			http-request set-header X-Forwarded-Host %[req.hdr(host)]
-			http-reuse never
-			option http-server-close
-			server app 127.0.0.1:$app pool-max-conn 0
-	END
-	# Not through the function: its process would be a shell, not haproxy.
-	taskset -c $proxy_core haproxy -f "$work/haproxy.cfg" >>"$work/haproxy.log" 2>&1 &
-	pid[haproxy]=$!
-	fresh_pid[haproxy]=$!
-}
-
-# ---- meters ----
-
-cpu_ns() { # PID: of all its threads
-	cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
-}
-
-anonymous_bytes() { # PID
-	awk '$1 == "Anonymous:" { print $2 * 1024 }' "/proc/$1/smaps_rollup"
-}
-
-app_accepts() {
-	curl -s "http://127.0.0.1:$app_status/" | awk 'NR == 3 { print $1 }'
-}
-
-emit() { # SCENARIO PROXY UNIT VALUE [JSON]
-	printf '{"section":"agent","scenario":"%s","proxy":"%s","unit":"%s","value":%s%s}\n' \
-		"$1" "$2" "$3" "$4" "${5:+,$5}" >>"$results"
-}
+# ---- runs ----
 
 # run_load PID WRK-OPTION...: sets requests, connections and cost, of one run.
 run_load() {
@@ -224,7 +33,7 @@ run_load() {
 	connections=$(($(app_accepts) - accepts - 1))
 	requests=$(awk '/requests in/ { print $1 }' <<<"$out")
 	if grep -q 'Non-2xx' <<<"$out"; then die "error responses to wrk $*:"$'\n'"$out"; fi
-	[ "${requests:-0}" -ge 100 ] || return 1
+	[ "${requests:-0}" -ge 20 ] || return 1
 	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
 }
 
@@ -244,7 +53,7 @@ run_load_http2() {
 	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
 }
 
-# load SCENARIO PROXY reused|fresh COMMAND...: a run_load... and its arguments
+# load SCENARIO PROXY reused|fresh|any COMMAND...: a run_load... and its arguments
 load() {
 	local scenario=$1 proxy=$2 upstream=$3 requests connections cost tries=10
 	shift 3
@@ -255,6 +64,7 @@ load() {
 	case $upstream in
 	reused) [ "$connections" -lt $((requests / 10 + 300)) ] ;;
 	fresh) [ "$connections" -ge "$requests" ] ;;
+	any) true ;;
 	esac || die "$scenario $proxy: $connections upstream connections for $requests requests"
 	emit "$scenario" "$proxy" us/request "$cost" \
 		"\"requests\":$requests,\"upstream_connections\":$connections"
@@ -277,7 +87,7 @@ run_load_http3() {
 	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
 }
 
-http3() { load http3 "$1" reused run_load_http3 "${pid[$1]}" "${quic[$1]}"; }
+http3() { load http3 "$1" reused run_load_http3 "${pid[$1]}" "${tls[$1]}"; }
 tls_new() {
 	load tls-new-connection "$1" reused run_load "${pid[$1]}" -c 8 -H 'Connection: close' \
 		"https://127.0.0.1:${tls[$1]}/"
@@ -297,39 +107,122 @@ download() { # SCENARIO PROXY URL
 download_plain() { download download-1GiB "$1" "http://127.0.0.1:${plain[$1]}"; }
 download_tls() { download download-1GiB-tls "$1" "https://127.0.0.1:${tls[$1]}"; }
 
-hold_connections() { # PROXY COUNT: opens them on file descriptors of "hold"
-	coproc hold { on_load_core "$bin/tls_hold" 127.0.0.1 "${tls[$1]}" "$host" "$2"; }
+hold() { # COMMAND...: clients that stay, on file descriptors of "held"
+	coproc held { on_load_core "$@"; }
 	local word=
-	read -r -t 120 word <&"${hold[0]}" || true
-	[ "$word" = ready ] || die "tls_hold $1 failed"
+	read -r -t 300 word <&"${held[0]}" || true
+	[ "$word" = ready ] || die "clients could not be opened: $*"
 }
 
 hold_end() {
 	# shellcheck disable=SC2154 # coproc sets it
-	local process=$hold_PID
-	eval "exec ${hold[1]}>&-"
-	wait "$process" || die "tls_hold failed"
+	local process=$held_PID
+	eval "exec ${held[1]}>&-"
+	wait "$process" || die "clients failed"
 }
 
-idle_tls() {
-	local before after
-	hold_connections "$1" 50
+# idle SCENARIO PROXY COUNT COMMAND...: memory for each of COUNT clients; COMMAND ends before COUNT.
+idle() {
+	local scenario=$1 proxy=$2 count=$3 before after
+	shift 3
+	hold "$@" 50
 	hold_end
-	before=$(anonymous_bytes "${pid[$1]}")
-	hold_connections "$1" 1000
-	after=$(anonymous_bytes "${pid[$1]}")
+	before=$(anonymous_bytes "${pid[$proxy]}")
+	hold "$@" "$count"
+	after=$(anonymous_bytes "${pid[$proxy]}")
 	hold_end
-	emit idle-tls-connection "$1" bytes $(((after - before) / 1000))
+	emit "$scenario" "$proxy" bytes $(((after - before) / count)) "\"count\":$count"
 }
 
-# in_turn ROUNDS FUNCTION: every proxy once a round, another one first each time
+idle_tls() { # the first is before anything else: what was freed would not be seen
+	idle idle-tls-connection "$1" 10000 "$bin/tls_hold" 127.0.0.1 "${tls[$1]}" "$host"
+}
+
+idle_ws() { # two descriptors each, of the 20,000 that a process may have here
+	idle idle-websocket "$1" 9000 "$bin/ws_load" 127.0.0.1 "${echoed[$1]}" "$echo_host" hold
+}
+
+websocket() {
+	local before after count
+	before=$(cpu_ns "${pid[$1]}")
+	count=$(on_load_core "$bin/ws_load" 127.0.0.1 "${echoed[$1]}" "$echo_host" "$seconds" 32) || die "ws_load $1"
+	after=$(cpu_ns "${pid[$1]}")
+	[ "$count" -ge 100 ] || die "websocket $1: $count messages"
+	emit websocket-message "$1" us/message "$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $count }")" \
+		"\"messages\":$count"
+}
+
+shake() { # SCENARIO PROXY new|resumed
+	local before after count
+	before=$(cpu_ns "${pid[$2]}")
+	count=$(on_load_core "$bin/tls_shake" connect 127.0.0.1 "${tls[$2]}" "$host" "$seconds" "$3") || die "tls_shake $2"
+	after=$(cpu_ns "${pid[$2]}")
+	[ "$count" -ge 20 ] || die "$1 $2: $count handshakes"
+	emit "$1" "$2" us/handshake "$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $count }")" \
+		"\"handshakes\":$count"
+}
+
+shake_new() { shake tls-handshake-new "$1" new; }
+shake_resumed() { shake tls-handshake-resumed "$1" resumed; }
+
+# With more clients, with larger answers: what the plots show.
+connections() {
+	local count
+	for count in 1 8 64 512; do
+		load "connections-$count" "$1" any run_load "${pid[$1]}" -c "$count" "https://127.0.0.1:${tls[$1]}/"
+	done
+}
+
+response_size() {
+	local size
+	for size in "${sizes[@]}"; do
+		load "size-$size" "$1" any run_load "${pid[$1]}" -c 16 "https://127.0.0.1:${tls[$1]}/size/$size"
+	done
+}
+
+# Half of what the machine can do: asked for at that rate, by eight clients; "direct" is
+# the application alone.
+latency() {
+	local port=$app from url out
+	[ "$1" = direct ] || port=${plain[$1]}
+	url="http://$host:$port/"
+	if [ -z "${rate:-}" ]; then
+		out=$(on_load_core wrk -t1 -c 8 -d "${seconds}s" -H "Host: $host" "http://127.0.0.1:${plain[ours]}/")
+		rate=$(awk '$1 == "Requests/sec:" { print int($2 / 2 / 8) }' <<<"$out")
+	fi
+	from=$work/latency.$1
+	on_load_core h2load --h1 -t1 -c 8 -D "$seconds" --rps="$rate" --log-file="$from" \
+		--connect-to="127.0.0.1:$port" "$url" >/dev/null 2>&1 || die "h2load failed"
+	awk '$2 != 200 { exit 1 }' "$from" || die "latency $1: error responses"
+	out=$(cut -f3 "$from" | sort -n | awk '{ v[NR] = $1 } END { print NR, v[int((NR + 1) / 2)], v[int(NR * 0.99)] }')
+	read -r count p50 p99 <<<"$out"
+	[ "$count" -ge 100 ] || die "latency $1: $count answers"
+	emit latency-p50 "$1" us "$p50" "\"requests\":$count,\"rate\":$((rate * 8))"
+	emit latency-p99 "$1" us "$p99" "\"requests\":$count,\"rate\":$((rate * 8))"
+	rm "$from"
+}
+
+# in_turn ROUNDS FUNCTION PROXY...: every proxy once a round, another one first each time
 in_turn() {
-	local i j
-	[[ $2 =~ $pattern ]] || return 0
-	for ((i = 0; i < $1; i++)); do
-		for ((j = 0; j < ${#proxies[@]}; j++)); do
-			"$2" "${proxies[(i + j) % ${#proxies[@]}]}"
+	local i j rounds=$1 function=$2 proxy
+	shift 2
+	[[ $function =~ $pattern ]] || return 0
+	for proxy in "$@"; do
+		[ -n "${pid[$proxy]:-}" ] || [ "$proxy" = direct ] || start "$proxy"
+	done
+	for ((i = 0; i < rounds; i++)); do
+		for ((j = 0; j < $#; j++)); do
+			proxy=$(((i + j) % $# + 1))
+			"$function" "${!proxy}"
 		done
+	done
+}
+
+start() { # PROXY
+	local port
+	"start_$1"
+	for port in "${plain[$1]:-}" "${tls[$1]:-}" "${fresh[$1]:-}"; do
+		[ -z "$port" ] || wait_for port_open "$port"
 	done
 }
 
@@ -340,26 +233,27 @@ renice -n -10 -p $$ >/dev/null 2>&1 || true
 ulimit -n 20000
 : >"$results"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=bench \
-	-addext "subjectAltName=DNS:*.node-t.containers.test" -keyout "$work/key" -out "$work/crt" 2>/dev/null
+	-addext "subjectAltName=DNS:*.$domain,IP:127.0.0.1" -keyout "$work/key" -out "$work/crt" 2>/dev/null
 cat "$work/crt" "$work/key" >"$work/pem"
 start_app
-for proxy in "${proxies[@]}"; do
-	"start_$proxy"
-	for port in "${plain[$proxy]}" "${tls[$proxy]}" "${fresh[$proxy]}"; do wait_for port_open "$port"; done
-done
 # Memory first: what the load leaves in the allocators would blur it.
-in_turn 1 idle_tls
-in_turn "$rounds" http1
-in_turn "$rounds" http1_tls
-in_turn "$rounds" http2
-if [[ http3 =~ $pattern ]]; then
-	start_caddy
-	proxies=(ours nginx caddy)
-	in_turn "$rounds" http3
-	proxies=(ours nginx haproxy)
-	kill "${pid[caddy]}"
+in_turn 1 idle_tls ours nginx haproxy
+if [[ websocket =~ $pattern || idle_ws =~ $pattern ]]; then
+	start_echo
+	in_turn 1 idle_ws ours nginx haproxy
+	in_turn "$rounds" websocket ours nginx haproxy
 fi
-in_turn "$rounds" http1_fresh
-in_turn "$rounds" tls_new
-in_turn 3 download_plain
-in_turn 3 download_tls
+in_turn "$rounds" http1 ours nginx haproxy caddy nghttpx
+in_turn "$rounds" http1_tls ours nginx haproxy caddy nghttpx
+in_turn "$rounds" http2 ours nginx haproxy caddy nghttpx
+in_turn "$rounds" http3 ours nginx caddy
+in_turn "$rounds" http1_fresh ours nginx haproxy
+in_turn "$rounds" tls_new ours nginx haproxy
+in_turn "$rounds" shake_new ours openssl nginx haproxy
+in_turn "$rounds" shake_resumed ours openssl nginx haproxy
+in_turn "$rounds" latency ours direct nginx haproxy
+in_turn 3 download_plain ours nginx haproxy
+in_turn 3 download_tls ours nginx haproxy
+seconds=1
+in_turn 2 connections ours nginx haproxy
+in_turn 2 response_size ours nginx haproxy
