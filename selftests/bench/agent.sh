@@ -134,11 +134,12 @@ idle() {
 	emit "$scenario" "$proxy" bytes $(((after - before) / count)) "\"count\":$count"
 }
 
-idle_tls() { # the first is before anything else: what was freed would not be seen
-	idle idle-tls-connection "$1" 10000 "$bin/tls_hold" 127.0.0.1 "${tls[$1]}" "$host"
+# 9,000: a process may have 20,000 descriptors here, and HAProxy keeps two for each client.
+idle_tls() { # before anything else: what that has freed would not be seen
+	idle idle-tls-connection "$1" 9000 "$bin/tls_hold" 127.0.0.1 "${tls[$1]}" "$host"
 }
 
-idle_ws() { # two descriptors each, of the 20,000 that a process may have here
+idle_ws() {
 	idle idle-websocket "$1" 9000 "$bin/ws_load" 127.0.0.1 "${echoed[$1]}" "$echo_host" hold
 }
 
