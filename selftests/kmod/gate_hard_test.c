@@ -2,7 +2,7 @@
 /*
  * The syscall gate where calls are not what they seem: interrupted and restarted
  * ones, 32-bit programs by their fast entry, a filter that the application has set
- * itself, and a container of a thousand tasks.
+ * itself, cgroups of many levels, and a container of a thousand tasks.
  */
 #include "tap.h"
 #include "gate.h"
@@ -261,6 +261,39 @@ static void test_fast_entry(void)
 	close(fd);
 }
 
+/* --- deep nesting --- */
+
+#define LEVELS	70	/* more than the gate has bits for */
+
+static void test_nesting(void)
+{
+	struct actor actor = actor_start(A, NULL);
+	size_t length[LEVELS];
+	char path[512] = A, above[512];
+
+	profile(ALLOW DENY("getppid", "77") END);
+	for (int i = 0; i < LEVELS; i++) {
+		length[i] = strlen(path);
+		memcpy(above, path, sizeof(above));
+		strcat(path, "/n");
+		gate_cgroup(path);
+		if (i == LEVELS - 2)
+			gate_attach(&nl, 1, path, "hard", HOODY_GATE_ENFORCE);
+	}
+	gate_move(path, actor.pid);
+	tap_ok(actor_call(&actor, SYS_getppid) == -77, "nesting_holds_seventy_levels_deep");
+	gate_move(above, actor.pid);
+	tap_ok(actor_call(&actor, SYS_getppid) == -77, "nesting_holds_in_the_cgroup_itself");
+	above[length[LEVELS - 2]] = '\0';
+	gate_move(above, actor.pid);
+	tap_ok(actor_call(&actor, SYS_getppid) > 0, "nesting_leaves_the_level_above");
+	actor_stop(&actor);
+	for (int i = LEVELS - 1; i >= 0; i--) {
+		rmdir(path);
+		path[length[i]] = '\0';
+	}
+}
+
 /* --- many tasks --- */
 
 static void test_tasks(void)
@@ -302,7 +335,7 @@ static void test_tasks(void)
 
 int main(void)
 {
-	tap_plan(10);
+	tap_plan(13);
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	errno = -kmod_load("");
 	if (errno)
@@ -314,6 +347,7 @@ int main(void)
 	test_restart();
 	test_filter();
 	test_fast_entry();
+	test_nesting();
 	test_tasks();
 	gate_delete(&nl, 1);
 	gate_profile_del(&nl, "hard");
