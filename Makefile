@@ -107,6 +107,7 @@ $(O)/selftests/kmod/modules/%/rival.ko: $(test_kmod_src)
 	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(WERROR),KCFLAGS=-Werror) modules
 
 include tools/packaging/install.mk
+include selftests/targets.mk
 
 DEVROOT		:= tools/devroot run
 
@@ -128,6 +129,7 @@ help:
 	@echo 'make check        all tests, on the oldest and the newest kernel (T=pattern: a part)'
 	@echo 'make bench        tables: real IP and the firewall in instructions, the agent beside its peers'
 	@echo 'make lint         static checks'
+	@sed -n 's/^#: //p' selftests/targets.mk
 	@echo 'make install      into PREFIX (/usr) below DESTDIR; make uninstall undoes it'
 	@echo 'make clean        remove build/'
 

@@ -40,6 +40,12 @@ static const char *attribute_at(const struct nlmsghdr *sent, uint32_t offset)
 	return attribute_names[attr->nla_type & NLA_TYPE_MASK];
 }
 
+/* What the kernel's errors can be; callers turn their sign. */
+static int sane_error(int error)
+{
+	return error <= 0 && error >= -4095 ? error : -EPROTO;
+}
+
 /* Takes text and attribute out of an extended acknowledgement. */
 static void read_extack(struct knl *knl, const struct nlmsghdr *answer,
 			const struct nlmsgerr *error)
@@ -61,7 +67,9 @@ static void read_extack(struct knl *knl, const struct nlmsghdr *answer,
 				attribute = attribute_at(knl->sent, nla_get_u32(attr));
 		}
 	}
-	snprintf(knl->fault, sizeof(knl->fault), "%s%s%s%s", text ? text : strerror(-error->error),
+	if (!text)
+		text = strerror(-sane_error(error->error));
+	snprintf(knl->fault, sizeof(knl->fault), "%s%s%s%s", text,
 		 attribute ? " (attribute " : "", attribute ? attribute : "", attribute ? ")" : "");
 }
 
@@ -72,8 +80,8 @@ static int on_error(struct sockaddr_nl *from, struct nlmsgerr *error, void *arg)
 		(const struct nlmsghdr *)((const char *)error - NLMSG_HDRLEN);
 
 	request->done = true;
-	request->error = error->error;
-	if (error->error)
+	request->error = sane_error(error->error);
+	if (request->error)
 		read_extack(request->knl, answer, error);
 	return NL_STOP;
 }
@@ -94,7 +102,7 @@ static int on_finish(struct nl_msg *message, void *arg)
 
 	request->done = true;
 	if (header->nlmsg_len >= NLMSG_HDRLEN + sizeof(int))
-		request->error = *(const int *)nlmsg_data(header);
+		request->error = sane_error(*(const int *)nlmsg_data(header));
 	return NL_STOP;
 }
 
@@ -106,13 +114,32 @@ static int on_disturbed(struct nl_msg *message, void *arg)
 	return NL_OK;
 }
 
+/*
+ * The least that an attribute has: libnl's readers of numbers rely on it. Those that
+ * are not here are measured where they are taken.
+ */
+static const struct nla_policy attribute_policy[HOODY_A_MAX + 1] = {
+	[HOODY_A_GENERATION] = { .type = NLA_U64 }, [HOODY_A_CGROUP] = { .type = NLA_U64 },
+	[HOODY_A_FLAGS] = { .type = NLA_U32 },	    [HOODY_A_EVENT] = { .type = NLA_U32 },
+	[HOODY_A_STAT_VALUE] = { .type = NLA_U64 }, [HOODY_A_PROTOCOL] = { .type = NLA_U32 },
+	[HOODY_A_CONTAINERS] = { .type = NLA_U32 }, [HOODY_A_MAX_CONTAINERS] = { .type = NLA_U32 },
+	[HOODY_A_GATE_MODE] = { .type = NLA_U32 },  [HOODY_A_ARCH] = { .type = NLA_U32 },
+	[HOODY_A_SYSCALL] = { .type = NLA_U32 },    [HOODY_A_PID] = { .type = NLA_U32 },
+	[HOODY_A_ACTION] = { .type = NLA_U32 },	    [HOODY_A_COUNT] = { .type = NLA_U64 },
+	[HOODY_A_USERS] = { .type = NLA_U32 },	    [HOODY_A_KSM_STATE] = { .type = NLA_U32 },
+};
+
+int knl_parse(struct nl_msg *message, struct nlattr *attrs[HOODY_A_MAX + 1])
+{
+	return genlmsg_parse(nlmsg_hdr(message), 0, attrs, HOODY_A_MAX, attribute_policy);
+}
+
 static int on_valid(struct nl_msg *message, void *arg)
 {
 	struct nlattr *attrs[HOODY_A_MAX + 1];
 	struct knl_request *request = arg;
 
-	if (request->each &&
-	    genlmsg_parse(nlmsg_hdr(message), 0, attrs, HOODY_A_MAX, NULL) == 0)
+	if (request->each && knl_parse(message, attrs) == 0)
 		request->each(request, message, attrs);
 	return NL_OK;
 }

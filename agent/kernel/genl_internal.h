@@ -49,6 +49,12 @@ struct nl_msg *knl_message(struct knl *knl, enum hoody_cmd command, int flags);
 /* The same with room for @size bytes of attributes. */
 struct nl_msg *knl_message_sized(struct knl *knl, enum hoody_cmd command, int flags, size_t size);
 
+/*
+ * The attributes of a message, with lengths that fit their types; 0, or an error of
+ * libnl's where one is too short or there is no header of generic netlink.
+ */
+int knl_parse(struct nl_msg *message, struct nlattr *attrs[HOODY_A_MAX + 1]);
+
 /* Sends @message (and frees it; NULL: no memory) and waits for the whole answer. */
 int knl_transact(struct knl *knl, struct nl_msg *message, struct knl_request *request);
 

@@ -193,8 +193,7 @@ static int on_event(struct nl_msg *message, void *arg)
 	struct denials *denials = arg;
 
 	denials->taken++;
-	if (header->cmd == HOODY_CMD_EVENT &&
-	    genlmsg_parse(nlmsg_hdr(message), 0, attrs, HOODY_A_MAX, NULL) == 0 &&
+	if (knl_parse(message, attrs) == 0 && header->cmd == HOODY_CMD_EVENT &&
 	    attrs[HOODY_A_EVENT] && nla_get_u32(attrs[HOODY_A_EVENT]) == HOODY_EVENT_GATE)
 		take_denial(denials, attrs);
 	return NL_OK;

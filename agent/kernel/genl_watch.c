@@ -21,9 +21,9 @@ static int on_notification(struct nl_msg *message, void *arg)
 	struct nlattr *attrs[CTRL_ATTR_MAX + 1];
 	struct knl *knl = arg;
 
-	if (header->cmd != CTRL_CMD_NEWFAMILY && header->cmd != CTRL_CMD_DELFAMILY)
-		return NL_OK;
+	/* Checks the length, too: before it there need not be a header. */
 	if (genlmsg_parse(nlmsg_hdr(message), 0, attrs, CTRL_ATTR_MAX, NULL) == 0 &&
+	    (header->cmd == CTRL_CMD_NEWFAMILY || header->cmd == CTRL_CMD_DELFAMILY) &&
 	    attrs[CTRL_ATTR_FAMILY_NAME] &&
 	    !nla_strcmp(attrs[CTRL_ATTR_FAMILY_NAME], HOODY_GENL_NAME))
 		knl->family_changed = true;

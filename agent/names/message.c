@@ -73,6 +73,12 @@ static void take_options(const ares_dns_record_t *record, struct names_question 
 	}
 }
 
+/* What a host name can have, with the marks that records of services have too. */
+static bool can_be_asked(const char *name)
+{
+	return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._/*")] == '\0';
+}
+
 int names_read_query(const unsigned char *bytes, size_t len, struct names_question *question)
 {
 	ares_dns_record_t *record = NULL;
@@ -95,7 +101,7 @@ int names_read_query(const unsigned char *bytes, size_t len, struct names_questi
 	if (!question->end || ares_dns_parse(bytes, len, 0, &record) != ARES_SUCCESS)
 		return NAMES_FORMERR;
 	if (ares_dns_record_query_get(record, 0, &name, &type, &class) != ARES_SUCCESS ||
-	    take_name(name, question->name))
+	    take_name(name, question->name) || !can_be_asked(question->name))
 		goto out;
 	question->type = (uint16_t)type;
 	take_options(record, question);

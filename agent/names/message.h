@@ -54,7 +54,7 @@ struct names_question {
 
 /*
  * names_read_query(): 0, or the enum names_rcode to answer with; -EBADMSG: what
- * gets no answer at all.
+ * gets no answer at all. What is 0 names_make_request() can ask.
  */
 int names_read_query(const unsigned char *bytes, size_t len, struct names_question *question);
 

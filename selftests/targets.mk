@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Further targets than make check, each with the line that make help shows of it. Objects
+# of the agent do not depend on this file.
+
+include selftests/fuzz/fuzz.mk
+
+.PHONY: fuzz
+
+#: make fuzz         hostile bytes for every parser (T=pattern: some targets; TIME=seconds for each)
+fuzz:
+	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/fuzz/run fuzz '$(or $(T),.*)' $(TIME)
