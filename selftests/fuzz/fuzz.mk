@@ -22,7 +22,7 @@ fuzz_src_permissions	:= $(fuzz_auth)
 fuzz_src_profile	:= $(wildcard agent/profile/*.c)
 fuzz_src_relay_policy	:= agent/relay/policy.c agent/relay/exit.c agent/relay/strict.c agent/relay/hello.c \
 			   agent/names/name.c agent/lib/address.c agent/lib/id.c
-fuzz_src_wireguard_file	:= agent/control/wireguard_file.c agent/auth/base64.c agent/lib/address.c
+fuzz_src_wireguard_file	:= agent/control/wireguard_file.c agent/auth/base64.c agent/names/name.c agent/lib/address.c
 
 fuzz_front		:= selftests/fuzz/lib/front.c selftests/fuzz/lib/memory.c
 fuzz_src_http1		:= $(fuzz_front)
