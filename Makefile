@@ -21,7 +21,7 @@ CFLAGS_ALL	= -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-pro
 		  -Wvla -Wformat=2 -Wno-unused-parameter -Wno-sign-compare $(if $(WERROR),-Werror) \
 		  -fPIE -fstack-protector-strong -fno-strict-aliasing $(SANITIZE)
 HARDEN		:= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fcf-protection
-LDFLAGS_ALL	= -pie -Wl,-z,relro,-z,now $(SANITIZE)
+LDFLAGS_ALL	= -pie -Wl,--as-needed,-z,relro,-z,now $(SANITIZE)
 
 # Asked once, and not for targets that compile nothing.
 pkg_cflags	= $(eval pkg_cflags := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(pkg_cflags)
