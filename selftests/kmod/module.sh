@@ -38,7 +38,7 @@ tap_refused unloaded_family_is_gone hoodynl agent
 tap_is unloaded_option_is_gone "$(one)" "option: ENOPROTOOPT"
 
 failed=
-for ((i = 1; i <= 50; i++)); do
+for ((i = 1; i <= 20; i++)); do
 	insmod "$MODULE" || failed="cannot be loaded in cycle $i"
 	if [ $((i % 5)) = 0 ]; then
 		hoodynl set $ID1 $PROJECT 1 addr="$C1" flags=1
@@ -48,7 +48,7 @@ for ((i = 1; i <= 50; i++)); do
 	unloads || failed="cannot be unloaded in cycle $i"
 	[ -z "$failed" ] || break
 done
-tap_is load_and_unload_50_times "$failed" ""
+tap_is load_and_unload_20_times "$failed" ""
 
 # A container's namespace ends in the middle of transfers.
 start() {
