@@ -10,3 +10,9 @@ include selftests/fuzz/fuzz.mk
 #: make fuzz         hostile bytes for every parser (T=pattern: some targets; TIME=seconds for each)
 fuzz:
 	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/fuzz/run fuzz '$(or $(T),.*)' $(TIME)
+
+.PHONY: deb
+
+#: make deb          Debian packages of agent and module source, in build/devroot/deb
+deb:
+	$(if $(HOODY_DEVROOT),,tools/devroot run) tools/packaging/deb $(if $(HOODY_DEVROOT),$(O),build/devroot)/deb
