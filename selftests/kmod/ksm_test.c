@@ -7,6 +7,8 @@
 #include "ksm.h"
 #include "tap.h"
 
+#include <sys/mount.h>
+
 #define ROOT	"/sys/fs/cgroup/hoody-ksm"
 #define A	ROOT "/a"
 #define B	ROOT "/b"
@@ -14,6 +16,17 @@
 #define SIZE	(4 * KSM_MIB)
 
 static struct kmod_nl nl;
+
+/* A file system in memory that the machine was told to take for persistent (memmap=). */
+static void setup_dax(void)
+{
+	if (system("modprobe -a nd_e820 nd_pmem ext4 && for i in $(seq 300); do "
+		   "[ -b /dev/pmem0 ] && break; sleep 0.1; done && "
+		   "busybox mke2fs -b 4096 /dev/pmem0 >/dev/null && mkdir -p " KSM_DAX " && "
+		   "mount -t ext4 -o dax=always /dev/pmem0 " KSM_DAX " && truncate -s 1M " KSM_DAX_FILE) ||
+	    access(KSM_DAX_FILE, F_OK))
+		kmod_die("a file system with DAX");
+}
 
 static void setup(void)
 {
@@ -158,17 +171,19 @@ static void test_left_alone(void)
 	uintptr_t shared = ksm_do(&actor, KSM_MAP_SHARED, KSM_MIB);
 	uintptr_t hugetlb = ksm_do(&actor, KSM_MAP_HUGETLB, 2 * KSM_MIB);
 	uintptr_t device = ksm_do(&actor, KSM_MAP_DEVICE, 0);
+	uintptr_t dax = ksm_do(&actor, KSM_MAP_DAX, KSM_MIB);
 	uintptr_t locked = ksm_do(&actor, KSM_MAP_LOCKED, KSM_MIB), late, later;
 	struct ksm_status status;
 
 	ksm_do(&named, KSM_MAP, KSM_MIB);
-	tap_ok(plain && shared && hugetlb && device && locked, "mappings_are_there");
+	tap_ok(plain && shared && hugetlb && device && dax && locked, "mappings_are_there");
 	ksm_set(&nl, 1, HOODY_KSM_ON, 0, "leave-me other");
 	tap_ok(ksm_wait(&nl, 1, HOODY_KSM_MARKED) && ksm_area(actor.pid, plain).marked,
 	       "plain_is_marked");
 	tap_ok(!ksm_area(actor.pid, shared).marked, "shared_is_not");
 	tap_ok(!ksm_area(actor.pid, hugetlb).marked, "hugetlb_is_not");
 	tap_ok(!ksm_area(actor.pid, device).marked, "device_is_not");
+	tap_ok(!ksm_area(actor.pid, dax).marked, "dax_is_not");
 	tap_ok(!ksm_area(actor.pid, locked).marked, "locked_is_not");
 	ksm_get(&nl, 1, &status);
 	tap_ok(!ksm_area(named.pid, 0).marked && status.count[HOODY_KSM_NAMED] == 1 &&
@@ -361,8 +376,9 @@ int main(int argc, char **argv)
 		for (;;)
 			pause();
 	}
-	tap_plan(9 + 18 + 15 + 3 + 8 + 3 + 1 + 3);
+	tap_plan(9 + 18 + 16 + 3 + 8 + 3 + 1 + 3);
 	setup();
+	setup_dax();
 	test_refused();
 	test_merge();
 	test_left_alone();
@@ -373,6 +389,8 @@ int main(int argc, char **argv)
 	test_unload();
 	ksm_write(KSM_SYS "run", "0");
 	ksm_write("/proc/sys/vm/nr_hugepages", "0");
+	umount2(KSM_DAX, MNT_DETACH);
+	rmdir(KSM_DAX);
 	rmdir(A);
 	rmdir(B);
 	rmdir(C);

@@ -16,6 +16,8 @@
 
 #define KSM_MIB		(1UL << 20)
 #define KSM_SYS		"/sys/kernel/mm/ksm/"
+#define KSM_DAX		"/run/hoody-dax"
+#define KSM_DAX_FILE	KSM_DAX "/file"
 
 struct ksm_status {
 	uint32_t	state;
@@ -181,6 +183,7 @@ enum ksm_order {
 	KSM_MAP_SHARED,
 	KSM_MAP_HUGETLB,
 	KSM_MAP_DEVICE,
+	KSM_MAP_DAX,		/* @value bytes of KSM_DAX_FILE, written to */
 	KSM_MAP_LOCKED,
 	KSM_MAP_SPARSE,		/* @value bytes of which one page in a GiB is there */
 	KSM_MAP_HUGE,		/* transparent huge pages */
@@ -218,6 +221,24 @@ static inline void *ksm_map_device(void)
 
 	close(fd);
 	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Copies of one's own, of a file that lies in memory and is mapped without a page cache. */
+static inline void *ksm_map_dax(size_t size)
+{
+	int fd = open(KSM_DAX_FILE, O_RDWR | O_CLOEXEC);
+	struct statx stat = { 0 };
+	char *memory;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) ||
+	    !(stat.stx_attributes & STATX_ATTR_DAX))
+		return NULL;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (memory == MAP_FAILED)
+		return NULL;
+	memset(memory, 0xa5, size);
+	return memory;
 }
 
 static inline void *ksm_map_sparse(size_t size)
@@ -301,6 +322,8 @@ static inline uintptr_t ksm_actor_do(enum ksm_order order, uintptr_t value)
 		return (uintptr_t)ksm_map(value, private | MAP_HUGETLB, -1, true);
 	case KSM_MAP_DEVICE:
 		return (uintptr_t)ksm_map_device();
+	case KSM_MAP_DAX:
+		return (uintptr_t)ksm_map_dax(value);
 	case KSM_MAP_LOCKED:
 		memory = ksm_map(value, private, -1, true);
 		return memory && !mlock(memory, value) ? (uintptr_t)memory : 0;
