@@ -8,7 +8,7 @@
 . "$TOP/selftests/lib/system.sh"
 
 WEB=890abcdef12345678901cdef
-tap_plan 34
+tap_plan 37
 
 # The app: an HTTP server that makes the calls it is asked for, as the container's
 # root, and answers what they returned. "userns" first: in a new user namespace.
@@ -68,9 +68,19 @@ def without_ftrace():
     except OSError:
         pass
     return call("mount").split(" ", 1)[1]
+# tracefs, mounted when nothing was refused yet: its own tracer on the function, then none.
+libc.mount(b"none", b"/mnt", b"tracefs", 0, None)
+def by_tracefs():
+    write("/mnt/set_ftrace_filter", "__x64_sys_mount")
+    write("/mnt/current_tracer", "function")
+    result = call("mount").split(" ", 1)[1]
+    write("/mnt/current_tracer", "nop")
+    write("/mnt/set_ftrace_filter", "")
+    return result
 TRICKS = {"mount_by_int80": lambda: int80(21), "mount_by_fast_entry": lambda: fast(21), "ptrace_by_int80": lambda: int80(26),
           "init_module_by_int80": lambda: int80(128), "kexec_by_int80": lambda: int80(283),
-          "mount_in_a_new_cgroup": in_new_cgroup, "mount_with_ftrace_switched_off": without_ftrace}
+          "mount_in_a_new_cgroup": in_new_cgroup, "mount_with_ftrace_switched_off": without_ftrace,
+          "mount_with_a_tracer_on_it": by_tracefs}
 def trick(name): # in a child, which may end up anywhere
     there, here = os.pipe()
     if not os.fork():
@@ -103,7 +113,7 @@ PY
 APP="cat >/srv/app.py <<'PY'
 $(cat "$WORK/app.py")
 PY
-exec python3 -I -S -B /srv/app.py >/var/log/app 2>&1"
+mkdir -p /mnt; exec python3 -I -S -B /srv/app.py >/var/log/app 2>&1"
 gets() { curl -s --max-time 30 "http://10.80.0.2:8080/$1"; }
 ready() { tap_wait 60 gets getpid; }
 state() { hoody syscalls show -c $WEB --json; }
@@ -125,7 +135,7 @@ tries() { { gets init_module,finit_module,kexec_load,kexec_file_load,bpf,perf_ev
 not_let() { grep -cE ' (Operation not permitted|Function not implemented)$'; }
 
 tried=$(tries)
-tap_is before_everything_can_be_tried "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '0 of 21'
+tap_is before_everything_can_be_tried "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '0 of 22'
 tap_note "$tried"
 tap_is before_nothing_is_refused "$(gets ptrace,swapon)" 'ptrace No such process;swapon Bad address'
 tap_run default_profile_loads hoody syscalls load docker "$WORK/docker.json"
@@ -136,15 +146,38 @@ gate=$(gets all)
 tap_run swaps_to_a_narrower_one hoody syscalls attach -c $WEB narrow
 tap_is mount_and_ptrace_fail_at_once "$(gets mount,ptrace,getpid)" 'mount Function not implemented;ptrace Function not implemented;getpid yes'
 tried=$(tries)
-tap_is root_of_the_container_tries_everything "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '21 of 21'
+tap_is root_of_the_container_tries_everything "$(not_let <<<"$tried") of $(wc -l <<<"$tried")" '22 of 22'
 tap_note "$tried"
 tap_is a_new_user_namespace_is_no_way_round "$(gets userns,mount)" 'mount Function not implemented'
-tap_is refusals_are_counted "$(state | jq -c '[.counters[] | select(.syscall == "mount") | [.arch, .count]] | sort')" '[["ia32",2],["x86_64",6]]'
+tap_is refusals_are_counted "$(state | jq -c '[.counters[] | select(.syscall == "mount") | [.arch, .count]] | sort')" '[["ia32",2],["x86_64",7]]'
 # Reports are limited, calls are not: one that was left out comes with the next.
 seen() { gets mount >/dev/null; state | jq -e '[.denials[] | select(.syscall == "mount" and .command == "python3" and .errno == 38 and (.passed | not))] | length > 0'; }
 tap_run refusals_are_reported tap_wait 30 seen
 tap_like show_shows_them "$(hoody syscalls show -c $WEB)" 'mount +x86_64 +[0-9]+'
 tap_like posture_sees_the_gate "$(hoody posture -c $WEB)" 'syscall_gate +holds .*narrow, enforce'
+
+# Swap, bare and on dm-crypt, whose cipher the agent cannot see and root of the host is told.
+modprobe -a loop dm-crypt
+truncate -s 4M "$WORK/swap"
+disk=$(losetup -f --show "$WORK/swap")
+tap_cleanup losetup -d "$disk"
+with_swap() { # DEVICE COMMAND...: while there is swap on it
+	tap_wait 30 mkswap "$1"
+	swapon "$1" && "${@:2}"
+	swapoff "$1"
+}
+with_encrypted_swap() { # KEY-BYTES COMMAND...: while there is, on a device that has such a key
+	local device
+	device=$("$HOODY_BUILD/selftests/system/dm_crypt" create hoody-swap "$disk" "$1") || return
+	with_swap "/dev/dm-${device#*:}" "${@:2}"
+	tap_wait 30 "$HOODY_BUILD/selftests/system/dm_crypt" remove hoody-swap
+}
+swap() { hoody posture --json | jq -r '.host[] | select(.layer == "swap_encryption") | .verdict'; }
+cipher() { hoody posture --json | jq -r '.host[] | select(.layer == "swap_cipher") | "\(.verdict) \(.value)"'; }
+cipher_by_the_agent() { curl -s --unix-socket "$SOCKET" "http://agent/api/v1/posture" | jq -r '.data.host[] | select(.layer == "swap_cipher") | .verdict'; }
+tap_is posture_tells_bare_swap "$(with_swap "$disk" swap)" fails
+tap_is posture_tells_aes_256 "$(with_encrypted_swap 64 cipher)" 'holds aes-xts-plain64, AES-256'
+tap_is posture_tells_a_weaker_one "$(with_encrypted_swap 32 eval 'cipher; cipher_by_the_agent')" $'fails aes-xts-plain64, AES-128\nunknown'
 
 # The same name, another content: live for everyone who has it.
 narrow ptrace | quietly hoody syscalls load narrow -
