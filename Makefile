@@ -48,6 +48,8 @@ KERNELS		?= $(if $(HOODY_DEVROOT),$(shell cat /etc/hoody-kernels),$(if $(wildcar
 
 # Modules that only tests load.
 test_kmod_src	:= $(wildcard selftests/kmod/modules/*.c selftests/kmod/modules/Kbuild)
+# By it, a cluster of PostgreSQL: making one takes an emulated processor 20 s.
+INITDB		:= $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin/initdb)))
 
 .PHONY: all agent cli kmod tests install uninstall check demo bench lint help clean FORCE
 .DELETE_ON_ERROR:
@@ -57,7 +59,7 @@ all: agent cli kmod
 agent: $(O)/bin/hoody-agent
 cli: $(O)/bin/hoody
 kmod: $(KERNELS:%=$(O)/kmod/%/hoody.ko)
-tests: $(test_bin) $(KERNELS:%=$(O)/selftests/kmod/modules/%/rival.ko)
+tests: $(test_bin) $(KERNELS:%=$(O)/selftests/kmod/modules/%/rival.ko) $(if $(wildcard $(INITDB)),$(O)/selftests/system/cluster.tar)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -105,6 +107,13 @@ $(O)/selftests/kmod/modules/%/rival.ko: $(test_kmod_src)
 	@mkdir -p $(@D)
 	cp -u $(test_kmod_src) $(@D)/
 	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(WERROR),KCFLAGS=-Werror) modules
+
+$(O)/selftests/system/cluster.tar:
+	@mkdir -p $(@D)
+	dir=$$(mktemp -d) && chown postgres "$$dir" && cd "$$dir" && \
+		setpriv --reuid postgres --regid postgres --clear-groups $(INITDB) -D "$$dir/cluster" \
+			--no-sync --no-instructions --wal-segsize=1 -A trust >"$$dir/log" && \
+		tar -cf $(abspath $@) -C "$$dir" cluster && cd / && rm -r "$$dir"
 
 include tools/packaging/install.mk
 include selftests/targets.mk

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Memory merging from end to end: an LXC container and one of another manager that
-# run the same Node, what they have of it, who is refused, what a restart of
+# hold the same data, what they have of it, who is refused, what a restart of
 # container and agent changes, and that in the end all memory and the host's own
-# settings are back. What the calls refuse is tested with the agent alone.
+# settings are back. What the calls refuse is tested with the agent alone, and eight
+# containers with programs of the trade by density.sh.
 . "$(dirname "$0")/../lib/tap.sh"
 . "$TOP/selftests/lib/system.sh"
 
@@ -26,10 +27,13 @@ merged() { # CGROUP: KiB that the kernel shows as merged, of all its processes
 nothing_merged() { [ "$(merged lxc.payload.one)" = 0 ] && [ "$(merged two)" = 0 ]; }
 marked() { grep -q 'VmFlags:.* mg' "/proc/$1/smaps"; } # PID
 
-# Node, and the same 16 MiB of data in each: of Node itself little is the same twice,
-# because its heap is full of addresses, which differ.
-DATA='const all = Buffer.alloc(16 << 20); for (let i = 0; i < all.length; i += 4096) all.writeUInt32LE(i + 1, i);'
-SERVER="exec node -e '$DATA require(\"http\").createServer((q, r) => r.end(all.length + \"\n\")).listen(8080)'"
+# The same 16 MiB in each.
+DATA='import socket, time
+data = bytearray(16 << 20)
+for at in range(0, len(data), 4096): data[at:at + 4] = (at + 1).to_bytes(4, "big")'
+SERVER="exec python3 -I -S -c '$DATA
+server = socket.create_server((\"\", 8080))
+time.sleep(1e6)'"
 
 # Walks every second, where a host has one every ten: what comes in is found sooner.
 system_module ksm_period=1
@@ -38,7 +42,9 @@ system_agent
 before=$(host_settings)
 mkdir /sys/fs/cgroup/two
 tap_cleanup 'echo 1 >/sys/fs/cgroup/two/cgroup.kill; tap_wait 30 rmdir /sys/fs/cgroup/two'
-(echo 0 >/sys/fs/cgroup/two/cgroup.procs && exec node -e "$DATA require('fs').writeFileSync('$WORK/two', ''); setInterval(() => all, 100000)") &
+(echo 0 >/sys/fs/cgroup/two/cgroup.procs && exec python3 -I -S -c "$DATA
+open('$WORK/two', 'w')
+time.sleep(1e6)") &
 hoody containers register --id "$TWO" --project "$PROJECT" --cgroup /two --address 10.80.0.3 >/dev/null
 hoody containers start "$TWO" >/dev/null
 container one "$ONE" routed 2 "$SERVER" || tap_bail "no container"
