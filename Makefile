@@ -136,7 +136,7 @@ help:
 	@echo 'make              build agent, command line and, where kernel headers are, the module'
 	@echo 'make demo         the main job, shown in a virtual machine (KERNEL=6.12|7 chooses)'
 	@echo 'make check        all tests, on the oldest and the newest kernel (T=pattern: a part)'
-	@echo 'make bench        tables: real IP and the firewall in instructions, the agent beside its peers'
+	@echo 'make bench        tables and plots: kernel side in instructions, the agent beside its peers'
 	@echo 'make lint         static checks'
 	@sed -n 's/^#: //p' selftests/targets.mk
 	@echo 'make install      into PREFIX (/usr) below DESTDIR; make uninstall undoes it'

@@ -429,10 +429,8 @@ int front_tls_handshake(struct front_connection *connection)
 
 	ERR_clear_error();
 	result = SSL_do_handshake(connection->ssl);
-	if (result == 1) {
-		forget_key_share(connection->ssl);
+	if (result == 1)
 		return 1;
-	}
 	return failure(connection, result) == -EAGAIN ? 0 : -EPROTO;
 }
 
@@ -450,6 +448,7 @@ void front_tls_settle(struct front_connection *connection)
 	SSL_set_msg_callback(ssl, NULL);
 	front_tls13_destroy(connection->tls13, connection);
 	connection->tls13 = NULL;
+	forget_key_share(ssl);
 	/* One read for a record's head and body. */
 	SSL_set_read_ahead(ssl, 1);
 }

@@ -166,11 +166,12 @@ shake() { # SCENARIO PROXY new|resumed
 shake_new() { shake tls-handshake-new "$1" new; }
 shake_resumed() { shake tls-handshake-resumed "$1" resumed; }
 
-# With more clients, with larger answers: what the plots show.
+# With more clients (without TLS: so many handshakes would be the cost), with larger
+# answers: what the plots show.
 connections() {
 	local count
 	for count in 1 8 64 512; do
-		load "connections-$count" "$1" any run_load "${pid[$1]}" -c "$count" "https://127.0.0.1:${tls[$1]}/"
+		load "connections-$count" "$1" any run_load "${pid[$1]}" -c "$count" "http://127.0.0.1:${plain[$1]}/"
 	done
 }
 
