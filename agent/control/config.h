@@ -64,6 +64,7 @@ struct config {
 	char			jwks_directory[PATH_MAX];
 	char			worker_user[CONFIG_USER_MAX];
 	bool			real_ip;
+	bool			early_data;	/* TLS 1.3 0-RTT */
 	enum config_firewall	firewall;
 	char			firewall_pins[128];	/* a directory of a bpf file system */
 	uint32_t		firewall_flows;		/* of the whole host */

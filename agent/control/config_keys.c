@@ -485,6 +485,7 @@ const struct config_key config_keys[] = {
 	{ "tls", "key", set_path, NULL, FIELD(key), 0, 0, false },
 
 	{ "tls", "directory", set_file, "none", FIELD(certificates), 0, 0, false },
+	{ "tls", "early_data", set_switch, "off", FIELD(early_data), 0, 0, false },
 	{ "tls", "ticket_rotation", set_time, "8h", FIELD(ticket_rotation), 1000, 604800000, false },
 
 	{ "acme", "directory", set_url, "none", FIELD(acme_directory), 0, 0, false },

@@ -132,6 +132,7 @@ int publish_now(struct publisher *publisher)
 	int ret;
 
 	settings.real_ip_mode = control_real_ip_mode(control);
+	settings.early_data = control->config->early_data;
 	if (!publisher->builder)
 		publisher->builder = image_builder_create(&settings, 0);
 	if (!publisher->builder)

@@ -121,7 +121,7 @@ static struct authorize_memo *make_memo(const struct auth_request *request)
 
 /* ---- waiting ---- */
 
-static void wait_free(struct authorize_wait *wait)
+void authorize_wait_free(struct authorize_wait *wait)
 {
 	list_del(&wait->all);
 	auth_job_free(wait->job);
@@ -198,36 +198,47 @@ static void source_ready(struct loop_source *source, uint32_t events)
 		auth_job_settle(wait->job, authorize->cache, (int64_t)(thread->loop.now / 1000));
 		if (wait->exchange)
 			exchange_authorized(wait->exchange, wait);
-		wait_free(wait);
+		authorize_wait_free(wait);
 	}
+}
+
+struct authorize_wait *authorize_wait_create(struct exchange *exchange,
+					     const struct http_head *head, struct auth_job *job)
+{
+	struct authorize *authorize = &exchange->connection->thread->authorize;
+	struct authorize_wait *wait = calloc(1, sizeof(*wait));
+
+	if (!wait || !copy_head(&wait->head, head)) {
+		free(wait);
+		auth_job_free(job);
+		return NULL;
+	}
+	list_setup(&wait->node);
+	wait->authorize = authorize;
+	wait->exchange = exchange;
+	wait->job = job;
+	list_add_tail(&wait->all, &authorize->waiting);
+	exchange->wait = wait;
+	return wait;
 }
 
 static enum authorize_result start_wait(struct exchange *exchange, const struct http_head *head,
 					struct auth_job *job)
 {
 	struct front_thread *thread = exchange->connection->thread;
-	struct authorize_wait *wait = calloc(1, sizeof(*wait));
-	int ret = -ENOMEM;
+	struct authorize_wait *wait = authorize_wait_create(exchange, head, job);
+	int ret;
 
-	if (!wait || !copy_head(&wait->head, head))
-		goto err_free;
-	wait->authorize = &thread->authorize;
-	wait->exchange = exchange;
-	wait->job = job;
-	list_add_tail(&wait->all, &thread->authorize.waiting);
+	if (!wait)
+		return AUTHORIZE_OVERLOADED;
 	ret = auth_helper_submit(thread->board->helper, job, job_done, wait);
 	if (ret) {
-		wait_free(wait);
+		authorize_abandon(exchange);
+		authorize_wait_free(wait);
 		return ret == -EBUSY ? AUTHORIZE_BUSY : AUTHORIZE_OVERLOADED;
 	}
-	exchange->wait = wait;
 	front_count(thread, permission_checks);
 	return AUTHORIZE_WAITS;
-
-err_free:
-	free(wait);
-	auth_job_free(job);
-	return AUTHORIZE_OVERLOADED;
 }
 
 static void break_off(struct authorize_wait *wait)
@@ -459,7 +470,7 @@ void authorize_clear(struct front_thread *thread)
 		struct authorize_wait *wait =
 			list_first_entry(&authorize->waiting, struct authorize_wait, all);
 
-		wait_free(wait);
+		authorize_wait_free(wait);
 	}
 	auth_cache_destroy(authorize->cache);
 	if (authorize->source.fd >= 0)

@@ -46,7 +46,7 @@ struct authorize {
 
 /* An exchange that waits for a slow check. */
 struct authorize_wait {
-	struct list		node;		/* done */
+	struct list		node;		/* done; front_early.waits */
 	struct list		all;		/* waiting */
 	struct authorize	*authorize;
 	struct exchange		*exchange;	/* NULL: it is gone */
@@ -88,6 +88,15 @@ int authorize_check_image(const struct image *image);
 enum authorize_result authorize(struct exchange *exchange, const struct route *route,
 				struct http_head *head, bool upgrade,
 				const struct auth_job *settled, struct auth_decision *decision);
+
+/*
+ * authorize_wait_create(): @exchange waits, with a copy of @head, until somebody
+ * calls exchange_authorized() and then free(). Takes @job (or NULL). NULL: no
+ * memory.
+ */
+struct authorize_wait *authorize_wait_create(struct exchange *exchange,
+					     const struct http_head *head, struct auth_job *job);
+void authorize_wait_free(struct authorize_wait *wait);
 
 /*
  * What comes while an exchange waits. Where there is no memory for it the

@@ -5,6 +5,7 @@
  *	accepted -> (TLS) handshake -> protocol -> closed, freed at the turn's end
  */
 #include "front/connection.h"
+#include "front/early.h"
 #include "front/http3.h"
 #include "front/limit.h"
 
@@ -62,6 +63,7 @@ void front_connection_close(struct front_connection *connection)
 	connection->closed = true;
 	if (connection->protocol)
 		connection->protocol->closed(connection);
+	front_early_free(connection);
 	if (connection->quic)
 		quic_connection_closed(connection->quic);
 	else
@@ -113,7 +115,8 @@ static bool handshake(struct front_connection *connection)
 		}
 		if (result <= 0)
 			return false;
-		front_count(thread, tls_handshakes);
+		if (!connection->early)
+			front_count(thread, tls_handshakes);
 		if (connection->challenge) {
 			/* Nothing is spoken on it (RFC 8737 3). */
 			front_connection_shutdown(connection);
@@ -127,7 +130,7 @@ static bool handshake(struct front_connection *connection)
 	if (connection->ssl) {
 		front_tls_settle(connection);
 		/* Data may have come with the last flight. */
-		connection->readable = front_tls_has_more(connection);
+		connection->readable = connection->early || front_tls_has_more(connection);
 	}
 	connection->protocol->setup(connection);
 	if (connection->thread->draining && !connection->closed)
@@ -138,6 +141,8 @@ static bool handshake(struct front_connection *connection)
 static void run(struct front_connection *connection)
 {
 	if (connection->closed || !handshake(connection))
+		return;
+	if (connection->early && !connection->quic && !front_early_run(connection))
 		return;
 	if (front_connection_pending(connection) && connection->writable)
 		front_connection_flush(connection);

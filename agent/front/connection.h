@@ -21,6 +21,8 @@ struct front_connection {
 	struct ssl_st		*ssl;		/* NULL: plain, or @tls13 alone is left */
 	struct front_tls13	*tls13;		/* NULL: OpenSSL goes on */
 	struct buf		received;	/* of TLS, and not taken yet */
+	struct front_early	*early;		/* requests before the handshake's end; or NULL */
+	bool			early_asked;	/* whether there is early data is known */
 	bool			challenge;	/* its handshake is all that is wanted, RFC 8737 */
 	bool			redirects;	/* of a port that answers only with redirects */
 	struct quic_connection	*quic;		/* NULL: TCP. It has no socket then. */

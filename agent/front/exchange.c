@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "front/authorize.h"
+#include "front/early.h"
 #include "front/exchange_internal.h"
 #include "front/middleware.h"
 #include "front/refusal.h"
@@ -388,11 +389,33 @@ static bool go_on(struct exchange *exchange, struct http_head *head,
 	return true;
 }
 
+/* What may not be answered before the handshake's end waits for it: false. */
+static bool check_early(struct exchange *exchange, const struct http_head *head, bool *waits)
+{
+	struct front_thread *thread = thread_of(exchange);
+
+	if (front_early_allowed(exchange->connection, head)) {
+		front_count(thread, early_requests);
+		exchange->early = true;
+		return true;
+	}
+	if (front_early_wait(exchange, head)) {
+		front_count(thread, refused_early);
+		exchange_refuse(exchange, 425, "too_early",
+				"this request has to come again when the handshake is over");
+		return false;
+	}
+	front_count(thread, early_waited);
+	*waits = true;
+	return false;
+}
+
 struct exchange *exchange_begin(struct front_connection *connection,
 				const struct exchange_front *front, void *owner,
 				struct http_head *head)
 {
 	struct exchange *exchange = create(connection, front, owner, head);
+	bool waits = false;
 
 	if (!exchange) {
 		front_connection_reset(connection);
@@ -408,6 +431,8 @@ struct exchange *exchange_begin(struct front_connection *connection,
 		exchange_answer_plain(exchange, head);
 		return NULL;
 	}
+	if (front_early_pending(connection) && !check_early(exchange, head, &waits))
+		return waits ? exchange : NULL;
 	return go_on(exchange, head, NULL) ? exchange : NULL;
 }
 

@@ -59,6 +59,7 @@ struct exchange {
 	bool				close;		/* the client may not go on on this connection */
 	bool				tunnel;
 	bool				passed;	/* a middleware has sent it on */
+	bool				early;	/* before the handshake's end: a copy may come */
 	struct up_client		client;	/* of one that has passed: who asked */
 	struct pass_ticket		ticket;	/* of one that is at a middleware */
 	uint8_t				container[IMAGE_ID_LEN];	/* once routed */

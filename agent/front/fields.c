@@ -8,6 +8,7 @@
  *	X-Forwarded-Host	what the client called, as in Host
  *	X-Forwarded-Port	the port in it, or the scheme's
  *	X-Hoody-Instance	the instance number in the host name
+ *	Early-Data		1 where the handshake is not over (RFC 8470 5.1)
  *	X-Hoody-Pass		to a middleware alone (front/middleware.h)
  *	X-Hoody-Real-IP		socket or header: where the address is to be found
  *				(added by upstream/, which opens the socket)
@@ -80,6 +81,8 @@ bool exchange_fields_request(struct http_head *head, const struct exchange *exch
 	client.len = strlen(client.data);
 	drop_request_fields(head);
 	if (pass.len && !http_head_add(head, HTTP_TEXT(MIDDLEWARE_PASS_FIELD), pass))
+		return false;
+	if (exchange->early && !http_head_add(head, HTTP_TEXT("Early-Data"), HTTP_TEXT("1")))
 		return false;
 	if (head->te_trailers && !head->upgrade && !add_te(head))
 		return false;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "front/early.h"
 #include "lib/http1.h"
 
 /* Reads of one connection in a row, before others get their turn. */
@@ -321,8 +322,8 @@ void front_http1_settle(struct front_connection *connection)
 		front_connection_post(connection);
 		return;
 	}
-	/* The next request waits until this response has left us. */
-	if (front_connection_pending(connection)) {
+	/* The next request waits until this response has left us, and TLS can be ended well. */
+	if (front_connection_pending(connection) || front_early_pending(connection)) {
 		front_http1_update_timer(connection);
 		return;
 	}

@@ -103,6 +103,7 @@ struct quic_connection {
 	bool			moved;		/* @validated has to be looked at */
 	bool			busy;		/* inside ngtcp2 */
 	bool			handshaken;
+	bool			proven;		/* the client's address, by a token */
 	bool			silent;		/* ends without a word */
 	bool			failed;		/* ends at the next occasion */
 };

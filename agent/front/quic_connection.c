@@ -13,6 +13,7 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
+#include "front/early.h"
 #include "front/http3.h"
 
 /* Buffers of QUIC_BATCH_BYTES in a row, before others get their turn. */
@@ -188,6 +189,10 @@ void quic_connection_read(struct quic_connection *connection, const struct quic_
 		return;
 	if (connection->moved)
 		follow(connection);
+	if (connection->handshaken)
+		front_early_over(connection->front);
+	if (connection->front->closed)
+		return;
 	front_connection_post(connection->front);
 }
 

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
+#include "front/early.h"
 #include "front/http3.h"
 
 /* What a datagram to a client may have: Ethernet's, less IPv6 and UDP. */
@@ -49,6 +50,7 @@ static int on_send_key(ngtcp2_conn *conn, ngtcp2_encryption_level level, void *u
 
 	if (level != NGTCP2_ENCRYPTION_LEVEL_1RTT)
 		return 0;
+	front_early_count(connection->ssl, connection->quic->thread);
 	return front_http3_begin(connection->front) ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -228,6 +230,11 @@ static int set_up_tls(struct quic_connection *connection)
 	ngtcp2_crypto_ossl_ctx_set_ssl(connection->tls_context, connection->ssl);
 	if (ngtcp2_crypto_ossl_configure_server_session(connection->ssl))
 		return -EPROTO;
+	front_early_offer(connection->ssl, front->thread);
+	/* How much that is are its transport parameters to say (RFC 9001 4.6.1). */
+	if (front_early_offered(connection->ssl) &&
+	    SSL_set_quic_tls_early_data_enabled(connection->ssl, 1) != 1)
+		return -EPROTO;
 	ngtcp2_conn_set_tls_native_handle(connection->conn, connection->tls_context);
 	return 0;
 }
@@ -300,6 +307,7 @@ struct quic_connection *quic_connection_create(struct quic *quic, const struct q
 	connection->ref.user_data = connection;
 	connection->heap_at = SIZE_MAX;
 	connection->client_slot = accept->client_slot;
+	connection->proven = accept->proven;
 	list_setup(&connection->ids);
 	list_setup(&connection->blocked);
 	ngtcp2_ccerr_default(&connection->error);

@@ -52,6 +52,7 @@ struct front_board {
 	struct auth_helper *helper;	/* slow checks of permissions */
 	struct limit_table *limits;	/* of all threads */
 	struct pass_table *passes;	/* the same */
+	struct replay_table *replays;	/* the same */
 	bool		memory_full;	/* atomic: no new work */
 };
 

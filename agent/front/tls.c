@@ -16,8 +16,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "front/connection.h"
+#include "front/early.h"
 #include "front/keyring.h"
+#include "front/quic.h"
+#include "front/replay.h"
 #include "front/tls13.h"
 
 #define ALPN_ACME	"acme-tls/1"
@@ -280,6 +282,27 @@ static void on_secret(const SSL *ssl, const char *line)
 		front_tls13_learn(connection->tls13, line);
 }
 
+static struct front_thread *thread_of(const SSL *ssl)
+{
+	const ngtcp2_crypto_conn_ref *ref = SSL_get_app_data(ssl);
+	const struct quic_connection *connection;
+
+	if (!ref)
+		return connection_of(ssl)->thread;
+	connection = ref->user_data;
+	return connection->quic->thread;
+}
+
+/* A ticket that allows early data says whose it is (front/replay.h). */
+static int on_new_ticket(SSL *ssl, void *argument)
+{
+	if (!front_early_offered(ssl))
+		return 1;
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl),
+					       replay_table_name(thread_of(ssl)->board->replays),
+					       REPLAY_NAME_LEN);
+}
+
 static void configure(SSL_CTX *context)
 {
 	static const unsigned char session_context[] = "hoody";
@@ -287,6 +310,8 @@ static void configure(SSL_CTX *context)
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 			    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+			    /* OpenSSL's own needs its cache of sessions; front/replay.h does not. */
+			    SSL_OP_NO_ANTI_REPLAY |
 			    /* HTTP says itself where it ends. */
 			    SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -296,6 +321,7 @@ static void configure(SSL_CTX *context)
 	SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context) - 1);
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
+	SSL_CTX_set_session_ticket_cb(context, on_new_ticket, NULL, NULL);
 	SSL_CTX_set_client_hello_cb(context, on_client_hello, NULL);
 	SSL_CTX_set_cert_cb(context, on_certificate, NULL);
 	SSL_CTX_set_alpn_select_cb(context, select_alpn, NULL);
@@ -373,6 +399,7 @@ int front_tls_attach(struct front_tls *tls, struct front_connection *connection)
 	BIO_set_data(bio, connection);
 	SSL_set_bio(ssl, bio, bio);
 	SSL_set_accept_state(ssl);
+	front_early_offer(ssl, connection->thread);
 	connection->ssl = ssl;
 	connection->tls = front_tls_get(tls);
 	connection->tls13 = front_tls13_create(ssl);
@@ -423,10 +450,29 @@ static void forget_key_share(SSL *ssl)
 	EVP_PKEY_free(key);
 }
 
+void front_tls_finished(struct front_connection *connection)
+{
+	forget_key_share(connection->ssl);
+}
+
 int front_tls_handshake(struct front_connection *connection)
 {
 	int result;
 
+	if (!connection->early_asked && front_early_offered(connection->ssl)) {
+		result = front_early_handshake(connection);
+		if (result == 1) {
+			/* Answers come before its end: OpenSSL stays. */
+			SSL_set_msg_callback(connection->ssl, NULL);
+			front_tls13_destroy(connection->tls13, connection);
+			connection->tls13 = NULL;
+			return 1;
+		}
+		if (result)
+			return result == -EAGAIN ? 0 : -EPROTO;
+		connection->early_asked = true;
+		front_early_count(connection->ssl, connection->thread);
+	}
 	ERR_clear_error();
 	result = SSL_do_handshake(connection->ssl);
 	if (result == 1)
@@ -448,7 +494,8 @@ void front_tls_settle(struct front_connection *connection)
 	SSL_set_msg_callback(ssl, NULL);
 	front_tls13_destroy(connection->tls13, connection);
 	connection->tls13 = NULL;
-	forget_key_share(ssl);
+	if (SSL_is_init_finished(ssl))
+		front_tls_finished(connection);
 	/* One read for a record's head and body. */
 	SSL_set_read_ahead(ssl, 1);
 }
@@ -469,6 +516,11 @@ ssize_t front_tls_read(struct front_connection *connection, void *bytes, size_t 
 
 	if (!connection->ssl)
 		return front_tls13_read(connection, bytes, len);
+	if (connection->early) {
+		if (!connection->early->over || buf_len(&connection->early->in))
+			return front_early_read(connection, bytes, len);
+		front_early_free(connection);
+	}
 	ERR_clear_error();
 	/* All that OpenSSL has: nothing else will announce it. */
 	while (total < len) {
@@ -501,6 +553,8 @@ ssize_t front_tls_write(struct front_connection *connection, const void *bytes, 
 
 	if (!connection->ssl)
 		return front_tls13_write(connection, bytes, len);
+	if (connection->early && !connection->early->over)
+		return front_early_write(connection, bytes, len);
 	ERR_clear_error();
 	n = SSL_write(connection->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
 	if (n > 0)

@@ -31,8 +31,10 @@ const struct front_keyring *front_tls_keyring(const struct front_tls *tls);
 struct ssl_st *front_tls_quic(struct front_tls *tls, void *app_data);
 /* For one connection. 0 or -ENOMEM. */
 int front_tls_attach(struct front_tls *tls, struct front_connection *connection);
-/* 1 finished, 0 not yet, -EPROTO failed. */
+/* 1 finished, or there is early data (front/early.h); 0 not yet, -EPROTO failed. */
 int front_tls_handshake(struct front_connection *connection);
+/* It is finished: lets go of what only it needed. */
+void front_tls_finished(struct front_connection *connection);
 /*
  * The handshake is over, and what it has settled has been asked for. Over TLS 1.3
  * OpenSSL's part ends here (front/tls13.h): connection->ssl is NULL from now on.

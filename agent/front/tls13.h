@@ -8,8 +8,8 @@
  *	handshake (front/tls.c) --begin()--> open --close_notify, a fault--> over
  *
  * Ciphers and hashes are OpenSSL's here too. Not done, since no client may ask for
- * it of us: early data, client certificates, renegotiation. A client that wants
- * smaller records (RFC 6066 4) stays with OpenSSL.
+ * it of us: client certificates, renegotiation. A client that wants smaller records
+ * (RFC 6066 4), or has sent early data (front/early.h), stays with OpenSSL.
  */
 #ifndef HOODY_FRONT_TLS13_H
 #define HOODY_FRONT_TLS13_H

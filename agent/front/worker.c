@@ -22,6 +22,7 @@
 
 #include "front/limit.h"
 #include "front/pass.h"
+#include "front/replay.h"
 #include "front/quic.h"
 #include "front/sandbox.h"
 #include "front/thread.h"
@@ -269,7 +270,8 @@ static int start(struct worker *worker)
 	err = quic_prepare();
 	worker->board.limits = limit_table_create();
 	worker->board.passes = pass_table_create();
-	if (!err && (!worker->board.limits || !worker->board.passes))
+	worker->board.replays = replay_table_create();
+	if (!err && (!worker->board.limits || !worker->board.passes || !worker->board.replays))
 		err = -ENOMEM;
 	/* Behind the sandbox there are no files. */
 	worker->page_size = sysconf(_SC_PAGESIZE);
@@ -467,6 +469,7 @@ int worker_run(void)
 		front_thread_destroy(worker.threads[i]);
 	limit_table_destroy(worker.board.limits);
 	pass_table_destroy(worker.board.passes);
+	replay_table_destroy(worker.board.replays);
 	free(worker.threads);
 	audit_ring_unmap(worker.rings, worker.rings_count);
 	free(worker.rings);

@@ -77,6 +77,7 @@ struct image_settings {
 	uint32_t	connections_per_client_max;	/* 0: no limit */
 	uint32_t	handshakes_per_client;		/* new connections a second; 0: no limit */
 	uint32_t	memory_max;			/* of a worker, MiB; 0: no limit */
+	uint32_t	early_data;			/* TLS 1.3 0-RTT is taken (front/early.h) */
 };
 
 /* A default service port: "terminal" -> 76. http-N needs no entry. */
@@ -191,7 +192,7 @@ struct image_header {
 };
 
 #define IMAGE_MAGIC	"HOODYIMG"
-#define IMAGE_VERSION	6
+#define IMAGE_VERSION	7
 
 struct image;			/* an opened image; reference counted */
 struct image_builder;

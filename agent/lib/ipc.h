@@ -110,6 +110,12 @@ struct ipc_ack {
 	X(connections_refused_memory)	/* the worker is over memory_max */ \
 	X(tls_handshakes)		/* finished */ \
 	X(tls_handshakes_failed) \
+	X(early_taken)			/* handshakes whose early data was taken */ \
+	X(early_refused)		/* the same, whose was not: late, seen, of another worker */ \
+	X(early_replayed)		/* of these: the same hello had come before */ \
+	X(early_requests)		/* sent on before their handshake's end */ \
+	X(early_waited)			/* held back until then */ \
+	X(refused_early)		/* 425: no memory to hold it back */ \
 	X(requests)			/* heads decoded */ \
 	X(requests_open)		/* gauge */ \
 	X(responses_1xx) \

@@ -60,9 +60,11 @@ def close_all():
 
 class Client:
     def __init__(self, source="127.0.0.1", versions=None, handshake=True, **options):
+        self.tickets, self.tokens = [], []
         self.quic = QuicConnection(configuration=QuicConfiguration(
             is_client=True, alpn_protocols=options.pop("alpn", ["h3"]), server_name=HOST,
-            verify_mode=ssl.CERT_NONE, **options))
+            verify_mode=ssl.CERT_NONE, **options),
+            session_ticket_handler=self.tickets.append, token_handler=self.tokens.append)
         if versions:
             self.quic._configuration.supported_versions = versions
             self.quic._configuration.original_version = versions[0]

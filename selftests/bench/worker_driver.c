@@ -97,7 +97,7 @@ static void set_option(struct driver *driver, const char *text)
 		OPTION(handshake_timeout), OPTION(head_timeout), OPTION(keepalive_timeout),
 		OPTION(body_timeout), OPTION(connect_timeout), OPTION(response_timeout),
 		OPTION(upgrade_idle_timeout), OPTION(upstream_idle_timeout),
-		OPTION(requests_per_connection_max),
+		OPTION(requests_per_connection_max), OPTION(early_data),
 #undef OPTION
 	};
 	const char *equals = strchr(text, '=');
