@@ -117,6 +117,16 @@ static int layout_rule(struct table_builder *builder, struct layout *layout,
 	return 0;
 }
 
+/* Not refused: Podman's own profile has one. */
+static void warn_of_double(struct table_builder *builder, const struct table_rule *later,
+			   const struct table_rule *first)
+{
+	if (later->entry != first->entry)
+		profile_warn(builder->report,
+			     "$.syscalls[%u]: says of a call what $.syscalls[%u] said already",
+			     later->entry, first->entry);
+}
+
 /* Conditional rules that say the same twice are dropped, and opposites refused. */
 static int layout_check(struct table_builder *builder, struct layout *layout,
 			const struct table_rule *rules, unsigned int count)
@@ -135,8 +145,10 @@ static int layout_check(struct table_builder *builder, struct layout *layout,
 	for (i = 0; i < count; i++) {
 		for (j = 0; j < i && !same_conds(&rules[i], &rules[j]); j++)
 			;
-		if (j < i && rules[i].action == rules[j].action)
+		if (j < i && rules[i].action == rules[j].action) {
+			warn_of_double(builder, &rules[i], &rules[j]);
 			continue;
+		}
 		if (j < i)
 			return profile_fail(builder->report, -EINVAL,
 					    "$.syscalls[%u]: contradicts $.syscalls[%u]: another "
@@ -172,6 +184,8 @@ static int layout_call(struct table_builder *builder, struct layout *layout,
 				     "$.syscalls[%u]: no effect on a call that $.syscalls[%u] "
 				     "decides otherwise, and stands first",
 				     rules[i].entry, rules[first].entry);
+		else if (i != first)
+			warn_of_double(builder, &rules[i], &rules[first]);
 	for (i = plain; i < count; i++)
 		if (rules[i].action != rules[first].action)
 			profile_warn(builder->report,

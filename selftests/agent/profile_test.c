@@ -323,6 +323,11 @@ static void test_warnings(void)
 	tap_ok(report.warnings_count == 1 && strstr(report.warnings[0], "no_such_call") &&
 	       !strncmp(report.warnings[0], "$.syscalls[0].names[1]:", 23), "warning_unknown_name: %s",
 	       report.warnings[0]);
+	verdict_of(ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"},"
+		   "{\"names\":[\"close\",\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", &options, 0, 0, 0);
+	tap_ok(report.warnings_count == 1 && strstr(report.warnings[0], "$.syscalls[0]") &&
+	       !strncmp(report.warnings[0], "$.syscalls[1]:", 14), "warning_rule_twice: %s",
+	       report.warnings[0]);
 	if (!profile_compile(DENY "\"syscalls\":[]}", strlen(DENY "\"syscalls\":[]}"), &options, &table,
 			     &report)) {
 		profile_essential(table, &report);
@@ -424,7 +429,7 @@ static void test_random(void)
 
 int main(void)
 {
-	tap_plan(1 + COUNT(meanings) + 6 + COUNT(bad) + 8 + 2 + 3);
+	tap_plan(1 + COUNT(meanings) + 6 + COUNT(bad) + 8 + 3 + 3);
 	test_merged();
 	test_meanings();
 	test_docker();
