@@ -12,7 +12,7 @@
 A=890abcdef12345678901cdef P=67e89abc123def456789abcd
 unit=hoody-agent.service
 
-# A root, a /proc and a cgroup tree of its own; then systemd as process 1.
+# A root, a /proc, a network and a cgroup tree of its own; then systemd as process 1.
 cat >"$WORK/init" <<'INIT'
 set -e
 mount --make-rprivate /
@@ -27,6 +27,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # systemd mounts it on a host, not in a container.
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmpfs /run
+ip link set lo up
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=lxc /lib/systemd/systemd --system --show-status=no
 INIT
 
@@ -52,7 +53,7 @@ boot() {
 	mkdir -p /etc/systemd/system/multi-user.target.wants
 	rm -f /etc/systemd/system/multi-user.target.wants/*
 	ln -s /usr/lib/systemd/system/$unit /etc/systemd/system/multi-user.target.wants/
-	unshare --pid --fork --kill-child --mount --cgroup bash "$WORK/init" >"$WORK/systemd.log" 2>&1 &
+	unshare --pid --fork --kill-child --mount --cgroup --net bash "$WORK/init" >"$WORK/systemd.log" 2>&1 &
 	unshare=$!
 	# shellcheck disable=SC2016
 	tap_cleanup 'kill -9 $unshare; wait $unshare'
