@@ -57,7 +57,7 @@ boot() {
 	unshare=$!
 	# shellcheck disable=SC2016
 	tap_cleanup 'kill -9 $unshare; wait $unshare'
-	tap_wait 90 is_up || tap_note "$(cat "$WORK/systemd.log"; inside systemctl status $unit --no-pager; log)"
+	tap_wait 300 is_up || tap_note "$(cat "$WORK/systemd.log"; inside systemctl status $unit --no-pager; log)"
 }
 
 test_start() {
