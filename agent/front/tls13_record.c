@@ -6,50 +6,12 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/hmac.h>
 #include <string.h>
 
 #include "front/tls13_internal.h"
 
 #define LABEL_MAX	32
-#define BLOCK_MAX	128		/* of SHA-384 */
-
-static bool digest_two(EVP_MD_CTX *context, const EVP_MD *hash, const uint8_t *block, size_t size,
-		       const uint8_t *bytes, size_t len, uint8_t *out)
-{
-	return EVP_DigestInit_ex2(context, hash, NULL) == 1 &&
-	       EVP_DigestUpdate(context, block, size) == 1 &&
-	       EVP_DigestUpdate(context, bytes, len) == 1 &&
-	       EVP_DigestFinal_ex(context, out, NULL) == 1;
-}
-
-/*
- * HMAC (RFC 2104) of a key that is no longer than a block. OpenSSL's own call would
- * look up anew, four times a handshake, the hash that we hold already.
- */
-static bool authenticate(const struct tls13_keys *keys, const uint8_t *bytes, size_t len,
-			 uint8_t *out)
-{
-	const EVP_MD *hash = keys->suite->hash;
-	size_t size = EVP_MD_get_block_size(hash), i;
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t block[BLOCK_MAX] = {0}, inner[EVP_MAX_MD_SIZE];
-	bool good = context && size <= sizeof(block) && keys->secret_len <= size;
-
-	if (good) {
-		memcpy(block, keys->secret, keys->secret_len);
-		for (i = 0; i < size; i++)
-			block[i] ^= 0x36;
-		good = digest_two(context, hash, block, size, bytes, len, inner);
-		for (i = 0; i < size; i++)
-			block[i] ^= 0x36 ^ 0x5c;
-		good = good && digest_two(context, hash, block, size, inner,
-					  EVP_MD_get_size(hash), out);
-	}
-	EVP_MD_CTX_free(context);
-	OPENSSL_cleanse(block, sizeof(block));
-	OPENSSL_cleanse(inner, sizeof(inner));
-	return good;
-}
 
 /* HKDF-Expand-Label (RFC 8446 7.1) without a context, of no more than one hash. */
 static int expand(const struct tls13_keys *keys, const char *label, uint8_t *out, size_t len)
@@ -68,7 +30,7 @@ static int expand(const struct tls13_keys *keys, const char *label, uint8_t *out
 	at += label_len;
 	info[at++] = 0;		/* no context */
 	info[at++] = 1;		/* the first block of HKDF-Expand (RFC 5869 2.3) */
-	good = authenticate(keys, info, at, hash);
+	good = HMAC(keys->suite->hash, keys->secret, (int)keys->secret_len, info, at, hash, NULL);
 	if (good)
 		memcpy(out, hash, len);
 	OPENSSL_cleanse(hash, sizeof(hash));
