@@ -3,6 +3,7 @@
 #include "audit/search.h"
 #include "audit/sink.h"
 #include "lib/log.h"
+#include "lib/wall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +42,7 @@ struct audit {
 	struct audit_searches	searches;
 	bool			batch;		/* a transaction is open */
 	uint64_t		complained_us;
+	struct wall		wall;
 };
 
 static uint64_t clock_us(clockid_t clock)
@@ -346,7 +348,7 @@ static int on_trim(sd_event_source *source, uint64_t usec, void *context)
 	uint64_t next = TRIM_INTERVAL_US;
 	int gone = 0;
 
-	if (age && age < now)
+	if (wall_ask(&audit->wall) && age && age < now)
 		gone = audit_store_trim(audit->store, now - age, TRIM_ENTRIES);
 	if (gone >= 0 && audit_store_size(audit->store) > config->size_max)
 		gone = audit_store_trim(audit->store, 0, TRIM_ENTRIES);
@@ -393,6 +395,7 @@ struct audit *audit_create(sd_event *event, const struct audit_config *config,
 	audit->config = *config;
 	audit->callbacks = *callbacks;
 	audit->file = -1;
+	wall_ask(&audit->wall);
 	if (config->database) {
 		audit->store = audit_store_open(config->directory, fault, fault_size);
 		if (!audit->store)

@@ -23,6 +23,25 @@ static void add_container_counts(const struct control *control, yyjson_mut_doc *
 				model_tombstones_count(control->model));
 }
 
+/* What a damaged database would be put back from, and whether one was. */
+static void add_database(const struct control *control, yyjson_mut_doc *document,
+			 yyjson_mut_val *data)
+{
+	yyjson_mut_val *object = yyjson_mut_obj_add_obj(document, data, "database");
+	const char *fault = db_copy_fault(control->db), *restored = db_restored(control->db);
+
+	yyjson_mut_obj_add_str(document, object, "copy", *fault ? "failed" : "kept");
+	if (*fault)
+		yyjson_mut_obj_add_strcpy(document, object, "copy_reason", fault);
+	else
+		yyjson_mut_obj_add_null(document, object, "copy_reason");
+	yyjson_mut_obj_add_uint(document, object, "copies", db_copies(control->db));
+	if (*restored)
+		yyjson_mut_obj_add_strcpy(document, object, "restored", restored);
+	else
+		yyjson_mut_obj_add_null(document, object, "restored");
+}
+
 struct stats_target {
 	yyjson_mut_doc	*document;
 	yyjson_mut_val	*object;
@@ -157,6 +176,7 @@ static void on_stats(void *context, const struct ipc_stats *stats)
 				(uint64_t)now.tv_sec - control->started_us / 1000000);
 	yyjson_mut_obj_add_uint(document, data, "generation", db_generation(control->db));
 	add_container_counts(control, document, data);
+	add_database(control, document, data);
 	add_real_ip(control, document, data);
 	add_firewall(control, document, data);
 	add_worker(control, document, data, stats);

@@ -167,7 +167,7 @@ void change_purge_tombstones(struct control *control)
 	int64_t before = time(NULL) - (int64_t)control->config->tombstone_days * DAY_SECONDS;
 	size_t count, i = 0;
 
-	if (control->config->tombstone_days == 0)
+	if (!wall_ask(&control->wall) || control->config->tombstone_days == 0)
 		return;
 	if (db_delete_tombstones(control->db, before, &count)) {
 		log_error("tombstones cannot be purged: error=\"%s\"", db_fault(control->db));

@@ -273,6 +273,8 @@ static int set_up_state(struct control *control)
 		log_error("database: %s", fault);
 		return -1;
 	}
+	if (db_restored(control->db)[0])
+		log_warning("database: %s", db_restored(control->db));
 	if (db_load(control->db, control->model, fault, sizeof(fault))) {
 		log_error("database: %s/%s cannot be used: %s. It is left as it is",
 			  config->state_directory, DB_FILE, fault);

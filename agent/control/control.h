@@ -18,6 +18,7 @@
 #include "control/permission_store.h"
 #include "control/supervise.h"
 #include "kernel/genl.h"
+#include "lib/wall.h"
 
 #include <systemd/sd-event.h>
 
@@ -70,6 +71,7 @@ struct control {
 	struct firewall		*firewall;
 	uint64_t		started_us;	/* CLOCK_MONOTONIC */
 	char			refusal[512];	/* why a feature refused a change */
+	struct wall		wall;
 	size_t			kernel_failed;	/* containers in MODEL_KERNEL_FAILED */
 	bool			serving_told;	/* READY=1 has been sent */
 	bool			real_ip_told, real_ip_was_on;	/* what the log said last */

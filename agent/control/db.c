@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char *const sql[DB_STATEMENTS] = {
 	[DB_BEGIN] = "BEGIN IMMEDIATE",
@@ -40,18 +41,31 @@ static const char *const sql[DB_STATEMENTS] = {
 	[DB_PUT_DOCUMENT] = "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4)",
 	[DB_DELETE_DOCUMENT] = "DELETE FROM documents WHERE kind = ?1 AND key = ?2",
 	[DB_DELETE_DOCUMENTS_OF] = "DELETE FROM documents WHERE kind < ?1 AND key = ?2",
+	[DB_COUNT_COPY] = "INSERT INTO meta VALUES ('copies', 1) "
+			  "ON CONFLICT (key) DO UPDATE SET value = value + 1",
 };
 
-/* Runs at every start: a few milliseconds for the sizes that are allowed. */
+static int error_of(sqlite3 *handle)
+{
+	const int code = sqlite3_errcode(handle) & 0xff;
+
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? -EBADMSG : -EIO;
+}
+
+/*
+ * Runs at every start: a few milliseconds for the sizes that are allowed. 0, -EBADMSG
+ * where the file is damaged, -EIO.
+ */
 static int check_integrity(sqlite3 *handle, char *fault, size_t fault_size)
 {
 	sqlite3_stmt *statement = NULL;
-	int ret = -EIO;
+	int ret = -EBADMSG;
 
 	if (sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) !=
 		    SQLITE_OK ||
 	    sqlite3_step(statement) != SQLITE_ROW) {
 		snprintf(fault, fault_size, "%s", sqlite3_errmsg(handle));
+		ret = error_of(handle);
 	} else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok")) {
 		snprintf(fault, fault_size, "%s", (const char *)sqlite3_column_text(statement, 0));
 	} else {
@@ -61,11 +75,11 @@ static int check_integrity(sqlite3 *handle, char *fault, size_t fault_size)
 	if (ret)
 		return ret;
 	if (sqlite3_prepare_v2(handle, "PRAGMA foreign_key_check", -1, &statement, NULL) != SQLITE_OK)
-		return -EIO;
+		return error_of(handle);
 	if (sqlite3_step(statement) == SQLITE_ROW) {
 		snprintf(fault, fault_size, "a row of table %s points at nothing",
 			 (const char *)sqlite3_column_text(statement, 0));
-		ret = -EIO;
+		ret = -EBADMSG;
 	}
 	sqlite3_finalize(statement);
 	return ret;
@@ -86,22 +100,43 @@ static int read_generation(struct db *db)
 	return ret;
 }
 
-static int set_up(struct db *db, char *fault, size_t fault_size)
+/* The pages of the log; SQLite's own checkpoints are off, see db_copy.c. */
+static int on_commit(void *context, sqlite3 *handle, const char *name, int pages)
 {
-	static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
+	struct db *db = context;
+
+	db->log_pages = (unsigned int)pages;
+	return SQLITE_OK;
+}
+
+/* 0, -EBADMSG where the file is damaged, -EIO; with words in @fault. @copy: NULL: none. */
+static int set_up(struct db *db, const char *copy, char *fault, size_t fault_size)
+{
+	static const char pragmas[] = "PRAGMA wal_autocheckpoint = 0;"
+				      "PRAGMA locking_mode = EXCLUSIVE;"
 				      "PRAGMA journal_mode = WAL;"
 				      "PRAGMA synchronous = FULL;"
 				      "PRAGMA foreign_keys = ON;"
 				      "PRAGMA trusted_schema = OFF;"
 				      "PRAGMA cell_size_check = ON;"
 				      "PRAGMA mmap_size = 0;";
+	int ret;
 
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(db->handle, 2000);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (sqlite3_exec(db->handle, pragmas, NULL, NULL, NULL) != SQLITE_OK)
 		goto err_sqlite;
-	if (check_integrity(db->handle, fault, fault_size) ||
-	    db_schema_apply(db->handle, fault, fault_size))
+	sqlite3_wal_hook(db->handle, on_commit, db);
+	ret = copy ? db_copy_compare(db, copy) : 0;
+	if (ret) {
+		snprintf(fault, fault_size, "it has changed since it was written");
+		return ret;
+	}
+	ret = check_integrity(db->handle, fault, fault_size);
+	if (ret)
+		return ret;
+	if (db_schema_apply(db->handle, fault, fault_size))
 		return -EIO;
 	for (int i = 0; i < DB_STATEMENTS; i++) {
 		if (sqlite3_prepare_v3(db->handle, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
@@ -114,36 +149,123 @@ static int set_up(struct db *db, char *fault, size_t fault_size)
 
 err_sqlite:
 	snprintf(fault, fault_size, "%s", sqlite3_errmsg(db->handle));
-	return -EIO;
+	return error_of(db->handle);
+}
+
+static void close_file(struct db *db)
+{
+	for (int i = 0; i < DB_STATEMENTS; i++) {
+		sqlite3_finalize(db->statements[i]);
+		db->statements[i] = NULL;
+	}
+	sqlite3_close(db->handle);
+	db->handle = NULL;
+}
+
+static int open_file(struct db *db, const char *copy, char *fault, size_t fault_size)
+{
+	char path[PATH_MAX + sizeof("/" DB_FILE)];
+	mode_t mask = umask(0077);
+	int ret;
+
+	snprintf(path, sizeof(path), "%s/" DB_FILE, db->directory);
+	ret = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+	if (ret == SQLITE_OK) {
+		ret = set_up(db, copy, fault, fault_size);
+	} else {
+		snprintf(fault, fault_size, "%s",
+			 db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(ret));
+		ret = -EIO;
+	}
+	umask(mask);
+	if (ret)
+		close_file(db);
+	return ret;
+}
+
+/*
+ * What SQLite would take for a database that is new, and remove the log of: one that is
+ * not there, or empty, beside its log or a copy.
+ */
+static int look_at_file(const char *directory, const struct db_log *log, char *fault,
+			size_t fault_size)
+{
+	char path[PATH_MAX + sizeof("/" DB_FILE)], name[NAME_MAX + 1];
+	struct stat st = { 0 };
+
+	snprintf(path, sizeof(path), "%s/" DB_FILE, directory);
+	if ((!stat(path, &st) && st.st_size) ||
+	    (!log->frames && db_copy_find(directory, "", name, sizeof(name))))
+		return 0;
+	snprintf(fault, fault_size, "it is %s", st.st_nlink ? "empty" : "missing");
+	return -EBADMSG;
+}
+
+/*
+ * Opens the database, or puts its copy into its place and opens that. 0 or a negative
+ * errno with what is wrong in @why, and in @copy what can be said of the copy.
+ */
+static int open_or_restore(struct db *db, char *why, size_t why_size, char *copy, size_t copy_size)
+{
+	char name[NAME_MAX + 1] = "", fault[256] = "";
+	bool has_copy;
+	struct db_log log;
+	int ret = db_log_read(db->directory, &log);
+
+	/* SQLite would call it an I/O error. */
+	if (access(db->directory, W_OK) && errno == EROFS) {
+		snprintf(why, why_size, "its disk is mounted read-only");
+		return -EROFS;
+	}
+	if (ret) {
+		snprintf(why, why_size, "its log " DB_FILE "-wal cannot be read: %s", strerror(-ret));
+		return ret;
+	}
+	if (log.damaged) {
+		snprintf(why, why_size,
+			 "its log " DB_FILE "-wal is damaged, and at least %u changes behind that would be lost",
+			 log.behind);
+		return -EBADMSG;
+	}
+	has_copy = log.name[0] && !db_copy_find(db->directory, log.name, name, sizeof(name));
+	ret = look_at_file(db->directory, &log, why, why_size);
+	if (!ret)
+		ret = open_file(db, has_copy ? name : NULL, why, why_size);
+	if (ret == -EBADMSG && has_copy) {
+		if (db_copy_restore(db->directory, name, copy, copy_size) ||
+		    open_file(db, name, fault, sizeof(fault)))
+			return ret;
+		snprintf(db->restored, sizeof(db->restored),
+			 DB_FILE " was damaged (%.200s) and has been put back from its copy and its log: nothing is lost. The damaged file is " DB_FILE_DAMAGED,
+			 why);
+		ret = 0;
+	} else if (ret == -EBADMSG && !db_copy_find(db->directory, "", name, sizeof(name))) {
+		snprintf(copy, copy_size,
+			 "; its copy %s may lack changes, and is not taken without being asked", name);
+	}
+	if (!ret && !has_copy)
+		db_copy_make(db);
+	return ret;
 }
 
 struct db *db_open(const char *directory, char *fault, size_t fault_size)
 {
-	char path[PATH_MAX], why[512] = "";
 	struct db *db = calloc(1, sizeof(*db));
-	mode_t mask;
-	int ret;
+	char why[512] = "", copy[512] = "";
 
 	if (!db) {
 		snprintf(fault, fault_size, "out of memory");
 		return NULL;
 	}
-	if (snprintf(path, sizeof(path), "%s/" DB_FILE, directory) >= (int)sizeof(path)) {
+	if (snprintf(db->directory, sizeof(db->directory), "%s", directory) >=
+	    (int)sizeof(db->directory)) {
 		snprintf(fault, fault_size, "the path of the state directory is too long");
 		goto err_close;
 	}
-	mask = umask(0077);
-	ret = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-	if (ret != SQLITE_OK)
-		snprintf(why, sizeof(why), "%s",
-			 db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(ret));
-	else if (set_up(db, why, sizeof(why)))
-		ret = SQLITE_ERROR;
-	umask(mask);
-	if (ret != SQLITE_OK) {
+	if (open_or_restore(db, why, sizeof(why), copy, sizeof(copy))) {
 		snprintf(fault, fault_size,
-			 "%s cannot be used: %s. It is left as it is: restore it from a backup, or move it away to start empty",
-			 path, why);
+			 "%s/" DB_FILE " cannot be used: %s%s. It is left as it is: restore it from a backup, or move all of state.* away to start empty",
+			 directory, why, copy);
 		goto err_close;
 	}
 	return db;
@@ -157,10 +279,23 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	for (int i = 0; i < DB_STATEMENTS; i++)
-		sqlite3_finalize(db->statements[i]);
-	sqlite3_close(db->handle);
+	close_file(db);
 	free(db);
+}
+
+const char *db_restored(const struct db *db)
+{
+	return db->restored;
+}
+
+uint64_t db_copies(const struct db *db)
+{
+	return db->copies;
+}
+
+const char *db_copy_fault(const struct db *db)
+{
+	return db->copy_fault;
 }
 
 uint64_t db_generation(const struct db *db)
@@ -232,6 +367,8 @@ int db_finish(struct db *db, int ret)
 		db_run(db, DB_ROLLBACK, NULL, "");
 		memcpy(db->fault, kept, sizeof(kept));
 	}
+	if (!ret)
+		db_copy_due(db);
 	return ret;
 }
 

@@ -4,9 +4,10 @@
  * commit. What a function here has acknowledged survives a crash of the agent
  * and of the host.
  *
- * One connection, one thread, one write transaction at a time. A file that is
- * damaged, of another program or of a newer version is refused with a message;
- * it is never emptied, repaired or replaced without being asked.
+ * One connection, one thread, one write transaction at a time. A file that is of
+ * another program or of a newer version is refused with a message. A damaged one is
+ * put back from its copy where that gives every commit that was acknowledged, and
+ * refused where it does not; it is never emptied, repaired or thrown away.
  */
 #ifndef HOODY_CONTROL_DB_H
 #define HOODY_CONTROL_DB_H
@@ -49,9 +50,20 @@ enum db_level {
  * db_open(): opens or creates @directory/state.db, brings its schema up to
  * DB_VERSION and checks its integrity. NULL with a message for humans in
  * @fault. The directory must exist.
+ * db_restored(): what was wrong with the file and that its copy is in its place; "":
+ * nothing was.
  */
 struct db *db_open(const char *directory, char *fault, size_t fault_size);
 void db_close(struct db *db);
+const char *db_restored(const struct db *db);
+
+/*
+ * The copy that a damaged database would be put back from: how many were made since
+ * the start, and why the last one was not ("": it was). The changes themselves are
+ * safe either way.
+ */
+uint64_t db_copies(const struct db *db);
+const char *db_copy_fault(const struct db *db);
 
 /* Fills an empty model. 0, or a negative errno with a message in @fault. */
 int db_load(struct db *db, struct model *model, char *fault, size_t fault_size);

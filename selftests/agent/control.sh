@@ -25,7 +25,7 @@ CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-control-test-$$
 AGENT_PID=
 
-tap_plan 176
+tap_plan 180
 
 # --- a container -------------------------------------------------------------
 ip netns add $NETNS
@@ -455,7 +455,26 @@ wait $AGENT_PID
 tap_is "drained_agent_ends_well" $? 0
 
 # --- a damaged database -----------------------------------------------------------------------
-dd if=/dev/urandom of="$STATE/state.db" bs=1024 seek=5 count=6 conv=notrunc 2>/dev/null
+# Its copy takes its place, with all that was acknowledged.
+damage() { dd if=/dev/urandom of="$STATE/$1" bs=1024 seek=5 count=6 conv=notrunc 2>/dev/null; }
+before=$(sqlite3 "file:$STATE/state.db?mode=ro" 'SELECT hex(id), generation FROM containers' | sort | sha256sum)
+rm -f "$STATE"/state.copy.*
+: >"$WORK/log"
+start_agent
+api POST /api/v1/containers "{\"id\":\"dddddddddddddddddddddd01\",\"project\":\"$PROJECT\"}" >/dev/null
+kill -KILL $AGENT_PID
+wait $AGENT_PID 2>/dev/null
+damage state.db
+start_agent
+tap_run "damaged_database_is_restored" logged "state.db was damaged .*nothing is lost"
+api_is "restored_database_has_what_was_acknowledged" 200 '.data.id' GET /api/v1/containers/dddddddddddddddddddddd01
+api_is "status_tells_that_it_was_restored" 200 '.data.database | .copy == "kept" and (.restored | test("put back"))' GET /api/v1/status
+kill -KILL $AGENT_PID
+wait $AGENT_PID 2>/dev/null
+tap_is "restored_database_lacks_nothing" "$(sqlite3 "file:$STATE/state.db?mode=ro" 'SELECT hex(id), generation FROM containers' | grep -vi '^d*01|' | sort | sha256sum)" "$before"
+# Without one that is known to be complete, nothing is put in its place.
+damage state.db
+for copy in "$STATE"/state.copy.*; do mv "$copy" "${copy%/*}/state.copy.0000000000000000.0000000000000000"; done
 sum=$(sha256sum <"$STATE/state.db")
 : >"$WORK/log"
 timeout 20 "$AGENT" --config "$CONFIG" 2>>"$WORK/log"

@@ -85,6 +85,18 @@ static void show_upgrade(const struct cli *cli, yyjson_val *data)
 		     text_of(upgrade, "from")[0] ? ", from " : "", text_of(upgrade, "from"));
 }
 
+/* Nothing where all is well. */
+static void show_database(const struct cli *cli, yyjson_val *database)
+{
+	const char *restored = text_of(database, "restored");
+
+	if (restored[0])
+		print_field(cli, WIDTH, "database", restored, PRINT_YELLOW);
+	if (!strcmp(text_of(database, "copy"), "failed"))
+		print_fieldf(cli, WIDTH, "database", "no copy is kept: %s",
+			     text_of(database, "copy_reason"));
+}
+
 static void show_listeners(const struct cli *cli, yyjson_val *listeners)
 {
 	yyjson_val *value;
@@ -154,6 +166,7 @@ static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
 	print_fieldf(cli, WIDTH, "containers", "%llu registered, %llu running, %llu deleted",
 		     number_of(containers, "registered"), number_of(containers, "running"),
 		     number_of(containers, "tombstones"));
+	show_database(cli, yyjson_obj_get(data, "database"));
 	show_real_ip(cli, yyjson_obj_get(data, "real_ip"));
 	if (yyjson_obj_get(data, "firewall"))
 		show_firewall(cli, yyjson_obj_get(data, "firewall"));

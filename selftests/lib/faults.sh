@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034,SC2317
+#
+# An agent, an application in a network namespace, and a library between the agent and
+# libc (fault_shim.c) for tests of faults. Source it after tap.sh.
+
+[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
+BUILT=$HOODY_BUILD/bin/hoody-agent
+[ -x "$BUILT" ] || tap_bail "$BUILT is missing: make agent"
+AGENT=$WORK/agent
+id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+HERE=$TOP/selftests/agent
+
+chmod 755 "$WORK"
+SOCKET=$WORK/control.sock
+export HOODY_API=unix:$SOCKET PYTHONDONTWRITEBYTECODE=1
+PROJECT=67e89abc123def456789abcd ID=890abcdef12345678901cdef
+PREFIX=$PROJECT-$ID BASE=node-us.containers.example.com
+HOST=$PREFIX-http-8000.$BASE
+APP=10.83.0.2
+AGENT_PID=
+
+hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
+ident() { printf '%024x' "$1"; }
+
+faults_network() {
+	local netns=hoody-faults-$$
+	ip netns add $netns
+	tap_cleanup "ip netns del $netns"
+	ip link add veth-f type veth peer name eth0 netns $netns
+	tap_cleanup "ip link del veth-f"
+	ip addr add 10.83.0.1/24 dev veth-f
+	ip link set veth-f up
+	ip -n $netns addr add $APP/24 dev eth0
+	ip -n $netns link set eth0 up
+	ip netns exec $netns python3 "$HERE/faults_app.py" $APP 2>>"$WORK/app.log" &
+	tap_cleanup "kill $!"
+	tap_wait 60 bash -c "exec 3<>/dev/tcp/$APP/8000" || tap_bail "the application: $(cat "$WORK/app.log")"
+}
+
+# Builds the library and puts it between: shim AHEAD-SECONDS ERRNO says what it does.
+faults_shim() {
+	cc -O2 -D_GNU_SOURCE -Wall -Werror -shared -fPIC -o "$WORK/shim.so" "$TOP/selftests/lib/fault_shim.c" || tap_bail "the shim cannot be built"
+	: >"$WORK/shim.so.state"
+	shim 0 0
+	# The worker's environment is emptied: what all processes load first is in a file, and
+	# another file is in its place for the agent's alone.
+	printf '%s\n' "$WORK/shim.so" >"$WORK/preload"
+	[ -e /etc/ld.so.preload ] || : >/etc/ld.so.preload
+	printf '#!/bin/sh\nexec unshare --mount sh -c '\''mount --bind "$0" /etc/ld.so.preload && exec "$@"'\'' %s %s "$@"\n' "$WORK/preload" "$BUILT" >"$AGENT"
+	chmod 755 "$AGENT"
+}
+# Written in place: it is mapped. Eight bytes and four, of this machine's order.
+shim() {
+	python3 -c 'import struct, sys; sys.stdout.buffer.write(struct.pack("=qii", int(sys.argv[1]), int(sys.argv[2]), 0))' "$1" "$2" |
+		dd of="$WORK/shim.so.state" conv=notrunc status=none
+	chmod 644 "$WORK/shim.so.state"
+}
+
+config() { # [SED EXPRESSION]...
+	cat >"$WORK/agent.conf" <<-CONF
+	[agent]
+	node = node-us
+	base_domain = containers.example.com
+	state_directory = $WORK/state
+	control_socket = $SOCKET
+	threads = 1
+	real_ip = off
+	[listen]
+	tls = none
+	plain = 127.0.0.1:8094
+	[timeouts]
+	head = 5m
+	[firewall]
+	enabled = off
+	CONF
+	local expression
+	for expression in "$@"; do sed -i "$expression" "$WORK/agent.conf"; done
+}
+
+field() { hoody status --json | jq -r "$1"; }
+worker() { field .worker.pid; }
+serving() { [ "$(field .worker.state 2>/dev/null)" = serving ]; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+start_agent() {
+	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+	AGENT_PID=$!
+	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
+}
+stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
+tap_cleanup 'kill -KILL $AGENT_PID'
+
+register() {
+	hoody containers register --id $ID --project $PROJECT --address $APP >/dev/null && hoody containers start $ID >/dev/null ||
+		tap_bail "the container cannot be registered: $(tail -5 "$WORK/log")"
+}
+status_of_request() { curl -s --max-time 60 -o /dev/null -w '%{http_code}' --connect-to ::127.0.0.1:8094 "http://$HOST/"; }
+served() { [ "$(status_of_request)" = 200 ]; }
+open_requests_are() { [ "$(field .worker.counters.requests_open)" = "$1" ]; }
+resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+
+# api METHOD PATH [JSON]: status and body.
+api() {
+	local data=()
+	[ $# -lt 3 ] || data=(-H 'Content-Type: application/json' --data-binary "$3")
+	printf '%s ' "$(curl -s --max-time 60 --unix-socket "$SOCKET" -X "$1" "${data[@]}" -o "$WORK/body" -w '%{http_code}' "http://agent$2")"
+	cat "$WORK/body"
+}
