@@ -80,7 +80,7 @@ client_is() { # NAME WHAT: how it ended
 }
 declare -A pids
 
-tap_plan 37
+tap_plan 39
 mkdir "$WORK/bin"
 install_program "$BUILT"
 config
@@ -126,14 +126,23 @@ hoody containers stop $OTHER_ID >/dev/null
 tap_is revoked_for_new_requests "$(fetch "$OTHER")" 503
 client_is websocket_is_cut messages
 
+# An older version, and the newer one again.
+patched() { # FROM TO: of one length
+	sed "s|$1|$2|g" "$BUILT" >"$WORK/patched" && chmod 755 "$WORK/patched" && ! cmp -s "$BUILT" "$WORK/patched" &&
+		install_program "$WORK/patched"
+}
 before=$(worker)
-install_program "$BUILT"
+version=$(cat "$TOP/kmod/VERSION") older=$(tr '[:digit:]' 0 <"$TOP/kmod/VERSION")
+patched "hoody-agent $version" "hoody-agent $older" || tap_note 'nothing was patched'
 kill -HUP $AGENT_PID
 changed() { local now; now=$(worker) && [ "$now" != "$before" ] && [ "$now" != null ] && serving; }
 tap_run a_replaced_file_upgrades_at_reload tap_wait 60 changed
+tap_is an_older_version_serves "$(field .version) $(fetch "$NAME")" "$older 200"
+install_program "$BUILT"
 before=$(worker)
 tap_run a_third_time hoody upgrade
 tap_run with_a_third_worker changed
+tap_is the_newer_version_serves_again "$(field .version) $(field .upgrade.from) $(fetch "$NAME")" "$version $older 200"
 tap_is all_of_them_are_counted "$(field .upgrade.number)" 3
 
 # ---- programs that do not work ----
@@ -155,10 +164,6 @@ THREADS=3 config
 refused what_needs_a_restart_is_refused 'threads has changed'
 config
 # Programs whose check is good: what follows it is not, and they give back what they took.
-patched() { # FROM TO: of one length
-	sed "s|$1|$2|g" "$BUILT" >"$WORK/patched" && chmod 755 "$WORK/patched" && ! cmp -s "$BUILT" "$WORK/patched" &&
-		install_program "$WORK/patched"
-}
 patched 'PRAGMA integrity_check' 'PRAGMA integrity_chuck' || tap_note 'nothing was patched'
 refused a_control_that_does_not_start_gives_back 'could not be set up'
 patched /proc/self/statm /proc/self/stXtm || tap_note 'nothing was patched'
