@@ -205,7 +205,7 @@ struct nl_msg *knl_message_sized(struct knl *knl, enum hoody_cmd command, int fl
 	struct nl_msg *message = nlmsg_alloc_size(size + 96);
 
 	if (message && !genlmsg_put(message, NL_AUTO_PORT, NL_AUTO_SEQ, knl->family, 0, flags,
-				    command, HOODY_GENL_VERSION)) {
+				    command, (uint8_t)knl->protocol)) {
 		nlmsg_free(message);
 		message = NULL;
 	}

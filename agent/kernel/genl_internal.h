@@ -15,6 +15,7 @@ struct knl {
 	int			events_group;	/* joined; 0: none */
 	const struct nlmsghdr	*sent;		/* the request under way */
 	int			family;
+	uint32_t		protocol;	/* HOODY_GENL_VERSION, but in a test */
 	enum knl_state		state;
 	bool			probing;	/* requests go out although not KNL_READY */
 	bool			family_changed;

@@ -59,6 +59,7 @@ struct knl *knl_open(void)
 
 	if (!knl)
 		return NULL;
+	knl->protocol = HOODY_GENL_VERSION;
 	if (knl_socket_open(knl)) {
 		free(knl);
 		errno = EPROTONOSUPPORT;
@@ -106,7 +107,7 @@ enum knl_state knl_probe(struct knl *knl)
 	if (ret == -EPROTONOSUPPORT) {
 		snprintf(knl->reason, sizeof(knl->reason),
 			 "the module does not speak protocol %u of this agent: install module and agent of one release",
-			 HOODY_GENL_VERSION);
+			 knl->protocol);
 		knl->state = KNL_INCOMPATIBLE;
 		return knl->state;
 	}
@@ -115,10 +116,10 @@ enum knl_state knl_probe(struct knl *knl)
 			 knl->fault);
 		return knl->state;
 	}
-	if (knl->info.protocol != HOODY_GENL_VERSION) {
+	if (knl->info.protocol != knl->protocol) {
 		snprintf(knl->reason, sizeof(knl->reason),
 			 "module %s speaks protocol %u, this agent %u: install module and agent of one release",
-			 knl->info.version, knl->info.protocol, HOODY_GENL_VERSION);
+			 knl->info.version, knl->info.protocol, knl->protocol);
 		knl->state = KNL_INCOMPATIBLE;
 		return knl->state;
 	}
