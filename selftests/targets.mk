@@ -16,3 +16,9 @@ fuzz:
 #: make deb          Debian packages of agent and module source, in build/devroot/deb
 deb:
 	$(if $(HOODY_DEVROOT),,tools/devroot run) tools/packaging/deb $(if $(HOODY_DEVROOT),$(O),build/devroot)/deb
+
+.PHONY: check-deb
+
+#: make check-deb    those packages: the same bytes twice; installed, served, upgraded and purged in a booted VM
+check-deb:
+	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/deb/check
