@@ -98,9 +98,9 @@ struct quic_connection {
 	size_t			unsent_segment;
 	struct quic_path	unsent_path;
 	uint8_t			unsent_ecn;
-	struct sockaddr_storage	validated;	/* a new address that has been proved */
+	struct sockaddr_storage	followed;	/* where the client is, as everything else has it */
+	struct sockaddr_storage	unproved;	/* where it says it is; no family: nowhere else */
 	uint32_t		client_slot;
-	bool			moved;		/* @validated has to be looked at */
 	bool			busy;		/* inside ngtcp2 */
 	bool			handshaken;
 	bool			proven;		/* the client's address, by a token */
@@ -162,6 +162,7 @@ void quic_connection_fail(struct quic_connection *connection, uint64_t code);
 void quic_connection_closed(struct quic_connection *connection);
 void quic_connection_free(struct quic_connection *connection);
 void quic_path_set(const struct quic_path *from, ngtcp2_path *to);
+bool quic_same_address(const struct sockaddr_storage *a, const struct sockaddr *b);
 
 /* quic_table.c */
 int quic_table_create(struct quic *quic);

@@ -137,7 +137,7 @@ static bool survive(struct quic_connection *connection, int err)
 
 /* ---- packets ---- */
 
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr *b)
+bool quic_same_address(const struct sockaddr_storage *a, const struct sockaddr *b)
 {
 	if (a->ss_family != b->sa_family)
 		return false;
@@ -152,20 +152,22 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 				  &((const struct sockaddr_in6 *)b)->sin6_addr);
 }
 
-/* Where the client is now, if that has been proved: everything follows it. */
+/*
+ * Where the client is now, if that has been proved: everything follows it. An address
+ * that was proved of late ngtcp2 does not ask to prove itself again.
+ */
 static void follow(struct quic_connection *connection)
 {
 	const ngtcp2_path *path = ngtcp2_conn_get_path(connection->conn);
 	struct front_connection *front = connection->front;
 	struct address before = front->client.address;
-	uint16_t port = front->client.port;
 
-	connection->moved = false;
-	if (!same_address(&connection->validated, path->remote.addr))
+	if (quic_same_address(&connection->followed, path->remote.addr) ||
+	    quic_same_address(&connection->unproved, path->remote.addr))
 		return;
-	front_connection_set_client(front, &connection->validated);
-	if (front->client.port == port && address_equal(&front->client.address, &before))
-		return;
+	memset(&connection->followed, 0, sizeof(connection->followed));
+	memcpy(&connection->followed, path->remote.addr, path->remote.addrlen);
+	front_connection_set_client(front, &connection->followed);
 	front_count(front->thread, quic_migrations);
 	if (!address_equal(&front->client.address, &before))
 		front_http3_moved(front);
@@ -187,10 +189,10 @@ void quic_connection_read(struct quic_connection *connection, const struct quic_
 	connection->busy = false;
 	if (connection->front->closed || !survive(connection, err))
 		return;
-	if (connection->moved)
+	if (connection->handshaken) {
 		follow(connection);
-	if (connection->handshaken)
 		front_early_over(connection->front);
+	}
 	if (connection->front->closed)
 		return;
 	front_connection_post(connection->front);

@@ -14,12 +14,30 @@
 
 /* What a datagram to a client may have: Ethernet's, less IPv6 and UDP. */
 #define DATAGRAM_MAX	1452
+/* Of the client's connection ids: what it may give us, and what there is room for (8 at most). */
+#define IDS_OFFERED	6
+#define IDS_KEPT	8
 
 /* ---- what ngtcp2 tells ---- */
 
 static int check(struct quic_connection *connection)
 {
 	return connection->front->closed || connection->failed ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/*
+ * A client that moves while the address before is still being validated makes ngtcp2
+ * (1.22) retire an id that both share, and count it for as long as the validation
+ * lasts: up to two ids more than the client has given since, and each that it gives in
+ * place of one would be one too many. What was announced stays; what is counted up to
+ * has room for those two. There is no call for that, only for the parameters as such.
+ */
+static void keep_more_ids(ngtcp2_conn *conn)
+{
+	ngtcp2_transport_params *own =
+		(ngtcp2_transport_params *)ngtcp2_conn_get_local_transport_params(conn);
+
+	own->active_connection_id_limit = IDS_KEPT;
 }
 
 static int on_handshake(ngtcp2_conn *conn, void *user_data)
@@ -31,6 +49,7 @@ static int on_handshake(ngtcp2_conn *conn, void *user_data)
 	ngtcp2_ssize len;
 
 	connection->handshaken = true;
+	keep_more_ids(conn);
 	quic->handshakes--;
 	front_count(quic->thread, tls_handshakes);
 	/* With it the client need not show its address next time. */
@@ -168,21 +187,36 @@ static int on_old_id(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *user_data)
 	return 0;
 }
 
+static void copy_remote(struct sockaddr_storage *to, const ngtcp2_path *path)
+{
+	memset(to, 0, sizeof(*to));
+	memcpy(to, path->remote.addr, path->remote.addrlen);
+}
+
 /*
- * Only an address that has shown that it gets what we send is the client's:
- * packets can be sent from any.
+ * The client has moved to where it was not of late: packets can be sent from any
+ * address, and only one that has shown that it gets what we send is the client's.
+ * (Without a fallback it is the address before that is looked after.)
  */
+static int on_unproved_path(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
+			    const ngtcp2_path *fallback, void *user_data)
+{
+	struct quic_connection *connection = user_data;
+
+	if (fallback)
+		copy_remote(&connection->unproved, path);
+	return 0;
+}
+
 static int on_path(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
 		   const ngtcp2_path *fallback, ngtcp2_path_validation_result result,
 		   void *user_data)
 {
 	struct quic_connection *connection = user_data;
 
-	if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
-		return 0;
-	memset(&connection->validated, 0, sizeof(connection->validated));
-	memcpy(&connection->validated, path->remote.addr, path->remote.addrlen);
-	connection->moved = true;
+	if (result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS &&
+	    quic_same_address(&connection->unproved, path->remote.addr))
+		connection->unproved.ss_family = AF_UNSPEC;
 	return 0;
 }
 
@@ -209,6 +243,7 @@ static const ngtcp2_callbacks callbacks = {
 	.rand = on_random,
 	.get_new_connection_id = on_new_id,
 	.remove_connection_id = on_old_id,
+	.begin_path_validation = on_unproved_path,
 	.path_validation = on_path,
 };
 
@@ -258,7 +293,7 @@ static void set_parameters(struct quic_connection *connection, const struct quic
 	params->initial_max_streams_uni = QUIC_CONTROL_STREAMS;
 	/* 0: never, as for a kept connection of TCP. */
 	params->max_idle_timeout = settings->keepalive_timeout * NGTCP2_MILLISECONDS;
-	params->active_connection_id_limit = 7;
+	params->active_connection_id_limit = IDS_OFFERED;
 	params->grease_quic_bit = 1;
 	params->stateless_reset_token_present = 1;
 	ngtcp2_crypto_generate_stateless_reset_token(params->stateless_reset_token,
@@ -316,6 +351,7 @@ struct quic_connection *quic_connection_create(struct quic *quic, const struct q
 	if (!front)
 		goto err_free;
 	connection->front = front;
+	connection->followed = accept->path->remote;
 	if (!front_connection_allowed(front, accept->proven))
 		goto err_clear;
 	if (set_up_conn(connection, accept) || set_up_tls(connection) ||

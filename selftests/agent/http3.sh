@@ -17,7 +17,9 @@ export HOST=$PREFIX-http-19000.$DOMAIN
 cases=(announced methods five_hundred request_fields trailers early_response app_dies cancel
 	deaf_app slow_client
 	websocket websocket_app_first websocket_early websocket_refused
-	key_update version_negotiation wrong_protocol stateless_reset migration migration_again
+	key_update version_negotiation wrong_protocol stateless_reset
+	migration migration_again migration_port_then_address migration_address_then_port migration_between_two
+	migration_unproved
 	malformed_frames malformed_heads bodies large_heads)
 # Each counts: case and counter.
 counted=(header_bomb:http3_header_bombs rapid_reset:http3_reset_floods)

@@ -283,6 +283,66 @@ def migration_again():
               source, client.ended)
 
 
+JOURNEY = (("127.0.0.1", False), ("127.0.0.7", False), ("127.0.0.7", False), ("127.0.0.8", True),
+           ("127.0.0.1", False), ("127.0.0.1", True), ("127.0.0.9", False), ("127.0.0.9", True),
+           ("127.0.0.7", True), ("127.0.0.7", False), ("127.0.0.1", True), ("127.0.0.8", False),
+           ("127.0.0.8", True), ("127.0.0.9", True))
+
+
+def travel(moves):
+    """One client, to another port or address each time, with a new id or the old one."""
+    client = Client()
+    alive(client)
+    for source, change in moves:
+        client.move(source)
+        if change:
+            client.quic.change_connection_id()
+        check(client.pump(lambda: f"X-Forwarded-For: {source}\n" in client.get("/head").body.decode()),
+              source, change, client.ended)
+        alive(client)
+
+
+def migration_port_then_address():
+    travel(JOURNEY)
+
+
+def migration_address_then_port():
+    travel(JOURNEY[::-1])
+
+
+def migration_between_two():
+    """To and fro between two networks, on each of which the client keeps its port."""
+    client = Client()
+    alive(client)
+    sockets = [client.socket]
+    client.move("127.0.0.7", keep=True)
+    sockets.append(client.socket)
+    for i in range(1, 13):
+        client.socket = sockets[i % 2]
+        client.quic.change_connection_id()
+        check(client.pump(lambda: f"X-Forwarded-For: {('127.0.0.1', '127.0.0.7')[i % 2]}\n" in
+                          client.get("/head").body.decode()), i, client.ended)
+        alive(client)
+
+
+def migration_unproved():
+    """Packets from an address that gets nothing are not the client's word for where it is."""
+    client = Client()
+    alive(client)
+    client.move("127.0.0.9")
+    # The first one comes with the move itself.
+    for path in (b"/unproved_first", b"/unproved_second"):
+        number = client.quic.get_next_available_stream_id()
+        client.h3.send_headers(number, head(path.decode()), end_stream=True)
+        end, asked = time.time() + 30, b""
+        while b"\r\n\r\n" not in asked and time.time() < end:
+            for data, _ in client.quic.datagrams_to_send(now=time.time()):
+                client.socket.sendto(data, SERVER)
+            time.sleep(0.02)
+            asked = recorded().partition(b"GET " + path)[2]
+        check(b"X-Forwarded-For: 127.0.0.1\r\n" in asked.partition(b"\r\n\r\n")[0] + b"\r\n", path, asked)
+
+
 def retry():
     """Half-open handshakes: from the hundredth on a client has to show its address."""
     half = []
@@ -486,6 +546,18 @@ def permission_moves():
     check(client.get("/count").status in (401, 403), "let in from there")
     client.move("127.0.0.1")
     check(client.pump(lambda: client.get("/count").status == 200, 10), "not let in again")
+
+
+def permission_travels():
+    """Asked again after each of many moves: who is let in at one address is not at the others."""
+    client = Client()
+    check(client.get("/count").status == 200)
+    for source, change in JOURNEY + JOURNEY[::-1]:
+        client.move(source)
+        if change:
+            client.quic.change_connection_id()
+        allowed = source == "127.0.0.1"
+        check(client.pump(lambda: (client.get("/count").status == 200) == allowed), source, change, client.ended)
 
 
 def main():

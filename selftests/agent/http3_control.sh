@@ -22,7 +22,7 @@ BASE=node-us.containers.example.com
 export HOST=$PROJECT_ID-$CONTAINER_ID-http-8000.$BASE
 NETNS=hoody-http3-$$
 
-tap_plan 18
+tap_plan 19
 
 ip netns add $NETNS
 tap_cleanup "ip netns del $NETNS"
@@ -139,6 +139,7 @@ rm -f "$WORK/go"
 hoody containers proxy permissions replace -c $CONTAINER_ID --groups here='{"type":"ip","range":"127.0.0.1/32"}' \
 	--permissions here='{"http":true}' --default deny >/dev/null
 tap_run permission_moves_with_the_client case_run permission_moves
+tap_run permission_is_asked_at_each_of_many_moves case_run permission_travels
 
 # ---- configuration ----
 tap_run quic_is_switched_off reload none 40K
