@@ -115,26 +115,44 @@ static const struct image_option *effective(const struct services_options *optio
 	return found;
 }
 
-static bool is_through(const struct services_options *options, const char *service,
-		       uint16_t instance)
+/*
+ * How many middlewares stand before @service, with @change in place of what is stored
+ * for its container; more than IMAGE_MIDDLEWARES_MAX also where they lead back.
+ */
+static unsigned int count_before(const struct services *services,
+				 const struct services_options *change, const uint8_t id[ID_LEN],
+				 const char *service, uint16_t instance)
 {
-	const struct image_option *option = effective(options, service, instance);
+	unsigned int count = 0;
 
-	return option && (option->flags & IMAGE_OPTION_VIA);
+	while (count <= IMAGE_MIDDLEWARES_MAX) {
+		const bool changed = !memcmp(id, change->id, ID_LEN);
+		const struct image_option *option =
+			effective(changed ? change : services_find(services, id), service, instance);
+
+		if (!option || !(option->flags & IMAGE_OPTION_VIA))
+			break;
+		id = option->via_container;
+		service = option->via_service;
+		instance = option->via_instance;
+		count++;
+	}
+	return count;
 }
 
-/* Whether an entry of @users leads through a service that @options lead elsewhere. */
-static bool has_user(const struct services_options *users, const struct services_options *options)
+/* Whether each way that @options begin ends at a middleware that has none itself. */
+static bool ways_end(const struct services *services, const struct services_options *change,
+		     const struct services_options *options)
 {
-	for (unsigned int i = 0; i < users->count; i++) {
-		const struct image_option *user = &users->options[i];
+	for (unsigned int i = 0; i < options->count; i++) {
+		const struct image_option *option = &options->options[i];
 
-		if ((user->flags & IMAGE_OPTION_VIA) &&
-		    !memcmp(user->via_container, options->id, ID_LEN) &&
-		    is_through(options, user->via_service, user->via_instance))
-			return true;
+		if ((option->flags & IMAGE_OPTION_VIA) &&
+		    count_before(services, change, option->via_container, option->via_service,
+				 option->via_instance) >= IMAGE_MIDDLEWARES_MAX)
+			return false;
 	}
-	return false;
+	return true;
 }
 
 int services_check(const struct control *control, const struct services_options *options,
@@ -145,7 +163,6 @@ int services_check(const struct control *control, const struct services_options 
 	*field = "middleware";
 	for (unsigned int i = 0; i < options->count; i++) {
 		const struct image_option *option = &options->options[i];
-		const bool same = !memcmp(option->via_container, options->id, ID_LEN);
 		const struct container *container;
 
 		if (!(option->flags & IMAGE_OPTION_VIA))
@@ -154,16 +171,15 @@ int services_check(const struct control *control, const struct services_options 
 		*message = "names a container that there is none of";
 		if (!container || (realm[0] && strcmp(container->realm, realm)))
 			return -EINVAL;
-		*message = "names a service that has a middleware itself, or is the service itself: "
-			   "there are no chains";
-		if (is_through(same ? options : services_find(services, option->via_container),
-			       option->via_service, option->via_instance))
-			return -EINVAL;
 	}
-	*message = "is for a service that is a middleware of others: there are no chains";
+	*message = "leads back to the service itself, or through more than 8 others";
+	if (!ways_end(services, options, options))
+		return -EINVAL;
+	*message = "is for a service that is a middleware itself: the way of another one would "
+		   "lead back to it, or through more than 8";
 	for (size_t i = 0; i < services->count; i++) {
 		if (memcmp(services->list[i]->id, options->id, ID_LEN) &&
-		    has_user(services->list[i], options))
+		    !ways_end(services, options, services->list[i]))
 			return -EINVAL;
 	}
 	return 0;

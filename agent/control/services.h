@@ -32,8 +32,8 @@ struct image_option *services_option_find(struct services_options *options, cons
 
 /*
  * Whether every middleware that @options name may be one: it exists, in @realm
- * (empty: any), is not the service itself, and none has one of its own. 0, or
- * -EINVAL with the field and why not.
+ * (empty: any), and no way, theirs or another container's, leads back or through more
+ * than IMAGE_MIDDLEWARES_MAX. 0, or -EINVAL with the field and why not.
  */
 int services_check(const struct control *control, const struct services_options *options,
 		   const char *realm, const char **field, const char **message);

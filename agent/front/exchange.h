@@ -59,6 +59,7 @@ struct exchange {
 	bool				close;		/* the client may not go on on this connection */
 	bool				tunnel;
 	bool				passed;	/* a middleware has sent it on */
+	uint16_t			to_go;	/* of one that has passed: middlewares still to come */
 	bool				early;	/* before the handshake's end: a copy may come */
 	struct up_client		client;	/* of one that has passed: who asked */
 	struct pass_ticket		ticket;	/* of one that is at a middleware */

@@ -33,6 +33,7 @@ bool middleware_take(struct exchange *exchange, const struct http_head *head,
 	    strcmp(claim.service, route->host.service) || claim.instance != route->host.instance)
 		return refuse_pass(exchange);
 	exchange->passed = true;
+	exchange->to_go = claim.to_go;
 	exchange->client = claim.client;
 	front_count(thread_of(exchange), middleware_passed);
 	front_audit_passed(&exchange->audit, &claim.client, claim.middleware);
@@ -59,17 +60,65 @@ static bool comes_from(const struct exchange *exchange, const struct image_conta
 	       !memcmp(&client->v6, &container->address6, sizeof(client->v6));
 }
 
+/* What a request passes, the service's own first: it is the last that gets it. */
+struct chain {
+	unsigned int	count;
+	struct hop {
+		const struct image_container	*container;
+		const struct image_option	*own;	/* how the middleware is reached; or NULL */
+		uint16_t			port;
+	} hops[IMAGE_MIDDLEWARES_MAX];
+};
+
+/* False: one of them is not there. Control lets none be longer, or lead back. */
+static bool find_chain(const struct image *image, const struct image_option *option,
+		       struct chain *chain)
+{
+	chain->count = 0;
+	while (option && (option->flags & IMAGE_OPTION_VIA)) {
+		const size_t len = strlen(option->via_service);
+		struct hop *hop = &chain->hops[chain->count];
+
+		if (chain->count++ == IMAGE_MIDDLEWARES_MAX)
+			return false;
+		hop->container = image_container_find(image, option->via_container);
+		if (!hop->container || !(hop->container->flags & IMAGE_RUNNING) ||
+		    !(hop->container->flags & (IMAGE_HAS_V4 | IMAGE_HAS_V6)))
+			return false;
+		hop->port = image_service_port(image, hop->container, option->via_service, len,
+					       option->via_instance);
+		if (!hop->port)
+			return false;
+		option = image_option_find(image, hop->container, option->via_service, len,
+					   option->via_instance);
+		hop->own = option;
+	}
+	return true;
+}
+
+/* Whether one of them asks as if it were a client. */
+static bool leads_back(const struct exchange *exchange, const struct chain *chain)
+{
+	for (unsigned int i = 0; i < chain->count; i++) {
+		if (comes_from(exchange, chain->hops[i].container))
+			return true;
+	}
+	return false;
+}
+
 static bool issue(struct exchange *exchange, const struct route *route,
-		  const struct image_option *option, struct middleware_way *way)
+		  const struct image_container *middleware, unsigned int to_go,
+		  struct middleware_way *way)
 {
 	struct pass_claim claim;
 
 	/* Signed as bytes: also those between the fields. */
 	memset(&claim, 0, sizeof(claim));
 	memcpy(claim.container, route->container->id, IMAGE_ID_LEN);
-	memcpy(claim.middleware, option->via_container, IMAGE_ID_LEN);
+	memcpy(claim.middleware, middleware->id, IMAGE_ID_LEN);
 	memcpy(claim.service, route->host.service, route->host.service_len);
 	claim.instance = route->host.instance;
+	claim.to_go = to_go;
 	memcpy(&claim.client, exchange_client(exchange), sizeof(claim.client));
 	if (pass_issue(thread_of(exchange)->board->passes, &claim, way->text, &exchange->ticket)) {
 		exchange_refuse_memory(exchange);
@@ -82,36 +131,33 @@ static bool issue(struct exchange *exchange, const struct route *route,
 bool middleware_choose(struct exchange *exchange, const struct route *route,
 		       struct middleware_way *way)
 {
-	const struct image_option *option = route->option, *own;
-	const struct image *image = thread_of(exchange)->image;
-	const struct image_container *container;
-	size_t len;
+	const struct image_option *option = route->option;
+	const struct hop *hop;
+	struct chain chain;
+	unsigned int to_go;
 
 	way->container = route->container;
 	way->port = route->port;
 	way->http2 = option && (option->flags & IMAGE_OPTION_H2C);
 	way->pass = (struct http_text){0};
-	if (exchange->passed || !option || !(option->flags & IMAGE_OPTION_VIA))
+	if (!option || !(option->flags & IMAGE_OPTION_VIA) ||
+	    (exchange->passed && !exchange->to_go))
 		return true;
-	container = image_container_find(image, option->via_container);
-	if (!container || !(container->flags & IMAGE_RUNNING) ||
-	    !(container->flags & (IMAGE_HAS_V4 | IMAGE_HAS_V6)))
+	if (!find_chain(thread_of(exchange)->image, option, &chain))
 		return refuse_unavailable(exchange);
-	len = strlen(option->via_service);
-	way->container = container;
-	way->port = image_service_port(image, container, option->via_service, len,
-				       option->via_instance);
-	if (!way->port)
-		return refuse_unavailable(exchange);
-	if (comes_from(exchange, container)) {
+	if (!exchange->passed && leads_back(exchange, &chain)) {
 		front_count(thread_of(exchange), refused_loop);
 		exchange_refuse(exchange, 508, "middleware_loop",
 				"a middleware passes a request on with its " MIDDLEWARE_PASS_FIELD);
 		return false;
 	}
-	own = image_option_find(image, container, option->via_service, len, option->via_instance);
-	way->http2 = own && (own->flags & IMAGE_OPTION_H2C);
+	/* One that was taken out since it was asked for has not to be passed any more. */
+	to_go = exchange->passed && exchange->to_go < chain.count ? exchange->to_go : chain.count;
+	hop = &chain.hops[to_go - 1];
+	way->container = hop->container;
+	way->port = hop->port;
+	way->http2 = hop->own && (hop->own->flags & IMAGE_OPTION_H2C);
 	exchange->port = way->port;
 	front_count(thread_of(exchange), middleware_requests);
-	return issue(exchange, route, option, way);
+	return issue(exchange, route, hop->container, to_go - 1, way);
 }

@@ -7,7 +7,10 @@
  *	client -> A's URL: permissions, rates -> middleware, with X-Hoody-Pass
  *	middleware -> A's URL with X-Hoody-Pass -> A, as from the client's own address
  *
- * Nothing goes round it: where the middleware cannot be reached, where a pass is
+ * A middleware may have one too: where A is routed through B and B through C, a
+ * request of A passes C, then B. What comes back with C's pass goes to B, with another.
+ *
+ * Nothing goes round it: where one of them cannot be reached, where a pass is
  * wrong, used, or for another service, the request is refused.
  */
 #ifndef HOODY_FRONT_MIDDLEWARE_H

@@ -25,6 +25,7 @@ struct pass_claim {
 	uint8_t			middleware[IMAGE_ID_LEN];	/* that it was given to */
 	char			service[IMAGE_NAME_MAX];
 	uint16_t		instance;
+	uint16_t		to_go;		/* middlewares that it has to pass after this one */
 	struct up_client	client;		/* who asked */
 };
 

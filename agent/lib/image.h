@@ -120,6 +120,7 @@ struct image_option {
 };
 
 #define IMAGE_OPTIONS_MAX	32	/* of one container */
+#define IMAGE_MIDDLEWARES_MAX	8	/* that one request passes */
 
 enum image_limit_flags {
 	IMAGE_LIMIT_PER_CLIENT	= 1 << 0,	/* each has a bucket; otherwise all share one */

@@ -23,7 +23,7 @@ CLIENT=203.0.113.50
 export HOODY_API=unix:$SOCKET TLS=8455
 export HOST=$PROJECT_ID-$APP_ID-http-8000.$BASE
 
-tap_plan 45
+tap_plan 55
 
 # ---- two containers and a client's address ----
 container() { # NAME NETWORK
@@ -58,6 +58,7 @@ server.on('error', () => process.exit(1));
 JS
 : >"$WORK/asked"
 : >"$WORK/record"
+: >"$WORK/record2"
 start_in() { # NAME ADDRESS PORT CMD...: in the container, until the test ends; sets STARTED
 	local name=$1 address=$2 port=$3
 	shift 3
@@ -69,6 +70,7 @@ start_in() { # NAME ADDRESS PORT CMD...: in the container, until the test ends; 
 start_in app 10.82.1.2 8000 node "$WORK/app.js" "$WORK/asked"
 start_in mid 10.82.2.2 9000 python3 "$HERE/middleware_app.py" 10.82.2.2 9000 10.82.2.1 $TLS "$WORK/record"
 python_app=$STARTED
+start_in mid 10.82.2.2 9002 python3 "$HERE/middleware_app.py" 10.82.2.2 9002 10.82.2.1 $TLS "$WORK/record2"
 start_in mid 10.82.2.2 9001 node "$HERE/middleware.js" 10.82.2.2 9001 10.82.2.1 $TLS
 
 # ---- the agent ----
@@ -148,6 +150,27 @@ tap_is a_loop_is_refused "$(get /loop -H 'X-Do: loop') $(asked /loop)" '508 0'
 tap_is a_loop_is_counted "$(counter refused_loop)" 1
 tap_is middleware_saw_the_loop_once "$(grep -c ' /loop ' "$WORK/record")" 1
 
+# ---- one behind the other: http-9002, which exec-1 stands before ----
+tap_run chain_of_two eval "through $MIDDLE_ID-http-9002 && services set -c $MIDDLE_ID --service http --instance 9002 --middleware $MIDDLE_ID-exec-1"
+before=$(counter middleware_passed)
+tap_is chain_passes "$(get /chain) $(asked /chain) $(seen '.headers["x-hoody-pass"]')" '200 1 null'
+tap_like first_of_the_chain_is_asked_first "$(grep ' /chain ' "$WORK/record")" ' [0-9a-f]{104} -$'
+tap_like second_gets_what_the_first_made_of_it "$(grep ' /chain ' "$WORK/record2")" ' [0-9a-f]{104} by the middleware$'
+tap_is each_with_a_pass_of_its_own "$(cat "$WORK/record" "$WORK/record2" | grep ' /chain ' | grep -oE '[0-9a-f]{104}' | sort -u | wc -l) $(($(counter middleware_passed) - before))" '2 2'
+tap_is first_may_refuse "$(get /chain_refused -H 'X-Do: refuse') $(grep -c ' /chain_refused ' "$WORK/record2") $(asked /chain_refused)" '418 0 0'
+tap_refused chain_must_not_lead_back services set -c $MIDDLE_ID --service exec --instance 1 --middleware $APP_ID-http-8000
+longer() { # COUNT: one middleware before the other, from http-9100 on
+	local i
+	for ((i = 0; i < $1; i++)); do
+		services set -c $MIDDLE_ID --service http --instance $((9100 + i)) --middleware $MIDDLE_ID-http-$((9101 + i)) || return
+	done
+}
+tap_run chain_of_eight longer 8
+tap_refused chain_of_nine through $MIDDLE_ID-http-9100
+tap_refused chain_made_longer_from_behind services set -c $MIDDLE_ID --service http --instance 9108 --middleware $MIDDLE_ID-http-9109
+services delete -c $MIDDLE_ID --service http --instance 9002 >/dev/null
+through $MIDDLE_ID-exec-1 >/dev/null
+
 # ---- permissions are asked once, before ----
 hoody containers proxy permissions replace -c $APP_ID --groups 'ci={"type":"token","value":"the-secret-token"}' \
 	--permissions 'ci={"http":true}' --default deny >/dev/null || tap_bail 'no permissions'
@@ -197,9 +220,9 @@ tap_is upgrade_passes "$(timeout 60 python3 "$WORK/upgrade.py" 2>&1)" '101 True'
 # ---- what cannot be meant ----
 tap_refused not_through_itself through $APP_ID-http-8000
 tap_refused not_through_nothing through dddddddddddddddddddddddd-http-1
-tap_refused no_chain_before services set -c $MIDDLE_ID --service http --instance 9001 --middleware $APP_ID-http-8001
-tap_run another_service_may services set -c $MIDDLE_ID --service http --instance 9005 --middleware $APP_ID-http-8001
-tap_refused no_chain_behind through $MIDDLE_ID-http-9005
+tap_refused not_back_to_it services set -c $MIDDLE_ID --service http --instance 9001 --middleware $APP_ID-http-8000
+tap_run another_service_may services set -c $MIDDLE_ID --service http --instance 9005 --middleware $APP_ID-http-8000
+tap_refused not_to_what_leads_here through $MIDDLE_ID-http-9005
 tap_is refused_changes_nothing "$(services show -c $APP_ID --json | jq -c '.services[].middleware.instance')" 9001
 
 # ---- it is kept, and goes ----

@@ -44,7 +44,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items()
                    if name.lower() not in ('content-length', 'connection')}
         with open(record, 'a') as file:
-            file.write('%s %s %s %s\n' % (self.client_address[0], self.path, what, headers.get('X-Hoody-Pass', '-')))
+            file.write('%s %s %s %s %s\n' % (self.client_address[0], self.path, what, headers.get('X-Hoody-Pass', '-'),
+                                             headers.get('X-Changed', '-')))
         if what == 'refuse':
             self.answer(418, b'not today\n')
             return
