@@ -13,8 +13,10 @@ export TLS=18543 CERTIFICATE=$WORK/pem.crt PYTHONDONTWRITEBYTECODE=1 GRPC_VERBOS
 export HOST=$PREFIX-http-19100.$DOMAIN DEAD=$PREFIX-http-19199.$DOMAIN PLAIN=$PREFIX-raw-1.$DOMAIN
 H1=$PREFIX-http-19103.$DOMAIN PAGES=$PREFIX-http-19101.$DOMAIN
 cases=(unary server_stream client_stream bidirectional status deadline big unread many goodbyes no_app unmarked)
+# The same app from clients that speak HTTP/3.
+http3_cases=(unary server_stream client_stream bidirectional status)
 
-tap_plan $((${#cases[@]} + 16))
+tap_plan $((${#cases[@]} + ${#http3_cases[@]} + 16))
 certificate "$WORK/pem" || tap_bail 'openssl made no certificate'
 : >"$WORK/record"
 serve 19100 python3 "$HERE/grpc_app.py" 19100 "$WORK/record"
@@ -52,6 +54,9 @@ for name in "${cases[@]}"; do
 	tap_run "grpc_$name" run "$name"
 	[ $name != many ] || shared=$(($(connections) - before))
 	[ $name != goodbyes ] || moved=$(($(connections) - before))
+done
+for name in "${http3_cases[@]}"; do
+	tap_run "grpc_over_http3_$name" timeout 120 python3 "$HERE/grpc_http3.py" "$name"
 done
 tap_run grpc_goodbyes_were_said test "$moved" -ge 2
 tap_run grpc_cancelled_at_the_app tap_wait 30 grep -q '^hang .* cancelled$' "$WORK/record"
