@@ -54,10 +54,14 @@ bool hoody_policy_has_addr(const struct hoody_policy *policy, const struct hoody
 	return false;
 }
 
-/* Under RCU or hoody_net.lock. NULL where there is none. */
+/*
+ * Under RCU or hoody_net.lock. NULL where there is none. The lock alone keeps the
+ * container; the table's buckets are replaced by a worker of the table's own, and
+ * freed after a grace period, which is why the look-up is one of RCU in any case.
+ */
 struct hoody_container *hoody_container_find(struct hoody_registry *registry, const u8 *id)
 {
-	return rhashtable_lookup(&registry->by_id, id, by_id_params);
+	return rhashtable_lookup_fast(&registry->by_id, id, by_id_params);
 }
 
 /* Under RCU: the policy of the container that has @addr, or NULL. */
