@@ -191,7 +191,7 @@ static void load(struct api_call *call)
 	known = syscalls_profile_find(call->control->syscalls, name);
 	source = yyjson_val_write(yyjson_obj_get(call->body, "profile"), 0, NULL);
 	if (source)
-		profile = syscalls_profile_create(name, source, caps, (size_t)count, &report);
+		profile = syscalls_profile_create(name, source, caps, (size_t)count, false, &report);
 	ret = errno;
 	free(source);
 	if (!profile && ret == ENOMEM)

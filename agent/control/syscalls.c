@@ -45,6 +45,7 @@ struct profile_options syscalls_options(const struct syscalls_profile *profile)
 {
 	struct profile_options options = {
 		.caps = (const char *const *)profile->caps, .caps_count = profile->caps_count,
+		.accepted = true,
 	};
 	struct utsname name;
 
@@ -67,7 +68,7 @@ void syscalls_profile_free(struct syscalls_profile *profile)
 
 struct syscalls_profile *syscalls_profile_create(const char *name, const char *source,
 						 const char *const *caps, size_t caps_count,
-						 struct profile_report *report)
+						 bool accepted, struct profile_report *report)
 {
 	struct syscalls_profile *profile = calloc(1, sizeof(*profile));
 	struct profile_options options;
@@ -88,6 +89,7 @@ struct syscalls_profile *syscalls_profile_create(const char *name, const char *s
 		profile->caps_count++;
 	}
 	options = syscalls_options(profile);
+	options.accepted = accepted;
 	ret = profile_compile(source, strlen(source), &options, &profile->table, report);
 	if (ret)
 		goto err_free;
@@ -258,7 +260,7 @@ static int take_profile(void *context, const void *key, size_t key_len, const ch
 		ret = bad_document(loading, "profile", "a row cannot be read");
 		goto out;
 	}
-	profile = syscalls_profile_create(name, source, caps, count, &report);
+	profile = syscalls_profile_create(name, source, caps, count, true, &report);
 	if (!profile) {
 		ret = errno == ENOMEM ? -ENOMEM : bad_document(loading, name, report.error);
 		goto out;
@@ -308,7 +310,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	if (!control->syscalls)
 		return ret;
 	control->syscalls->learn = syscalls_profile_create(SYSCALLS_LEARN, learn_source, NULL, 0,
-							   &report);
+							   true, &report);
 	if (!control->syscalls->learn)
 		return ret;
 	control->syscalls->learn->generation = db_generation(control->db);

@@ -74,11 +74,11 @@ const char *syscalls_name_fault(const char *name);
 
 /*
  * syscalls_profile_create(): compiles. NULL with errno EINVAL (report->error says
- * why), E2BIG (as well) or ENOMEM.
+ * why), E2BIG (as well) or ENOMEM. @accepted: it was, by whatever version.
  */
 struct syscalls_profile *syscalls_profile_create(const char *name, const char *source,
 						 const char *const *caps, size_t caps_count,
-						 struct profile_report *report);
+						 bool accepted, struct profile_report *report);
 void syscalls_profile_free(struct syscalls_profile *profile);
 /* What profile_compile() is to assume for @profile on this host. */
 struct profile_options syscalls_options(const struct syscalls_profile *profile);

@@ -66,25 +66,72 @@ static int read_action(struct exporter *exporter, yyjson_val *object, const char
 	return err;
 }
 
-static void put_oci(struct exporter *exporter, yyjson_val *entry, enum hoody_action kind, int error)
+/*
+ * Appends @name to @names, unless the same was said before of it: resolved, what
+ * depended on capabilities holds for all, and must not be said twice.
+ */
+static int put_oci_name(struct exporter *exporter, yyjson_mut_val *names, yyjson_val *name,
+			struct said *said)
 {
-	yyjson_mut_doc *document = exporter->document;
-	yyjson_mut_val *object = yyjson_mut_arr_add_obj(document, exporter->list), *names;
-	yyjson_val *args = parse_field(entry, "args"), *name = parse_field(entry, "name");
+	const struct said *before;
+	int err;
 
-	if (name) {
-		names = yyjson_mut_obj_add_arr(document, object, "names");
-		yyjson_mut_arr_append(names, yyjson_val_mut_copy(document, name));
-	} else {
-		yyjson_mut_obj_add_val(document, object, "names",
-				       yyjson_val_mut_copy(document, parse_field(entry, "names")));
-	}
+	said->name = yyjson_get_str(name);
+	err = said_add(&exporter->parser.said, said, &before);
+	if (err == -E2BIG)
+		return profile_fail(exporter->builder.report, err, "$: more than %d names and conditions "
+				    "in all", PARSE_SAID_MAX);
+	if (!err && !before)
+		yyjson_mut_arr_append(names, yyjson_val_mut_copy(exporter->document, name));
+	return err;
+}
+
+/* Rule number @rule of those that @args make, for all names of @entry. */
+static int put_oci_rule(struct exporter *exporter, yyjson_val *entry, const struct parse_args *args,
+			unsigned int rule, int error)
+{
+	yyjson_val *list = parse_field(entry, "args"), *name = parse_field(entry, "name"), *arg;
+	yyjson_mut_doc *document = exporter->document;
+	yyjson_mut_val *object, *names = yyjson_mut_arr(document), *conds;
+	struct said said = { 0 };
+	size_t i, max;
+	int err = 0;
+
+	said_take_conds(&said, args, rule);
+	if (name)
+		err = put_oci_name(exporter, names, name, &said);
+	yyjson_arr_foreach(parse_field(entry, "names"), i, max, name)
+		if (!err)
+			err = put_oci_name(exporter, names, name, &said);
+	if (err || !yyjson_mut_arr_size(names))
+		return err;
+	object = yyjson_mut_arr_add_obj(document, exporter->list);
+	yyjson_mut_obj_add_val(document, object, "names", names);
 	yyjson_mut_obj_add_val(document, object, "action",
 			       yyjson_val_mut_copy(document, parse_field(entry, "action")));
-	if (kind == HOODY_ACTION_ERRNO)
+	if (error >= 0)
 		yyjson_mut_obj_add_int(document, object, "errnoRet", error);
-	if (yyjson_arr_size(args))
-		yyjson_mut_obj_add_val(document, object, "args", yyjson_val_mut_copy(document, args));
+	if (!args->count)
+		return 0;
+	conds = yyjson_mut_obj_add_arr(document, object, "args");
+	yyjson_arr_foreach(list, i, max, arg)
+		if (!args->any || i == rule)
+			yyjson_mut_arr_append(conds, yyjson_val_mut_copy(document, arg));
+	return 0;
+}
+
+static int put_oci(struct exporter *exporter, yyjson_val *entry, enum hoody_action kind, int error)
+{
+	struct parse_args args;
+	int err;
+
+	/* No rule, see parse_entry(). */
+	if (kind == exporter->otherwise && error == exporter->otherwise_errno)
+		return 0;
+	err = parse_args(&exporter->parser, entry, "$", &args);
+	for (unsigned int i = 0; i < parse_rules(&args) && !err; i++)
+		err = put_oci_rule(exporter, entry, &args, i, kind == HOODY_ACTION_ERRNO ? error : -1);
+	return err;
 }
 
 static void put_lxc_action(FILE *out, enum hoody_action kind, int error)
@@ -174,20 +221,18 @@ static enum hoody_action lxc_kind(enum hoody_action kind)
 static int export_entry(struct exporter *exporter, yyjson_val *entry)
 {
 	enum hoody_action kind = HOODY_ACTION_ALLOW;
+	struct parse_filter filter;
 	yyjson_val *name;
 	int err, error = 0;
-	bool applies;
 	size_t i, max;
 
-	err = parse_filters(&exporter->parser, entry, "$", &applies);
-	if (!err && applies)
+	err = parse_filters(&exporter->parser, entry, "$", &filter);
+	if (!err && filter.applies)
 		err = read_action(exporter, entry, "errnoRet", "errno", "action", &kind, &error);
-	if (err || !applies)
+	if (err || !filter.applies)
 		return err;
-	if (exporter->document) {
-		put_oci(exporter, entry, kind, error);
-		return 0;
-	}
+	if (exporter->document)
+		return put_oci(exporter, entry, kind, error);
 	if (lxc_kind(kind) == lxc_kind(exporter->otherwise) && error == exporter->otherwise_errno)
 		return 0;
 	if (parse_field(entry, "name"))
@@ -286,6 +331,7 @@ int profile_export(const char *json, size_t size, const struct profile_options *
 	if (!err)
 		err = format == PROFILE_LXC ? export_lxc(&exporter, text) :
 					      export_oci(&exporter, text);
+	said_clear(&exporter.parser.said);
 	yyjson_doc_free(document);
 	return err;
 }

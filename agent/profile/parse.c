@@ -303,6 +303,7 @@ int parse_profile(const char *json, size_t size, const struct profile_options *o
 	if (!doc)
 		return parse_fail(&parser, "$: no JSON: %s at byte %zu", fault.msg, fault.pos);
 	err = parse_root(&parser, yyjson_doc_get_root(doc));
+	said_clear(&parser.said);
 	yyjson_doc_free(doc);
 	return err;
 }

@@ -9,13 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The arguments of an entry; groups of conditions of which one must hold. */
-struct args {
-	struct profile_cond	conds[RULE_CONDS_MAX];
-	unsigned int		count;
-	bool			any;	/* one condition is enough */
-};
-
 static bool known_cap(const struct profile_options *options, const char *name)
 {
 	for (size_t i = 0; i < options->caps_count; i++)
@@ -73,36 +66,40 @@ static int kernel_enough(struct parser *parser, yyjson_val *object, const char *
 	return 0;
 }
 
-/* Sets @applies: do includes and excludes leave the entry in? */
-int parse_filters(struct parser *parser, yyjson_val *entry, const char *path, bool *applies)
+/* What includes and excludes make of the entry. */
+int parse_filters(struct parser *parser, yyjson_val *entry, const char *path,
+		  struct parse_filter *filter)
 {
 	static const char *const known[] = { "caps", "arches", "minKernel", NULL };
 	static const char *const fields[] = { "excludes", "includes" };
 	struct tally caps, arches;
 	char where[96];
-	bool enough;
+	bool enough, versioned;
 	int err;
 
-	*applies = true;
+	*filter = (struct parse_filter){ .applies = true };
 	for (int includes = 0; includes < 2; includes++) {
-		yyjson_val *filter = parse_field(entry, fields[includes]);
+		yyjson_val *object = parse_field(entry, fields[includes]);
 
-		if (!filter)
+		if (!object)
 			continue;
 		snprintf(where, sizeof(where), "%s.%s", path, fields[includes]);
-		err = parse_known(parser, filter, where, known);
+		err = parse_known(parser, object, where, known);
 		if (!err)
-			err = tally_strings(parser, filter, where, "caps", true, &caps);
+			err = tally_strings(parser, object, where, "caps", true, &caps);
 		if (!err)
-			err = tally_strings(parser, filter, where, "arches", false, &arches);
+			err = tally_strings(parser, object, where, "arches", false, &arches);
 		if (!err)
-			err = kernel_enough(parser, filter, where, &enough);
+			err = kernel_enough(parser, object, where, &enough);
 		if (err)
 			return err;
+		versioned = parse_field(object, "minKernel");
+		filter->there |= caps.all || arches.all || versioned;
 		if (includes)
-			*applies &= caps.hits == caps.all && (!arches.all || arches.hits) && enough;
-		else if (caps.hits || arches.hits || (parse_field(filter, "minKernel") && enough))
-			*applies = false;
+			filter->applies &= caps.hits == caps.all && (!arches.all || arches.hits) &&
+					   enough;
+		else if (caps.hits || arches.hits || (versioned && enough))
+			filter->applies = false;
 	}
 	return 0;
 }
@@ -158,8 +155,20 @@ static int parse_op(struct parser *parser, yyjson_val *value, const char *path,
 	return parse_fail(parser, "%s.op: unknown operator '%.40s'", path, yyjson_get_str(value));
 }
 
-static int parse_args(struct parser *parser, yyjson_val *entry, const char *entry_path,
-		      struct args *args)
+/* That the last condition of @args, which stands at @path, is none of those before it. */
+static int args_differ(struct parser *parser, const struct parse_args *args, const char *path)
+{
+	unsigned int last = args->count - 1;
+
+	for (unsigned int i = 0; i < last && !parser->options->accepted; i++)
+		if (said_same_cond(&args->conds[i], &args->conds[last]))
+			return parse_fail(parser, "%s: the same condition as args[%u]: leave one out",
+					  path, i);
+	return 0;
+}
+
+int parse_args(struct parser *parser, yyjson_val *entry, const char *entry_path,
+	       struct parse_args *args)
 {
 	static const char *const known[] = { "index", "value", "valueTwo", "op", NULL };
 	yyjson_val *list = parse_field(entry, "args"), *value;
@@ -169,7 +178,7 @@ static int parse_args(struct parser *parser, yyjson_val *entry, const char *entr
 	size_t i, max;
 	int err;
 
-	*args = (struct args){ .count = 0 };
+	*args = (struct parse_args){ .count = 0 };
 	if (!list)
 		return 0;
 	if (!yyjson_is_arr(list))
@@ -194,6 +203,9 @@ static int parse_args(struct parser *parser, yyjson_val *entry, const char *entr
 		if (err)
 			return err;
 		cond->arg = index;
+		err = args_differ(parser, args, path);
+		if (err)
+			return err;
 		/* runc: where an argument stands twice, each condition is a rule of its own. */
 		args->any |= seen >> index & 1;
 		seen |= 1u << index;
@@ -203,9 +215,9 @@ static int parse_args(struct parser *parser, yyjson_val *entry, const char *entr
 
 /* Rules of a call with a number of its own. */
 static int add_direct(struct parser *parser, unsigned int arch, unsigned int nr,
-		      struct table_rule *rule, const struct args *args)
+		      struct table_rule *rule, const struct parse_args *args)
 {
-	unsigned int rules = args->any ? args->count : 1, each = args->any ? 1 : args->count;
+	unsigned int rules = parse_rules(args), each = args->any ? 1 : args->count;
 	int err;
 
 	rule->call = arch * HOODY_TABLE_CALLS + nr;
@@ -216,6 +228,8 @@ static int add_direct(struct parser *parser, unsigned int arch, unsigned int nr,
 			rule->conds[j].mask &= UINT32_MAX;
 			rule->conds[j].value &= UINT32_MAX;
 		}
+		/* In whatever order they stand in the profile. */
+		said_sort(rule->conds, each);
 		err = table_add(parser->builder, rule);
 		if (err)
 			return err;
@@ -229,7 +243,7 @@ static int add_direct(struct parser *parser, unsigned int arch, unsigned int nr,
  * that grants something grants nothing there, one that refuses refuses all.
  */
 static int add_mux(struct parser *parser, const struct syscall_target *target,
-		   struct table_rule *rule, const struct args *args)
+		   struct table_rule *rule, const struct parse_args *args)
 {
 	const struct hoody_table_action *actions = parser->builder->actions;
 	bool stricter = actions[rule->action].kind > actions[parser->builder->otherwise].kind;
@@ -249,7 +263,7 @@ static int add_mux(struct parser *parser, const struct syscall_target *target,
 }
 
 static int add_name(struct parser *parser, const char *name, const char *path,
-		    struct table_rule *rule, const struct args *args)
+		    struct table_rule *rule, const struct parse_args *args)
 {
 	struct syscall_target targets[HOODY_ARCHS];
 	int err;
@@ -276,10 +290,30 @@ static int add_name(struct parser *parser, const char *name, const char *path,
 	return 0;
 }
 
-static int add_names(struct parser *parser, yyjson_val *entry, const char *path, bool applies,
-		     struct table_rule *rule, const struct args *args)
+/* One name, which stands at @path; @said has all but the name and the conditions. */
+static int take_name(struct parser *parser, yyjson_val *name, const char *path, bool applies,
+		     struct table_rule *rule, struct said *said, const struct parse_args *args)
+{
+	int err;
+
+	if (!yyjson_is_str(name) || !yyjson_get_len(name))
+		return parse_fail(parser, "%s: must be the name of a system call", path);
+	said->name = yyjson_get_str(name);
+	err = said_check(parser, said, path, args);
+	if (err || !applies)
+		return err;
+	return add_name(parser, said->name, path, rule, args);
+}
+
+static int add_names(struct parser *parser, yyjson_val *entry, const char *path,
+		     const struct parse_filter *filter, struct table_rule *rule,
+		     const struct parse_args *args)
 {
 	yyjson_val *names = parse_field(entry, "names"), *name = parse_field(entry, "name");
+	struct said said = {
+		.entry = rule->entry, .action = rule->action,
+		.scope = filter->there ? rule->entry + 1u : 0,
+	};
 	char where[96];
 	size_t i, max;
 	int err;
@@ -287,15 +321,13 @@ static int add_names(struct parser *parser, yyjson_val *entry, const char *path,
 	if (!names == !name || (name && !yyjson_is_str(name)) || (names && !yyjson_is_arr(names)) ||
 	    (names && !yyjson_arr_size(names)))
 		return parse_fail(parser, "%s.names: must be a list of names of system calls", path);
-	if (name)
-		return applies ? add_name(parser, yyjson_get_str(name), path, rule, args) : 0;
+	if (name) {
+		snprintf(where, sizeof(where), "%s.name", path);
+		return take_name(parser, name, where, filter->applies, rule, &said, args);
+	}
 	yyjson_arr_foreach(names, i, max, name) {
 		snprintf(where, sizeof(where), "%s.names[%zu]", path, i);
-		if (!yyjson_is_str(name) || !yyjson_get_len(name))
-			return parse_fail(parser, "%s: must be the name of a system call", where);
-		if (!applies)
-			continue;
-		err = add_name(parser, yyjson_get_str(name), where, rule, args);
+		err = take_name(parser, name, where, filter->applies, rule, &said, args);
 		if (err)
 			return err;
 	}
@@ -310,8 +342,8 @@ int parse_entry(struct parser *parser, yyjson_val *entry, unsigned int index)
 	enum hoody_action kind;
 	int err, error, action;
 	char path[64], where[96];
-	struct args args;
-	bool applies;
+	struct parse_filter filter;
+	struct parse_args args;
 
 	snprintf(path, sizeof(path), "$.syscalls[%u]", index);
 	snprintf(where, sizeof(where), "%s.action", path);
@@ -323,7 +355,7 @@ int parse_entry(struct parser *parser, yyjson_val *entry, unsigned int index)
 	if (!err)
 		err = parse_args(parser, entry, path, &args);
 	if (!err)
-		err = parse_filters(parser, entry, path, &applies);
+		err = parse_filters(parser, entry, path, &filter);
 	if (err)
 		return err;
 	snprintf(where, sizeof(where), "%s.errnoRet", path);
@@ -336,7 +368,7 @@ int parse_entry(struct parser *parser, yyjson_val *entry, unsigned int index)
 		if (args.count)
 			profile_warn(parser->builder->report, "%s: the same as the default: no effect",
 				     path);
-		applies = false;
+		filter.applies = false;
 	}
-	return add_names(parser, entry, path, applies, &rule, &args);
+	return add_names(parser, entry, path, &filter, &rule, &args);
 }

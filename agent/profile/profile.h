@@ -27,6 +27,7 @@ struct profile_options {
 	size_t		caps_count;
 	unsigned int	kernel_major;	/* for minKernel */
 	unsigned int	kernel_minor;
+	bool		accepted;	/* once: what it says twice is no reason to refuse it */
 };
 
 struct profile_report {

@@ -7,7 +7,8 @@
  *   2. of those whose conditions hold, the strictest action (kill, trap, errno,
  *      log, allow), of equals the one that stands first;
  *   3. the default action.
- * Two that say different things under the same conditions are refused.
+ * Two that say different things under the same conditions are refused, but for case 1
+ * where an entry depends on the container; by said.c, what is left by this file.
  */
 #include "profile/profile_internal.h"
 
@@ -117,7 +118,10 @@ static int layout_rule(struct table_builder *builder, struct layout *layout,
 	return 0;
 }
 
-/* Not refused: Podman's own profile has one. */
+/*
+ * Of entries that depend on the container, or by two names of one call. Not refused:
+ * Podman's own profile has one. said.c refuses the others.
+ */
 static void warn_of_double(struct table_builder *builder, const struct table_rule *later,
 			   const struct table_rule *first)
 {

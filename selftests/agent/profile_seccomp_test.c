@@ -352,7 +352,7 @@ static unsigned int pair_compare(struct pair *pair, const struct hoody_table *ta
 
 static void test_libseccomp(void)
 {
-	unsigned int wrong = 0, failed = 0, differing = 0, compared = 0;
+	unsigned int wrong = 0, failed = 0, differing = 0, compared = 0, twice = 0;
 
 	for (int i = 0; i < PROFILES; i++) {
 		struct hoody_table *table;
@@ -361,7 +361,10 @@ static void test_libseccomp(void)
 
 		pair_create(&pair);
 		if (profile_compile(pair.json, pair.size, &options, &table, &report)) {
-			if (!failed++)
+			/* Chance has made one rule twice, and that is refused. */
+			if (strstr(report.error, ": leave one out"))
+				twice++;
+			else if (!failed++)
 				tap_note("%s\n# %s", report.error, pair.json);
 		} else {
 			differ = pair_compare(&pair, table, &compared);
@@ -371,7 +374,8 @@ static void test_libseccomp(void)
 		}
 		pair_free(&pair);
 	}
-	tap_ok(!failed, "libseccomp_profiles_compile (%d of %d do not)", failed, PROFILES);
+	tap_ok(!failed && twice < PROFILES / 20, "libseccomp_profiles_compile (%d of %d do not; %d say something twice)",
+	       failed, PROFILES, twice);
 	tap_ok(!wrong && compared >= 200000, "libseccomp_agrees (%u of %u decisions differ, in %u profiles)",
 	       wrong, compared, differing);
 }

@@ -70,6 +70,11 @@ static void test_merged(void)
 			"[\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"]},{\"architecture\":\"SCMP_ARCH_AARCH64\"," \
 			"\"subArchitectures\":[\"SCMP_ARCH_ARM\"]}],"
 
+/* What makes an entry one that may hold or not; and reading with one first argument. */
+#define HERE		"\"includes\":{\"arches\":[\"amd64\"]}"
+#define EQ(arg, value)	"{\"index\":" arg ",\"value\":" value ",\"op\":\"SCMP_CMP_EQ\"}"
+#define IF(value)	"{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[" EQ("0", value) "]}"
+
 static const struct {
 	const char	*name, *json;
 	enum hoody_arch	arch;
@@ -102,10 +107,15 @@ static const struct {
 	  "\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,\"value\":5,\"op\":\"SCMP_CMP_EQ\"},"
 	  "{\"index\":0,\"value\":6,\"op\":\"SCMP_CMP_EQ\"}]}]}", 0, SYS_read, 6, HOODY_ACTION_ALLOW },
 	{ "the_first_of_two_decides", ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"},"
-	  "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", 0, SYS_read, 1, ERRNO(1) },
+	  "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"," HERE "}]}", 0, SYS_read, 1, ERRNO(1) },
 	{ "what_says_the_default_is_no_rule", ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":"
-	  "\"SCMP_ACT_ALLOW\"},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", 0, SYS_read, 1,
+	  "\"SCMP_ACT_ALLOW\"," HERE "},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", 0, SYS_read, 1,
 	  HOODY_ACTION_KILL_THREAD },
+	{ "another_condition_is_another_rule", DENY "\"syscalls\":[" IF("1") "," IF("2") "]}", 0, SYS_read, 2,
+	  HOODY_ACTION_ALLOW },
+	{ "another_architecture_is_another_rule", DENY "\"syscalls\":[{\"names\":[\"read\"],\"action\":"
+	  "\"SCMP_ACT_ALLOW\"," HERE "},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\",\"includes\":"
+	  "{\"arches\":[\"s390\"]}}]}", 0, SYS_read, 0, HOODY_ACTION_ALLOW },
 	{ "socketcall_is_refused_with_socket", ALLOW X86 "\"syscalls\":[{\"names\":[\"socket\"],\"action\":"
 	  "\"SCMP_ACT_ERRNO\",\"args\":[{\"index\":0,\"value\":40,\"op\":\"SCMP_CMP_EQ\"}]}]}",
 	  1, 102, 1, ERRNO(1) },
@@ -171,8 +181,64 @@ static void test_docker(void)
 	       verdict_of(docker, &options, 1, 102, 1) == HOODY_ACTION_ALLOW, "docker_socket");
 }
 
+/* As the distribution has it for Podman; Docker's is inside its daemon. */
+#define SHIPPED	"/usr/share/containers/seccomp.json"
+
+static char *read_shipped(void)
+{
+	char *text = calloc(1, PROFILE_JSON_MAX);
+	FILE *file = fopen(SHIPPED, "re");
+
+	if (!text || !file || !fread(text, 1, PROFILE_JSON_MAX - 1, file)) {
+		printf("Bail out! " SHIPPED ": %s\n", strerror(errno));
+		exit(1);
+	}
+	fclose(file);
+	return text;
+}
+
+/* What stands twice in it is a warning; resolved, nothing stands twice, and it decides the same. */
+static void test_shipped(void)
+{
+	static const char *const admin[] = { "CAP_SYS_ADMIN", "CAP_BPF", "CAP_PERFMON" };
+	struct profile_options with = { .caps = admin, .caps_count = 3, .kernel_major = 6 };
+	const struct profile_options *how[] = { &options, &with };
+	static struct profile_report unused;
+	char *json = read_shipped(), *resolved;
+	struct hoody_table *table, *again;
+	unsigned int differ;
+
+	for (size_t i = 0; i < COUNT(how); i++) {
+		differ = UINT32_MAX;
+		table = again = NULL;
+		resolved = NULL;
+		if (!profile_compile(json, strlen(json), how[i], &table, &report) &&
+		    !profile_export(json, strlen(json), how[i], PROFILE_OCI, &resolved, &unused) &&
+		    !profile_compile(resolved, strlen(resolved), how[i], &again, &unused)) {
+			differ = 0;
+			for (unsigned int call = 0; call < 2 * 600 * 40; call++) {
+				const uint64_t args[6] = { call / 1200, call % 3, call / 1200 % 20 };
+
+				differ += profile_decide(table, call % 2, call / 2 % 600, args) !=
+					  profile_decide(again, call % 2, call / 2 % 600, args);
+			}
+		}
+		tap_ok(!differ && report.warnings_count, "shipped_profile_resolves (%u differ, %u warnings) %s",
+		       differ, report.warnings_count, unused.error);
+		free(table);
+		free(again);
+		free(resolved);
+	}
+	tap_ok(strstr(report.warnings[0], "$.syscalls["), "shipped_profile_warns: %s", report.warnings[0]);
+	free(json);
+}
+
 #define RULE(fields)	ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"," fields "}]}"
 #define ARG(fields)	RULE("\"args\":[{" fields "}]")
+#define TWO(names1, action1, fields1, names2, action2, fields2) \
+	ALLOW "\"syscalls\":[{\"names\":[" names1 "],\"action\":\"SCMP_ACT_" action1 "\"," fields1 "}," \
+	"{\"names\":[" names2 "],\"action\":\"SCMP_ACT_" action2 "\"," fields2 "}]}"
+#define NONE		"\"comment\":\"\""
 
 static const struct {
 	const char *json, *error;	/* the beginning of the error */
@@ -231,9 +297,37 @@ static const struct {
 	{ RULE("\"excludes\":{\"arches\":[5]}"), "$.syscalls[0].excludes.arches[0]: must be" },
 	{ RULE("\"excludes\":{\"minKernel\":\"4\"}"), "$.syscalls[0].excludes.minKernel: must be" },
 	{ RULE("\"includes\":{\"minKernel\":\"4.8x\"}"), "$.syscalls[0].includes.minKernel: must be" },
-	{ ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\",\"args\":[{\"index\":0,"
-	  "\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\",\"args\":"
-	  "[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}", "$.syscalls[0]: contradicts $.syscalls[1]" },
+	{ TWO("\"read\"", "ERRNO", "\"args\":[" EQ("0", "1") "]", "\"read\"", "KILL", "\"args\":[" EQ("0", "1") "]"),
+	  "$.syscalls[1].names[0]: contradicts $.syscalls[0], which has another action for 'read'" },
+	{ TWO("\"read\"", "ERRNO", "\"args\":[" EQ("0", "1") "," EQ("2", "3") "]," HERE,
+	      "\"read\"", "KILL", "\"args\":[" EQ("2", "3") "," EQ("0", "1") "]"),
+	  "$.syscalls[0]: contradicts $.syscalls[1]" },
+	{ TWO("\"read\"", "ERRNO", NONE, "\"close\",\"read\"", "KILL", NONE),
+	  "$.syscalls[1].names[1]: contradicts $.syscalls[0]" },
+	{ TWO("\"read\"", "ERRNO", "\"errnoRet\":5", "\"read\"", "ERRNO", NONE),
+	  "$.syscalls[1].names[0]: contradicts $.syscalls[0]" },
+	{ TWO("\"read\"", "ERRNO", NONE, "\"close\",\"read\"", "ERRNO", NONE),
+	  "$.syscalls[1].names[1]: $.syscalls[0] says the same of 'read': leave one out" },
+	{ TWO("\"read\"", "ERRNO", "\"excludes\":{\"caps\":[]}", "\"read\"", "ERRNO", NONE),
+	  "$.syscalls[1].names[0]: $.syscalls[0] says the same of 'read'" },
+	{ TWO("\"read\"", "ALLOW", NONE, "\"read\"", "ALLOW", NONE),
+	  "$.syscalls[1].names[0]: $.syscalls[0] says the same of 'read'" },
+	{ TWO("\"no_such\"", "LOG", NONE, "\"no_such\"", "LOG", NONE),
+	  "$.syscalls[1].names[0]: $.syscalls[0] says the same of 'no_such'" },
+	{ TWO("\"read\"", "LOG", "\"args\":[" EQ("0", "1") "," EQ("2", "3") "]",
+	      "\"read\"", "LOG", "\"args\":[" EQ("2", "3") "," EQ("0", "1") "]"),
+	  "$.syscalls[1].names[0]: $.syscalls[0] says the same of 'read'" },
+	{ TWO("\"read\"", "LOG", "\"args\":[" EQ("0", "1") "," EQ("0", "3") "]",
+	      "\"read\"", "LOG", "\"args\":[" EQ("0", "3") "]"),
+	  "$.syscalls[1].names[0]: $.syscalls[0] says the same of 'read'" },
+	{ TWO("\"read\",\"close\",\"read\"", "LOG", NONE, "\"open\"", "LOG", NONE),
+	  "$.syscalls[0].names[2]: 'read' stands there twice: leave one out" },
+	{ TWO("\"read\",\"read\"", "LOG", "\"includes\":{\"minKernel\":\"99.0\"}", "\"open\"", "LOG", NONE),
+	  "$.syscalls[0].names[1]: 'read' stands there twice" },
+	{ ALLOW "\"syscalls\":[{\"name\":\"read\",\"action\":\"SCMP_ACT_LOG\"},{\"name\":\"read\","
+	  "\"action\":\"SCMP_ACT_LOG\"}]}", "$.syscalls[1].name: $.syscalls[0] says the same of 'read'" },
+	{ RULE("\"args\":[" EQ("0", "1") "," EQ("1", "1") "," EQ("0", "1") "]"),
+	  "$.syscalls[0].args[2]: the same condition as args[0]: leave one out" },
 };
 
 static void test_bad(void)
@@ -272,7 +366,16 @@ static int compile_many(unsigned int count, void (*entry)(FILE *out, unsigned in
 
 static void many_same(FILE *out, unsigned int i)
 {
-	fprintf(out, "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"}");
+	fprintf(out, "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"," HERE "}");
+}
+
+/* Nine of each entry's are names of nothing. */
+static void many_names(FILE *out, unsigned int i)
+{
+	fprintf(out, "{\"names\":[\"read\"");
+	for (unsigned int j = 0; j < 9; j++)
+		fprintf(out, ",\"x%u\"", 10 * i + j);
+	fprintf(out, "],\"action\":\"SCMP_ACT_ERRNO\"," HERE "}");
 }
 
 static void many_conds(FILE *out, unsigned int i)
@@ -303,6 +406,9 @@ static void test_bounds(void)
 
 	tap_ok(!compile_many(4096, many_same), "bounds_equal_rules_are_one: %s", report.error);
 	tap_ok(compile_many(4097, many_same) == -EINVAL, "bounds_entries: %s", report.error);
+	tap_ok(!compile_many(1638, many_names), "bounds_names_fit: %s", report.error);
+	tap_ok(compile_many(1639, many_names) == -E2BIG &&
+	       !strncmp(report.error, "$.syscalls[1638].names[4]:", 26), "bounds_names: %s", report.error);
 	tap_ok(!compile_many(1536, many_conds), "bounds_conditions_fit: %s", report.error);
 	tap_ok(compile_many(1537, many_conds) == -E2BIG, "bounds_conditions: %s", report.error);
 	tap_ok(compile_many(40, many_errnos) == -E2BIG, "bounds_actions: %s", report.error);
@@ -316,6 +422,8 @@ static void test_bounds(void)
 
 static void test_warnings(void)
 {
+	static const char twice[] = TWO("\"read\",\"read\"", "ERRNO", NONE, "\"read\"", "KILL", NONE);
+	struct profile_options accepted = { .kernel_major = 6, .accepted = true };
 	struct hoody_table *table;
 
 	verdict_of(ALLOW "\"syscalls\":[{\"names\":[\"read\",\"no_such_call\"],\"action\":\"SCMP_ACT_KILL\"}]}",
@@ -324,10 +432,13 @@ static void test_warnings(void)
 	       !strncmp(report.warnings[0], "$.syscalls[0].names[1]:", 23), "warning_unknown_name: %s",
 	       report.warnings[0]);
 	verdict_of(ALLOW "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\"},"
-		   "{\"names\":[\"close\",\"read\"],\"action\":\"SCMP_ACT_KILL\"}]}", &options, 0, 0, 0);
+		   "{\"names\":[\"close\",\"read\"],\"action\":\"SCMP_ACT_KILL\"," HERE "}]}", &options, 0, 0, 0);
 	tap_ok(report.warnings_count == 1 && strstr(report.warnings[0], "$.syscalls[0]") &&
 	       !strncmp(report.warnings[0], "$.syscalls[1]:", 14), "warning_rule_twice: %s",
 	       report.warnings[0]);
+	tap_ok(verdict_of(twice, &options, 0, SYS_read, 0) == UINT32_MAX &&
+	       verdict_of(twice, &accepted, 0, SYS_read, 0) == ERRNO(1) && report.warnings_count == 1,
+	       "warning_of_what_was_accepted_before: %s", report.warnings[0]);
 	if (!profile_compile(DENY "\"syscalls\":[]}", strlen(DENY "\"syscalls\":[]}"), &options, &table,
 			     &report)) {
 		profile_essential(table, &report);
@@ -429,10 +540,11 @@ static void test_random(void)
 
 int main(void)
 {
-	tap_plan(1 + COUNT(meanings) + 6 + COUNT(bad) + 8 + 3 + 3);
+	tap_plan(1 + COUNT(meanings) + 6 + 3 + COUNT(bad) + 10 + 4 + 3);
 	test_merged();
 	test_meanings();
 	test_docker();
+	test_shipped();
 	test_bad();
 	test_bounds();
 	test_warnings();

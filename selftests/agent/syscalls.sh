@@ -16,7 +16,7 @@ export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 ID=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 DOCKER=/usr/share/containers/seccomp.json
-tap_plan 60
+tap_plan 63
 
 hoody ca "$WORK/ca" '*.node-us.containers.example.com' >/dev/null || tap_bail "hoody ca"
 cat >"$WORK/agent.conf" <<CONF
@@ -71,6 +71,7 @@ api_is list_goes_on '.data[0].name == "narrow" and .next_cursor == null' GET '/s
 
 tap_like unknown_call_is_warned_about "$(load odd SCMP_ACT_ERRNO mount frobnicate 2>&1)" "warning: .*names\[1\].*'frobnicate'"
 tap_like what_stops_an_init_is_warned_about "$(load bad SCMP_ACT_KILL execve 2>&1)" 'warning: execve is refused'
+tap_like said_twice_is_refused "$(load x SCMP_ACT_ERRNO mount ptrace mount 2>&1)" "\\$\.syscalls\[0\]\.names\[2\]: 'mount' stands there twice"
 tap_like io_uring_is_warned_about "$(load ring SCMP_ACT_ERRNO connect 2>&1)" 'warning: io_uring_setup .* connect'
 tap_like ring_that_is_there_is_warned_about "$(load ring SCMP_ACT_ERRNO connect io_uring_setup 2>&1)" 'warning: io_uring_enter .* connect'
 tap_is io_uring_refused_is_silent "$(load ring SCMP_ACT_ERRNO connect io_uring_setup io_uring_enter 2>&1 | grep -c warning)" 0
@@ -111,8 +112,12 @@ tap_like in_use_is_not_deleted "$(hoody syscalls delete narrow 2>&1)" '1 contain
 tap_like start_is_refused_without_the_module "$(hoody containers start $ID 2>&1)" 'narrow cannot be enforced: .*modprobe hoody.*not_enforceable'
 api_is refused_start_changed_nothing '.data.state == "stopped"' GET /containers/$ID
 
+# As if an older version had taken it: a name stands twice.
 stop_agent
+sqlite3 "$WORK/state/state.db" "UPDATE documents SET body = replace(body, '\\\"ptrace\\\"', '\\\"ptrace\\\",\\\"mount\\\"') WHERE kind = 64 AND CAST(key AS TEXT) = 'narrow'"
 start_agent
+tap_is accepted_once_it_stays "$(hoody syscalls export narrow | jq -c '.syscalls[0].names')" '["mount","ptrace","mount"]'
+tap_is accepted_once_it_is_resolved "$(hoody syscalls export narrow --format oci | jq -c '.syscalls[0].names')" '["mount","ptrace"]'
 api_is kept_over_a_restart '.data.profile == "narrow" and .data.mode == "enforce"' GET /containers/$ID/syscalls
 tap_is profiles_are_kept "$(hoody syscalls list --json | jq -r '.[].name' | paste -sd,)" again,bad,docker,narrow,odd,ring,with,without
 

@@ -335,25 +335,14 @@ static void test_tasks(void)
 
 int main(void)
 {
-	tap_plan(13);
+	tap_plan(14);
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	errno = -kmod_load("");
-	if (errno)
-		kmod_die("loading hoody.ko");
-	if (kmod_nl_open(&nl))
-		kmod_die("netlink family");
-	gate_cgroup(GATE_ROOT);
-	gate_cgroup(A);
+	gate_begin(&nl, A);
 	test_restart();
 	test_filter();
 	test_fast_entry();
 	test_nesting();
 	test_tasks();
-	gate_delete(&nl, 1);
-	gate_profile_del(&nl, "hard");
-	kmod_nl_close(&nl);
-	rmdir(A);
-	rmdir(GATE_ROOT);
-	kmod_unload();
+	tap_ok(!gate_end(&nl, "hard", A), "module_goes");
 	return tap_done();
 }

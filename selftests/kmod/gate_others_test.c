@@ -288,13 +288,7 @@ int main(void)
 	int stats;
 
 	tap_plan(8 + 4 * 10 + 3 + 1);
-	errno = -kmod_load("");
-	if (errno)
-		kmod_die("loading hoody.ko");
-	if (kmod_nl_open(&nl))
-		kmod_die("netlink family");
-	gate_cgroup(GATE_ROOT);
-	gate_cgroup(A);
+	gate_begin(&nl, A);
 	actor = actor_start(A, NULL);
 	if (gate_profile(&nl, "p", ++generation, deny))
 		kmod_die(nl.text);
@@ -306,11 +300,6 @@ int main(void)
 	test_tracers(rounds[2], 3);
 	close(stats);
 	actor_stop(&actor);
-	gate_delete(&nl, 1);
-	gate_profile_del(&nl, "p");
-	kmod_nl_close(&nl);
-	tap_ok(!kmod_remove("hoody"), "module_goes");
-	rmdir(A);
-	rmdir(GATE_ROOT);
+	tap_ok(!gate_end(&nl, "p", A), "module_goes");
 	return tap_done();
 }

@@ -187,29 +187,18 @@ int main(void)
 	struct ring before, later;
 	struct actor actor, other;
 
-	tap_plan(12);
+	tap_plan(13);
 	shared = shared_memory(PAGE);
 	snprintf(shared->path, sizeof(shared->path), "/etc/passwd");
 	ring_prepare(&before);
 	ring_prepare(&later);
-	errno = -kmod_load("");
-	if (errno)
-		kmod_die("loading hoody.ko");
-	if (kmod_nl_open(&nl))
-		kmod_die("netlink family");
-	gate_cgroup(GATE_ROOT);
-	gate_cgroup(A);
+	gate_begin(&nl, A);
 	actor = actor_start(A, NULL);
 	other = actor_start(A, NULL);
 	test_let_be(&before, &actor);
 	test_refused(&before, &later, &actor, &other);
 	actor_stop(&actor);
 	actor_stop(&other);
-	gate_delete(&nl, 1);
-	gate_profile_del(&nl, "ring");
-	kmod_nl_close(&nl);
-	rmdir(A);
-	rmdir(GATE_ROOT);
-	kmod_unload();
+	tap_ok(!gate_end(&nl, "ring", A), "module_goes");
 	return tap_done();
 }

@@ -214,13 +214,7 @@ int main(int argc, char **argv)
 	if (fd < 0 || ftruncate(fd, 4096))
 		kmod_die("memfd");
 	tally = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	errno = -kmod_load("");
-	if (errno)
-		kmod_die("loading hoody.ko");
-	if (kmod_nl_open(&nl))
-		kmod_die("netlink family");
-	gate_cgroup(GATE_ROOT);
-	gate_cgroup(A);
+	gate_begin(&nl, A);
 	test_storm(fd);
 	test_unload();
 	rmdir(A);

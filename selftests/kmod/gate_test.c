@@ -39,14 +39,7 @@ static const char deny_getppid[] =
 
 static void setup(void)
 {
-	int err = kmod_load("");
-
-	if (err) {
-		errno = -err;
-		kmod_die("loading hoody.ko");
-	}
-	if (kmod_nl_open(&nl))
-		kmod_die("netlink family");
+	gate_begin(&nl, A);
 	for (size_t i = 0; i < sizeof(cgroups) / sizeof(*cgroups); i++)
 		gate_cgroup(cgroups[i]);
 }

@@ -289,4 +289,27 @@ static inline uint64_t gate_stat(struct kmod_nl *nl, enum hoody_stat stat)
 	return kmod_stats_get(nl, &stats) ? UINT64_MAX : stats.value[stat];
 }
 
+/* What a test begins with: the module, its netlink, and @cgroup below GATE_ROOT. */
+static inline void gate_begin(struct kmod_nl *nl, const char *cgroup)
+{
+	errno = -kmod_load("");
+	if (errno)
+		kmod_die("loading hoody.ko");
+	if (kmod_nl_open(nl))
+		kmod_die("netlink family");
+	gate_cgroup(GATE_ROOT);
+	gate_cgroup(cgroup);
+}
+
+/* And ends with: nothing is left of container 1, of @profile, and of the module. */
+static inline int gate_end(struct kmod_nl *nl, const char *profile, const char *cgroup)
+{
+	gate_delete(nl, 1);
+	gate_profile_del(nl, profile);
+	kmod_nl_close(nl);
+	rmdir(cgroup);
+	rmdir(GATE_ROOT);
+	return kmod_remove("hoody");
+}
+
 #endif /* HOODY_SELFTESTS_GATE_H */
