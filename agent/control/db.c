@@ -41,8 +41,9 @@ static const char *const sql[DB_STATEMENTS] = {
 	[DB_PUT_DOCUMENT] = "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4)",
 	[DB_DELETE_DOCUMENT] = "DELETE FROM documents WHERE kind = ?1 AND key = ?2",
 	[DB_DELETE_DOCUMENTS_OF] = "DELETE FROM documents WHERE kind < ?1 AND key = ?2",
-	[DB_COUNT_COPY] = "INSERT INTO meta VALUES ('copies', 1) "
-			  "ON CONFLICT (key) DO UPDATE SET value = value + 1",
+	[DB_COUNT_COPY] =
+		("INSERT INTO meta VALUES ('copies', 1) "
+		 "ON CONFLICT (key) DO UPDATE SET value = value + 1"),
 };
 
 static int error_of(sqlite3 *handle)

@@ -133,6 +133,11 @@ static char *metrics_text(struct control *control, const struct ipc_stats *stats
 	      "Running containers that the kernel module has not taken.", control->kernel_failed);
 	gauge(out, "hoody_tombstones", "Ids that were deleted and are remembered.",
 	      model_tombstones_count(control->model));
+	gauge(out, "hoody_database_copy_kept",
+	      "1 while there is a copy that a damaged database is put back from.",
+	      !*db_copy_fault(control->db));
+	gauge(out, "hoody_database_restored", "1 where it was, at this start.",
+	      *db_restored(control->db) != 0);
 	gauge(out, "hoody_real_ip_on", "1 while clients' own addresses are used.",
 	      control_real_ip_mode(control) == IMAGE_REAL_IP_ON);
 	gauge(out, "hoody_worker_serving", "1 while a worker serves.",
