@@ -71,6 +71,9 @@ config() { # [SED EXPRESSION]...
 	plain = 127.0.0.1:8094
 	[timeouts]
 	head = 5m
+	keepalive = 10m
+	connect = 1m
+	upstream_idle = 10m
 	[firewall]
 	enabled = off
 	CONF
@@ -81,7 +84,8 @@ config() { # [SED EXPRESSION]...
 field() { hoody status --json | jq -r "$1"; }
 worker() { field .worker.pid; }
 serving() { [ "$(field .worker.state 2>/dev/null)" = serving ]; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
+# Also one that nobody has waited for.
+gone() { ! readlink "/proc/$1/exe"; }
 start_agent() {
 	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 	AGENT_PID=$!
