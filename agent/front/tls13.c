@@ -493,6 +493,8 @@ bool front_tls13_has_more(const struct front_connection *connection)
 	const struct front_tls13 *tls13 = connection->tls13;
 	const struct buf *received = &connection->received;
 
-	return connection->socket_readable || tls13->plain || tls13->ended || tls13->failed ||
+	if (connection->socket_readable || tls13->plain || tls13->ended || tls13->failed)
+		return true;
+	return buf_len(received) &&
 	       tls13_is_whole((const uint8_t *)buf_head(received), buf_len(received));
 }

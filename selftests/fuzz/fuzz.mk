@@ -22,6 +22,7 @@ fuzz_src_permissions	:= $(fuzz_auth)
 fuzz_src_profile	:= $(wildcard agent/profile/*.c)
 fuzz_src_relay_policy	:= agent/relay/policy.c agent/relay/exit.c agent/relay/strict.c agent/relay/hello.c \
 			   agent/names/name.c agent/lib/address.c agent/lib/id.c
+fuzz_src_tls13		:= agent/front/tls13.c agent/front/tls13_record.c selftests/fuzz/lib/memory.c
 fuzz_src_wireguard_file	:= agent/control/wireguard_file.c agent/auth/base64.c agent/names/name.c agent/lib/address.c
 
 fuzz_front		:= selftests/fuzz/lib/front.c selftests/fuzz/lib/memory.c
@@ -33,6 +34,8 @@ fuzz_whole		:= http1 http2 http3
 comma	:= ,
 fuzz_wrap = $(addprefix -Wl$(comma)--wrap=,$(1))
 fuzz_ld_netlink	:= $(call fuzz_wrap,nl_send_auto genl_connect nl_recvmsgs nl_recvmsgs_default nla_get_u32)
+fuzz_ld_tls13	:= $(call fuzz_wrap,recv send SSL_version SSL_has_pending SSL_get_current_cipher \
+			SSL_SESSION_get_max_fragment_length)
 fuzz_ld_http1	:= $(call fuzz_wrap,up_connect pthread_create)
 fuzz_ld_http2	:= $(fuzz_ld_http1)
 fuzz_ld_http3	:= $(fuzz_ld_http1) $(call fuzz_wrap,$(addprefix ngtcp2_conn_,get_pto open_uni_stream \
