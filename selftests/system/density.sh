@@ -16,18 +16,19 @@ COUNT=8
 SYS=/sys/kernel/mm/ksm
 ROOT=/sys/fs/cgroup/density
 BIN=$(echo /usr/lib/postgresql/*/bin)
-tap_plan 17
+tap_plan 16
 
-# What Node holds besides itself, and answers.
-NODE_APP='const all = Buffer.alloc(2 << 20);
+# What Node holds besides itself, and answers. Neither threads nor machine code of its
+# own making: both are what an emulated processor is slowest at.
+node_command=(node --v8-pool-size=0 --jitless -e 'const all = Buffer.alloc(2 << 20);
 for (let i = 0; i < all.length; i += 4096) all.writeUInt32LE(i + 1, i);
-require("net").createServer(client => client.end(all)).listen(process.argv[1], "127.0.0.1");'
+require("net").createServer(client => client.end(all)).listen(process.argv[1]);')
 
-# A session with every PostgreSQL, each with a table of its own in memory. Says that it
-# is there, then answers every line of its input with what the tables hold.
-cat >"$WORK/sessions.py" <<'PY'
-import socket, struct, sys, time
-WORK = "create temp table t as select g, md5(g::text) m from generate_series(1, 4000) g"
+# With the first line of its input, a session with every PostgreSQL, each with a table of its
+# own in memory; says how many. Answers each further line with what the tables hold, and Node.
+cat >"$WORK/clients.py" <<'PY'
+import socket, struct, sys, time, zlib
+WORK = "create temp table t as select g, md5(g::text) m from generate_series(1, 1000) g"
 LOOK = "select count(*) || ' ' || md5(string_agg(m, '' order by g)) from t"
 def message(kind, body):
     return kind + struct.pack(">I", len(body) + 4) + body
@@ -39,74 +40,81 @@ def read_until_ready(stream):
         if kind == b"D":
             rows.append(body[6:].decode())
         if kind == b"E":
-            return None
+            sys.exit(body)
         if kind == b"Z":
             return rows
-def session(path):
-    while True: # until the server is there: "the database system is starting up" at first
-        try:
-            client = socket.socket(socket.AF_UNIX)
-            client.connect(path)
-            stream = client.makefile("rb")
-            client.sendall(message(b"", struct.pack(">I", 196608) + b"user\0postgres\0database\0postgres\0\0"))
-            if read_until_ready(stream) is not None:
-                return client, stream
-        except OSError:
-            pass
+def connect(path):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    client.sendall(message(b"", struct.pack(">I", 196608) + b"user\0postgres\0database\0postgres\0\0"))
+    return client, client.makefile("rb")
+def queries(text): # all are asked before the first has answered
+    for client, _ in sessions:
+        client.sendall(message(b"Q", text.encode() + b"\0"))
+    return [read_until_ready(stream) for _, stream in sessions]
+def node(path):
+    client = socket.socket(socket.AF_UNIX)
+    while client.connect_ex(path): # it has its name before it listens
         time.sleep(0.2)
-def query(one, text):
-    one[0].sendall(message(b"Q", text.encode() + b"\0"))
-    return read_until_ready(one[1])
-sessions = [session(path) for path in sys.argv[1:]]
-print(sum(query(one, WORK) is not None for one in sessions), flush=True)
+    body = client.makefile("rb").read()
+    return "%d %08x" % (len(body), zlib.crc32(body))
+def everything():
+    rows = [rows[0] for rows in queries(LOOK)]
+    return ", ".join(sorted(set(rows))) + "; " + ", ".join(sorted({node(path + "/node") for path in sys.argv[1:]}))
+if not sys.stdin.readline(): # both are there
+    sys.exit()
+sessions = [connect(path + "/.s.PGSQL.5432") for path in sys.argv[1:]]
+for _, stream in sessions:
+    read_until_ready(stream)
+queries(WORK)
+print(len(sessions), flush=True)
 for line in sys.stdin:
-    print(*(query(one, LOOK)[0] for one in sessions), sep=", ", flush=True)
+    print(everything(), flush=True)
 PY
 
-id() { printf '890abcdef123456789%06x' "$1"; }
-each() { # COMMAND: with every container's number
-	local i
-	for ((i = 1; i <= COUNT; i++)); do "$1" "$i" || return; done
-}
-start_node() {
-	mkdir -p "$ROOT/$1"
-	(echo 0 >"$ROOT/$1/cgroup.procs" && exec node -e "$NODE_APP" $((9000 + $1))) >"$WORK/node$1.log" 2>&1 &
-	nodes+=("/proc/$!")
-}
-# The cluster's files below, what this one writes above them.
-start_postgres() {
+# In a container's cgroup: Node and PostgreSQL, whose cluster's files are below and what
+# this one writes above them.
+start() { # NUMBER
 	local at=$WORK/pg/$1
-	mkdir -p "$at"/{data,up,work} && chown postgres "$at" "$at/up" && chmod 700 "$at/up" &&
-		mount -t overlay -o "lowerdir=$WORK/pg/cluster,upperdir=$at/up,workdir=$at/work" overlay "$at/data" || return
-	tap_cleanup tap_wait 30 umount "$at/data"
+	mount -t overlay -o "lowerdir=$WORK/pg/cluster,upperdir=$at/up,workdir=$at/work" overlay "$at/data" || return
+	(echo 0 >"$ROOT/$1/cgroup.procs" && exec "${node_command[@]}" "$at/node") >"$WORK/node$1.log" 2>&1 &
+	nodes+=("/proc/$!")
 	(echo 0 >"$ROOT/$1/cgroup.procs" && exec setpriv --reuid postgres --regid postgres --clear-groups "$BIN/postgres" \
-		-D "$at/data" -k "$at" -c listen_addresses= -c fsync=off -c shared_buffers=1MB -c autovacuum=off \
-		-c max_logical_replication_workers=0) >"$WORK/postgres$1.log" 2>&1 &
+		-D "$at/data" -k "$at" -c listen_addresses= -c fsync=off -c shared_buffers=1MB -c autovacuum=off -c jit=off \
+		-c max_logical_replication_workers=0 -c max_connections=4 -c max_wal_senders=0 -c wal_level=minimal \
+		-c bgwriter_delay=10s -c wal_writer_delay=10s) >"$WORK/postgres$1.log" 2>&1 &
 	masters+=("/proc/$!")
 }
-listening() { [ "$(ss -Hltn | grep -c '127.0.0.1:900[1-8] ')" = $COUNT ]; }
-body_of() { md5sum </dev/tcp/127.0.0.1/$((9000 + $1)); }
-bodies() { each body_of | sort | uniq -c; }
-tables() { # what the sessions answer
-	echo >&"${SESSIONS[1]}"
-	read -r -t 60 line <&"${SESSIONS[0]}" && echo "$line" | tr ',' '\n' | sed 's/^ //' | sort | uniq -c
+is_up() { # the server says so in a line of this file
+	local line
+	[ -S "$WORK/pg/$1/node" ] && mapfile -t -s 7 -n 1 line <"$WORK/pg/$1/data/postmaster.pid" && [ "${line[0]:-}" = "ready   " ]
+}
+# Waiting takes no process of its own, and asking takes from what is waited for.
+exec {never}<> <(:)
+# shellcheck disable=SC2034
+tap_wait_step=0.5
+sleep() { read -r -t "$1" -u "$never"; true; }
+held() { # what the clients say that all hold
+	echo >&"${CLIENTS[1]}"
+	read -r -t 300 line <&"${CLIENTS[0]}" && echo "$line"
 }
 
 # One call after the other by one process: a process for each takes longer than the call.
 api_each() { # METHOD PATH [JSON]: with %s for the container's id, %d for its number
-	local i
+	local i id body
 	for ((i = 1; i <= COUNT; i++)); do
+		printf -v id '890abcdef123456789%06x' "$i"
+		body=${3:-} body=${body//%s/$id} body=${body//%d/$i}
 		printf 'unix-socket = "%s"\nurl = "http://agent/api/v1%s"\nrequest = %s\noutput = /dev/null\nwrite-out = "%%{http_code}\\n"\n' \
-			"$SOCKET" "${2//%s/$(id $i)}" "$1"
-		[ -z "${3:-}" ] || printf 'header = "Content-Type: application/json"\ndata = "%s"\n' \
-			"$(sed "s/%s/$(id $i)/; s/%d/$i/g; s/\"/\\\\\"/g" <<<"$3")"
+			"$SOCKET" "${2//%s/$id}" "$1"
+		[ -z "$body" ] || printf 'header = "Content-Type: application/json"\ndata = "%s"\n' "${body//\"/\\\"}"
 		[ "$i" = $COUNT ] || echo next
 	done >"$WORK/requests"
 	curl -s -K "$WORK/requests" | sort | uniq -c | sed 's/^ *//'
 }
 freeze() { # 0|1
 	echo "$1" >$ROOT/cgroup.freeze
-	tap_wait 60 grep -qx "frozen $1" $ROOT/cgroup.events
+	tap_wait 120 grep -qx "frozen $1" $ROOT/cgroup.events
 }
 # memory FILE: a line for each process: its number, and KiB: what it has, zero pages of the
 # scanner's included; its share of that; merged.
@@ -134,36 +142,47 @@ all_save() { [ "$(ksm '[.data.containers[] | select(.state == "on" and .bytes.ne
 huge=$(sed 's/.*\[\(.*\)\].*/\1/' /sys/kernel/mm/transparent_hugepage/enabled)
 echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
 tap_cleanup "echo $huge >/sys/kernel/mm/transparent_hugepage/enabled"
-mkdir -p $ROOT
-tap_cleanup "echo 1 >$ROOT/cgroup.kill; tap_wait 30 eval 'rmdir $ROOT/[1-8]; rmdir $ROOT'"
-nodes=() masters=()
-each start_node
-install -d -o postgres -g postgres "$WORK/pg"
+mkdir -p $ROOT/{1..8}
+install -d -m 700 -o postgres -g postgres "$WORK"/pg/{1..8}/{data,up,work}
 chmod 755 "$WORK" "$WORK/pg"
+chown postgres "$WORK"/pg/{1..8}
+# As it is packed it is PostgreSQL's own.
 tar -xf "$HOODY_BUILD/selftests/system/cluster.tar" -C "$WORK/pg" || tap_bail "no cluster of PostgreSQL: make tests"
-chown -R postgres:postgres "$WORK/pg/cluster"
-each start_postgres || tap_bail "no PostgreSQL"
-coproc SESSIONS { exec python3 -I -S -B "$WORK/sessions.py" "$WORK"/pg/{1..8}/.s.PGSQL.5432; }
+nodes=() masters=()
+# What runs ends before what it runs on.
+tap_cleanup "umount $WORK/pg/[1-8]/data; rmdir $ROOT/[1-8] $ROOT"
+tap_cleanup "echo 1 >$ROOT/cgroup.kill; tap_wait 30 grep -qx 'populated 0' $ROOT/cgroup.events"
+coproc CLIENTS { exec python3 -I -S -B "$WORK/clients.py" "$WORK"/pg/{1..8}; }
+# Two at a time: an emulated processor that goes from one program to another forgets what
+# it knows of the first.
+start 1 || tap_bail "no PostgreSQL"
 system_module ksm_period=1
 system_config 'ksm_cpu_percent = 100'
 system_agent
-read -r -t 300 ready <&"${SESSIONS[0]}"
-tap_is postgresql_runs_eight_times "$ready" $COUNT
-tap_run node_runs_eight_times tap_wait 300 listening
+for ((i = 2; i <= COUNT; i++)); do
+	start "$i" || tap_bail "no PostgreSQL"
+	tap_wait 300 is_up $((i - 1))
+done
+tap_wait 300 is_up $COUNT
+echo >&"${CLIENTS[1]}"
+read -r -t 300 ready <&"${CLIENTS[0]}"
+tap_is node_and_postgresql_run_eight_times "$ready" $COUNT
 tap_is containers_are_registered "$(api_each POST /containers '{"id":"%s","project":"'$PROJECT'","cgroup":"/density/%d","addresses":["10.91.0.%d"]}')" "$COUNT 201"
 tap_is containers_are_started "$(api_each POST /containers/%s/start)" "$COUNT 200"
-body=$(bodies) table=$(tables)
-tap_is before_all_hold_the_same "$(wc -l <<<"$body") $(wc -l <<<"$table")" '1 1'
+before=$(held)
+tap_like before_all_hold_the_same "$before" '^1000 [0-9a-f]{32}; 2097152 [0-9a-f]{8}$'
 memory "$WORK/before"
 tap_is before_nothing_is_merged "$(sum "$WORK/before" 4)" 0
 
 tap_is merging_is_asked_for "$(api_each PUT /containers/%s/ksm '{"mode":"on"}')" "$COUNT 200"
 # How the scanner gets quick within its budget is not what is tested.
 echo 20000 >$SYS/pages_to_scan
-tap_run all_are_marked tap_wait 60 all_are_on
-tap_run node_of_each_is_merged tap_wait 200 merging 384 "${nodes[@]}"
-tap_run postgresql_of_each_is_merged tap_wait 200 merging 16 "${masters[@]}"
-tap_run agent_says_that_all_save tap_wait 60 all_save
+tap_run all_are_marked tap_wait 120 all_are_on
+tap_run node_of_each_is_merged tap_wait 300 merging 384 "${nodes[@]}"
+tap_run postgresql_of_each_is_merged tap_wait 300 merging 16 "${masters[@]}"
+tap_run agent_says_that_all_save tap_wait 120 all_save
+# Enough of it: what is alike is one.
+echo 100 >$SYS/pages_to_scan
 freeze 1
 memory "$WORK/merged"
 tap_note "$(hoody ksm show)"
@@ -172,11 +191,11 @@ tap_note "MiB: $(($(sum "$WORK/before" 3) >> 10)) really there before, $(($(sum 
 tap_run less_memory_is_there test "$(sum "$WORK/merged" 3)" -lt $(($(sum "$WORK/before" 3) - 10240))
 
 tap_is undoing_is_asked_for "$(api_each PUT /containers/%s/ksm '{"mode":"off"}')" "$COUNT 200"
-tap_run all_are_undone tap_wait 120 all_are_off
+tap_run all_are_undone tap_wait 300 all_are_off
 memory "$WORK/undone"
 tap_is nothing_is_left_merged "$(sum "$WORK/undone" 4)" 0
 # To the page, of each process; and no two of them have it together but by fork.
 tap_is all_memory_is_back "$(cut -d' ' -f1-2 "$WORK/undone")" "$(cut -d' ' -f1-2 "$WORK/merged")"
 freeze 0
-tap_is undone_all_hold_the_same "$(bodies) $(tables)" "$body $table"
+tap_is undone_all_hold_the_same "$(held)" "$before"
 tap_done
