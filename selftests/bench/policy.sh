@@ -3,8 +3,10 @@
 #
 # What policy costs a request: the whole agent, control and all, with each kind of
 # permission, with the audit trail, and as one of 10,000 containers whose project has
-# 100 groups. CPU time of the worker, in one run, in turns. Each case is checked to be
-# what it says: who has no credentials is refused, and who has is not.
+# 100 groups. CPU time of the worker, in one run, in turns, and the instructions that it
+# executed where the machine counts them: those are the same however busy the machine is.
+# Each case is checked to be what it says: who has no credentials is refused, and who has
+# is not.
 #
 #	policy.sh RESULTS PATTERN ROUNDS
 set -euo pipefail
@@ -16,7 +18,7 @@ project=67e89abc123def456789abcd
 container=890abcdef12345678901cdef
 address=10.79.0.2 netns=bench-policy-$$ containers=10000
 cases=(none ip token password jwt audit)
-declare -A port=([plain]=18090 [audit]=18091 [many]=18092) worker
+declare -A port=([plain]=18090 [audit]=18091 [many]=18092) worker control
 
 die() { echo "policy: $*" >&2; exit 1; }
 
@@ -83,6 +85,7 @@ start_agent() { # NAME AUDIT
 		database = $2
 	END
 	taskset -c 0 "$agent" --config "$work/$1.conf" 2>>"$work/$1.log" &
+	control[$1]=$!
 	wait_for serving "$1"
 	api "$1" POST /api/v1/containers \
 		"{\"id\":\"$container\",\"project\":\"$project\",\"addresses\":[\"$address\"]}" >/dev/null
@@ -138,18 +141,40 @@ check() { # AGENT KIND
 
 cpu_ns() { cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'; }
 
+# Control, on the worker's processor, has done what it was told: a tenth of a second in
+# which it does next to nothing.
+idle() { # AGENT
+	local before
+	before=$(cpu_ns "${control[$1]}")
+	sleep 0.1
+	[ $(($(cpu_ns "${control[$1]}") - before)) -lt 5000000 ]
+}
+
+counts() { perf stat -e instructions -- true 2>&1 | grep -qE '[0-9] +instructions'; }
+counted() { # PID CMD...: and leaves what PID executed meanwhile in $work/perf
+	if [ $counting = yes ]; then
+		perf stat -x, -o "$work/perf" -e instructions:u,instructions:k -p "$1" -- "${@:2}"
+	else
+		"${@:2}"
+	fi
+}
+
 measure() { # CASE AGENT KIND
 	local before after out requests
 	set_policy "$2" "$3"
 	check "$2" "$3"
+	wait_for idle "$2"
 	before=$(cpu_ns "${worker[$2]}")
-	out=$(taskset -c $(($(nproc) > 1)) wrk -t1 -c 32 -d "${seconds}s" -H "Host: $host" -H "$(credentials_of "$3")" \
+	out=$(counted "${worker[$2]}" taskset -c $(($(nproc) > 1)) wrk -t1 -c 32 -d "${seconds}s" -H "Host: $host" -H "$(credentials_of "$3")" \
 		"http://127.0.0.1:${port[$2]}/")
 	after=$(cpu_ns "${worker[$2]}")
 	requests=$(awk '/requests in/ { print $1 }' <<<"$out")
 	if grep -q Non-2xx <<<"$out" || [ "${requests:-0}" -lt 20 ]; then die "$1: $out"; fi
 	printf '{"section":"policy","scenario":"%s","unit":"us/request","value":%s,"requests":%s}\n' "$1" \
 		"$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")" "$requests" >>"$results"
+	[ $counting = no ] || awk -F, -v requests="$requests" -v name="$1" '/instructions/ { sum += $1 }
+		END { printf "{\"section\":\"policy-instructions\",\"scenario\":\"%s\",\"unit\":\"instructions/request\",\"value\":%.0f}\n", name, sum / requests }' \
+		"$work/perf" >>"$results"
 }
 
 register() { # NUMBER
@@ -178,6 +203,8 @@ host=$project-$container-terminal-1.node-us.containers.example.com
 id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
 chmod 755 "$work"
 : >"$results"
+counting=no
+! counts || counting=yes
 start_app
 start_agent plain off
 start_agent audit on
