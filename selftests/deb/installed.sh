@@ -38,7 +38,8 @@ test_install() {
 	tap_run agent_installs apt-get install -y --no-install-recommends "$package"
 	tap_run package_made_the_user id hoody
 	tap_is package_starts_nothing "$(property ActiveState) $(property UnitFileState)" 'inactive disabled'
-	tap_is package_files_are_as_packed "$(dpkg --verify hoody-agent hoody-dkms)" ''
+	# The build root is without documentation.
+	tap_is package_files_are_as_packed "$(dpkg --verify hoody-agent hoody-dkms | grep -v ' /usr/share/doc/')" ''
 	tap_like package_is_whole "$(hoody version --json 2>/dev/null || true)" "$(cat "$TOP/kmod/VERSION")"
 }
 
@@ -112,6 +113,9 @@ test_remove() {
 
 tap_plan 19
 rm -f /usr/sbin/policy-rc.d
+# All that the packages depend on is there. Reading the archive's lists takes an emulated
+# processor minutes, each time.
+rm -rf /var/lib/apt/lists/*
 test_install
 test_serve
 test_upgrade
