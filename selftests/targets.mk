@@ -11,6 +11,12 @@ include selftests/fuzz/fuzz.mk
 fuzz:
 	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/fuzz/run fuzz '$(or $(T),.*)' $(TIME)
 
+.PHONY: check-debug
+
+#: make check-debug  the module's tests on kernels that check their memory (T=pattern: some of them)
+check-debug:
+	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/debug/run $(if $(T),'$(T)')
+
 .PHONY: deb
 
 #: make deb          Debian packages of agent and module source, in build/devroot/deb

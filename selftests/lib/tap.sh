@@ -67,11 +67,12 @@ tap_like() {
 }
 
 # tap_wait SECONDS CMD...: until CMD succeeds; the limit only bounds a failure. An
-# emulated machine is asked less often: asking takes from what is waited for.
+# emulated machine is asked less often: asking takes from what is waited for. HOODY_SLOW
+# makes limits so many times longer.
 tap_wait_step=0.05
 [ -z "${HOODY_VM:-}" ] || tap_wait_step=0.2
 tap_wait() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${HOODY_SLOW:-1}))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
