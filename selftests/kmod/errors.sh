@@ -88,7 +88,7 @@ tap_is error_of_the_client_itself_is_not_counted "$(stat_of realip_icmp)" "$icmp
 
 # Ends in every order. Strays are allowed only after a reset of our own side, so
 # those come last, on a capture of their own.
-ip netns exec c1 "$BIN/realip_wire" server 8090 >/dev/null 2>"$WORK/wire-server" &
+nsenter --net=/run/netns/c1 "$BIN/realip_wire" server 8090 >/dev/null 2>"$WORK/wire-server" &
 server=$!
 disown $server
 tap_cleanup "kill $server"

@@ -89,8 +89,8 @@ PYTHON
 for six in "" V6; do
 	source=C1$six client=198.51.100.41 family=4
 	[ -z "$six" ] || { client=2001:db8:c::1 family=6; }
-	ip netns exec client socat "TCP$family-LISTEN:9001,reuseaddr,bind=${six:+[}$client${six:+]}" EXEC:cat &
-	tap_wait 30 eval "ip netns exec client ss -Hltn | grep -q :9001"
+	nsenter --net=/run/netns/client socat "TCP$family-LISTEN:9001,reuseaddr,bind=${six:+[}$client${six:+]}" EXEC:cat &
+	tap_wait 30 eval "nsenter --net=/run/netns/client ss -Hltn | grep -q :9001"
 	rm -f "$WORK/go"
 	on c1 python3 "$WORK/own.py" "${!source}" "$client" "$WORK" >"$WORK/own" 2>&1 &
 	OWN=$!
@@ -153,7 +153,7 @@ table ip proxy {
 RULES
 ip -n host rule add fwmark 7 lookup 70
 ip -n host route add local default dev lo table 70
-ip netns exec host python3 - <<'PYTHON' 2>"$WORK/tproxy.log" &
+nsenter --net=/run/netns/host python3 - <<'PYTHON' 2>"$WORK/tproxy.log" &
 import socket
 listener = socket.socket()
 listener.setsockopt(socket.SOL_IP, 19, 1)

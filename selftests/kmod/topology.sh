@@ -48,7 +48,7 @@ tap_like routed_container_reaches_clients_after "$(on c1 "$BIN/realip_load" plai
 # The very pair of a connection that is in TIME_WAIT at the host: the container's
 # SYN goes to its client, not to a listener of the host.
 # Says nothing to a request.
-ip netns exec host "$BIN/realip_wire" server 9000 >/dev/null 2>&1 &
+nsenter --net=/run/netns/host "$BIN/realip_wire" server 9000 >/dev/null 2>&1 &
 listener=$!
 disown $listener
 tap_cleanup "kill $listener"

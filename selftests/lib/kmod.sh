@@ -13,6 +13,9 @@
 # The registry and the agent's sockets live in "host", a namespace like any
 # other to the module; so every test starts with default sysctls and no rules.
 
+# shellcheck source=selftests/lib/netns.sh
+. "$TOP/selftests/lib/netns.sh"
+
 BIN=$HOODY_BUILD/selftests/kmod
 MODULE=$HOODY_BUILD/kmod/$(uname -r)/hoody.ko
 AGENT_CGROUP=/sys/fs/cgroup/hoody-agent
@@ -24,16 +27,16 @@ kmod_load() { # [PARAMETER=VALUE]...
 	tap_cleanup 'tap_wait 30 rmmod hoody'
 }
 
-on() { ip netns exec "$@"; }		# NAMESPACE COMMAND...
-host() { ip netns exec host "$@"; }
-hoodynl() { ip netns exec host "$BIN/hoodynl" "$@"; }
+on() { netns_exec "$@"; }		# NAMESPACE COMMAND...
+host() { netns_exec host "$@"; }
+hoodynl() { netns_exec host "$BIN/hoodynl" "$@"; }
 stat_of() { hoodynl stats "$1"; }
 
 # A command as the agent: in its cgroup, without any capability.
 agent() {
 	(
 		echo 0 >"$AGENT_CGROUP/cgroup.procs"
-		exec ip netns exec host setpriv --reuid 65534 --regid 65534 --clear-groups \
+		exec nsenter --net=/run/netns/host setpriv --reuid 65534 --regid 65534 --clear-groups \
 			--inh-caps=-all --bounding-set=-all --no-new-privs "$@"
 	)
 }
@@ -163,20 +166,20 @@ kmod_topology() {
 
 # A server that answers with the address of its peer.
 kmod_server() { # NAMESPACE PORT
-	ip netns exec "$1" "$BIN/realip_server" "$2" >/dev/null 2>"$WORK/server-$1-$2.log" &
+	nsenter "--net=/run/netns/$1" "$BIN/realip_server" "$2" >/dev/null 2>"$WORK/server-$1-$2.log" &
 	local pid=$!
 	disown $pid
 	tap_cleanup "kill $pid"
 	tap_wait 30 kmod_listens "$1" "$2" || tap_bail "no server in $1: $(cat "$WORK/server-$1-$2.log")"
 }
 
-kmod_listens() { ip netns exec "$1" ss -Hltn "sport = :$2" | grep -q .; }
+kmod_listens() { netns_exec "$1" ss -Hltn "sport = :$2" | grep -q .; }
 
 # Packets of a namespace's device, as tcpdump's text; stops with capture_stop.
 capture_start() { # NAMESPACE DEVICE FILE FILTER...
 	local namespace=$1 device=$2 file=$3
 	shift 3
-	ip netns exec "$namespace" tcpdump -lnn --immediate-mode -i "$device" "$@" >"$file" 2>"$file.err" &
+	nsenter "--net=/run/netns/$namespace" tcpdump -lnn --immediate-mode -i "$device" "$@" >"$file" 2>"$file.err" &
 	capture_pid=$!
 	tap_wait 30 grep -q 'listening on' "$file.err" || tap_bail "tcpdump: $(cat "$file.err")"
 }

@@ -7,6 +7,9 @@
 #
 # shellcheck disable=SC2034  # names for the scripts that source this
 
+# shellcheck source=selftests/lib/netns.sh
+. "$TOP/selftests/lib/netns.sh"
+
 AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
 A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
 PINS=/sys/fs/bpf/hoody-$(basename "$0" .sh)-$$
@@ -20,7 +23,7 @@ network_need() { # WHAT: why root is needed
 	mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 }
 
-in_ns() { ip netns exec "$@"; }
+in_ns() { netns_exec "$@"; }
 
 ns_pair() { # NS HOST-IF [MAC]: a namespace with eth0, whose other end is the host's
 	ip netns add "$1"

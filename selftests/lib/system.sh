@@ -13,6 +13,9 @@
 #
 # shellcheck disable=SC2034  # names for the scripts that source this
 
+# shellcheck source=selftests/lib/netns.sh
+. "$TOP/selftests/lib/netns.sh"
+
 NODE=node-us BASE=containers.test
 PROJECT=67e89abc123def4567890abc
 CA=/run/hoody-test-ca
@@ -26,7 +29,7 @@ CLIENT4=203.0.113.50 CLIENT6=2001:db8:1::50
 
 host_of() { printf '%s-%s-%s-%s.%s.%s' "$PROJECT" "$1" "${2:-http}" "${3:-8080}" "$NODE" "$BASE"; } # ID [SERVICE INSTANCE]
 
-in_client() { ip netns exec client "$@"; }
+in_client() { netns_exec client "$@"; }
 
 # fetch CURL-OPTION... HOST PATH: from the client, by name, with the CA checked.
 fetch() {

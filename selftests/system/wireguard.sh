@@ -101,7 +101,7 @@ for port in 53, 7000:
 print("up", flush=True)
 threading.Event().wait()
 PY
-	ip netns exec out python3 "$WORK/server.py" >"$WORK/server" 2>&1 &
+	nsenter --net=/run/netns/out python3 "$WORK/server.py" >"$WORK/server" 2>&1 &
 	tap_cleanup "kill $!"
 	tap_wait 60 grep -q up "$WORK/server" || tap_bail "no server: $(cat "$WORK/server")"
 }
@@ -119,8 +119,17 @@ ask() {
 			if [ "$2" = 7001 ]; then wc -c <&3; else cat <&3; fi
 		fi' "$2" "$3" "$4" "${5:-1}" 2>/dev/null
 }
-# mute NAME NS: nobody answers, by TCP, UDP or ICMP.
-mute() { tap_is "$1" "$(ask "$2" tcp 198.51.100.1 7000 1 2)$(ask "$2" udp 10.99.0.1 7000 1 2)$(in_ns "$2" ping -c 1 -W 1 198.51.100.1 2>&1 | grep -o 'bytes from')" ""; }
+# mute NAME NS: nobody answers, by TCP, UDP or ICMP; asked at the same time, because what
+# must not come takes its patience to wait for.
+mute() {
+	(
+		ask "$2" tcp 198.51.100.1 7000 1 2 &
+		ask "$2" udp 10.99.0.1 7000 1 2 &
+		in_ns "$2" ping -c 1 -W 2 198.51.100.1 2>&1 | grep -o 'bytes from' &
+		wait
+	) >"$WORK/mute"
+	tap_is "$1" "$(cat "$WORK/mute")" ""
+}
 answers() { [ "$(ask "$1" tcp 198.51.100.1 7000 1 5)" = "$2" ]; }
 
 tunnels() { ip -br link show type wireguard | awk '{ print $1 }' | xargs; }
