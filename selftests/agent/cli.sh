@@ -68,6 +68,8 @@ test_usage() {
 	usage_error cli_long_netdev '--netdev must be an interface name' containers start $A --netdev abcdefghijklmnop
 	usage_error cli_bad_state '--state must be running or stopped' containers list --state dead
 	usage_error cli_gateway_both_ways 'exclude each other' containers register --id $A --project $P --gateway --no-gateway
+	usage_error cli_name_both_ways '--name and --no-name exclude each other' containers register --id $A --project $P --name x --no-name
+	usage_error cli_ports_both_ways '--port and --no-port exclude each other' containers register --id $A --project $P --no-port --port web=80
 	tap_run cli_nothing_wrong_was_sent test ! -s "$log"
 }
 
@@ -82,6 +84,8 @@ test_containers() {
 	tap_is cli_register_again_is_an_update "$("$hoody" containers register --id $B --project $P --no-gateway)" \
 		"updated $B (stopped, generation 2)"
 	tap_is cli_no_gateway_is_sent "$(sent .body.gateway)" false
+	"$hoody" containers register --id $B --project $P --no-name --no-realm --no-port >/dev/null
+	tap_is cli_register_clears "$(sent .body)" "{\"id\":\"$B\",\"name\":null,\"ports\":{},\"project\":\"$P\",\"realm\":null}"
 	"$hoody" containers register --id $C --project $P --name $'na\tme\e[31m' >/dev/null 2>&1
 	tap_run cli_control_characters_are_not_sent test "$(sent .body.id)" != "\"$C\""
 	"$hoody" containers register --id $C --project $P --name 'größe' >/dev/null
@@ -276,7 +280,7 @@ test_complete() {
 		COMP_WORDS=(hoody containers st) COMP_CWORD=2; _hoody; echo \${COMPREPLY[*]}")" 'start stop'
 }
 
-tap_plan 164
+tap_plan 169
 serve unix "$WORK/api.sock" "$log"
 tap_wait 30 test -S "$WORK/api.sock" || tap_bail "the stand-in for the agent does not start"
 test_usage

@@ -174,6 +174,43 @@ static yyjson_mut_doc *new_body(struct cli *cli, yyjson_mut_val **body)
 	return doc;
 }
 
+/* What register sets may be taken away again, by an option of its own. */
+static const struct clearing {
+	const char *option, *contrary;
+} clearings[] = {
+	{"no-name", "name"},
+	{"no-realm", "realm"},
+	{"no-port", "port"},
+	{"no-gateway", "gateway"},
+};
+
+/* 0, or CLI_USAGE after naming two options that exclude each other. */
+static enum cli_status check_clearings(struct cli *cli, const struct cli_args *args)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(clearings) / sizeof(clearings[0]); i++) {
+		const char *option = clearings[i].option, *contrary = clearings[i].contrary;
+
+		if (args_flag(args, option) && args_flag(args, contrary))
+			return print_error(cli, CLI_USAGE, "%s: --%s and --%s exclude each other",
+					   args->command->path, contrary, option);
+	}
+	return CLI_DONE;
+}
+
+static void add_clearings(yyjson_mut_doc *doc, yyjson_mut_val *body, const struct cli_args *args)
+{
+	if (args_flag(args, "no-name"))
+		yyjson_mut_obj_add_null(doc, body, "name");
+	if (args_flag(args, "no-realm"))
+		yyjson_mut_obj_add_null(doc, body, "realm");
+	if (args_flag(args, "no-port"))
+		yyjson_mut_obj_add_obj(doc, body, "ports");
+	if (args_flag(args, "gateway") || args_flag(args, "no-gateway"))
+		yyjson_mut_obj_add_bool(doc, body, "gateway", args_flag(args, "gateway"));
+}
+
 static enum cli_status run_register(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const texts[] = {"id", "project", "name", "realm"};
@@ -182,10 +219,9 @@ static enum cli_status run_register(struct cli *cli, const struct cli_args *args
 	yyjson_mut_doc *doc;
 	size_t i;
 
-	if (args_flag(args, "gateway") && args_flag(args, "no-gateway"))
-		return print_error(cli, CLI_USAGE,
-				   "%s: --gateway and --no-gateway exclude each other",
-				   args->command->path);
+	status = check_clearings(cli, args);
+	if (status)
+		return status;
 	doc = new_body(cli, &body);
 	if (!doc)
 		return CLI_FAILED;
@@ -194,8 +230,7 @@ static enum cli_status run_register(struct cli *cli, const struct cli_args *args
 			yyjson_mut_obj_add_str(doc, body, texts[i], args_value(args, texts[i]));
 	}
 	add_place(doc, body, args);
-	if (args_flag(args, "gateway") || args_flag(args, "no-gateway"))
-		yyjson_mut_obj_add_bool(doc, body, "gateway", args_flag(args, "gateway"));
+	add_clearings(doc, body, args);
 	status = add_ports(cli, doc, body, args);
 	if (status) {
 		yyjson_mut_doc_free(doc);
@@ -364,17 +399,22 @@ static const struct cli_option register_options[] = {
 	 .value = "NAME",
 	 .check = check_text,
 	 .help = "a name for people"},
+	{.name = "no-name", .kind = CLI_FLAG, .help = "it has no name (any more)"},
 	{.name = "realm",
 	 .kind = CLI_VALUE,
 	 .value = "REALM",
 	 .check = check_text,
 	 .help = "the realm it belongs to"},
+	{.name = "no-realm", .kind = CLI_FLAG, .help = "it belongs to none (any more)"},
 	PLACE_OPTIONS,
 	{.name = "port",
 	 .kind = CLI_LIST,
 	 .value = "SERVICE=PORT",
 	 .check = check_service_port,
 	 .help = "where a service listens in it"},
+	{.name = "no-port",
+	 .kind = CLI_FLAG,
+	 .help = "its services listen where the host's table says"},
 	{.name = "gateway",
 	 .kind = CLI_FLAG,
 	 .help = "it may reach the other containers of its project"},
