@@ -12,7 +12,8 @@
  *
  *	word 0		struct fw_header, FW_HEADER_LINES lines
  *	...		for each section (direction and family) its boundaries: the
- *			address space cut where the answer changes, in ascending order
+ *			address space cut where the answer changes, in ascending order,
+ *			from the beginning of a line on
  *			v4: pairs { first address, node }
  *			v6: keys of 4 words, most significant first, then the nodes
  *	...		nodes: what the rules say about one piece of address space
@@ -27,7 +28,7 @@
 
 #include <linux/types.h>
 
-#define FW_LAYOUT		2
+#define FW_LAYOUT		3
 
 #define FW_LINE_WORDS		16
 #define FW_LINE_SIZE		64
@@ -151,8 +152,12 @@ enum fw_flow_class {
 	FW_FLOW_CLASSES,
 };
 
+struct fw_line {
+	__u32	words[FW_LINE_WORDS];
+};
+
 struct fw_section {
-	__u32	base;		/* word of the first boundary */
+	__u32	base;		/* word of the first boundary, a multiple of FW_LINE_WORDS */
 	__u32	count;		/* boundaries; 0: no rule of this section */
 };
 

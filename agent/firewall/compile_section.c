@@ -345,7 +345,7 @@ static int walk_nodes(struct section *section)
 static int write_boundaries(struct section *section, struct fw_section *out)
 {
 	const uint32_t count = section->boundaries_count, size = section->family == FW_V4 ? 2 : 5;
-	const int64_t base = fw_words_take(section->words, count * size, 4);
+	const int64_t base = fw_words_take(section->words, count * size, FW_LINE_WORDS);
 	uint32_t *words, i, part;
 
 	if (base < 0)

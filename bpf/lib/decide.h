@@ -4,8 +4,10 @@
  * both into the programs and into the agent (explain, tests).
  *
  * The includer says how a line is reached: struct fw_view and fw_line(), which
- * returns 64 bytes or NULL, and fw_repeat(i, n), a loop that its compiler and
- * verifier like.
+ * returns 64 bytes or NULL; and gives two loops of at most n steps. fw_repeat(i, n)
+ * is fast, and the verifier follows each of its steps; fw_repeat_long(i, n) calls the
+ * kernel for each step, which costs as much as the step, and the verifier does not.
+ * So the short and frequent searches have the first.
  *
  *	1. the last boundary at or before the address, by binary search
  *	2. its node, and along the links those of wider prefixes (at most 8)
@@ -20,6 +22,9 @@
 #define HOODY_BPF_DECIDE_H
 
 #include "../shared.h"
+
+/* Steps of a search among the words of one line. */
+#define FW_SEARCH_STEPS_LINE	4
 
 /* The word at @index; 0 where the image ends. */
 static __always_inline __u32 fw_word(struct fw_view *view, __u32 index)
@@ -46,42 +51,111 @@ static __always_inline int fw_key_at_most(struct fw_view *view, __u32 index, con
 	return line[3] <= address[3];
 }
 
-/* The node of the address in a section, 0: none. */
-static __noinline __u32 fw_find_node(struct fw_view *view, const struct fw_question *question,
-				     struct fw_answer *answer, __u32 base, __u32 count)
+/* Boundaries of IPv4 in one line. */
+#define FW_LINE_BOUNDARIES4	(FW_LINE_WORDS / 2)
+
+/* The node of the address in a line that holds @count boundaries or more. */
+fw_checked_once fw_node_in_line(const struct fw_line *line fw_expects, __u32 count, __u32 address)
 {
+	const __u32 *words = line->words;
+	__u32 at = 0;
+
+	if (count > 4 && words[2 * 4] <= address)
+		at = 4;
+	if (count > at + 2 && words[2 * (at + 2)] <= address)
+		at += 2;
+	if (count > at + 1 && words[2 * (at + 1)] <= address)
+		at += 1;
+	return words[2 * at + 1];
+}
+
+/* The entry of a table of @count that begins at word @offset and ends in the line. */
+fw_checked_once fw_port_in_line(const struct fw_line *line fw_expects, __u32 offset, __u32 count,
+				__u32 port)
+{
+	__u32 low = 0, high = count, middle, i;
+
+	fw_repeat(i, FW_SEARCH_STEPS_LINE)
+	{
+		if (low + 1 >= high)
+			break;
+		middle = (low + high) / 2;
+		if (FW_ENTRY_PORT(line->words[(offset + middle) % FW_LINE_WORDS]) <= port)
+			low = middle;
+		else
+			high = middle;
+	}
+	return line->words[(offset + low) % FW_LINE_WORDS];
+}
+
+/*
+ * The node of the IPv4 address in a section of @count boundaries, 0: none. First the
+ * line, then the boundary in it: reaching a line costs more than a comparison.
+ */
+static __noinline __u32 fw_find_node4(struct fw_view *view, struct fw_answer *answer, __u32 base,
+				      __u32 count, __u32 address)
+{
+	const __u32 *line;
 	__u32 middle, i;
 
-	/* Boundary @low is at or before the address, @high is behind it. */
+	/* Line @low begins at or before the address, @high behind it. */
 	answer->low = 0;
-	answer->high = count;
+	answer->high = (count + FW_LINE_BOUNDARIES4 - 1) / FW_LINE_BOUNDARIES4;
+	base /= FW_LINE_WORDS;
 	fw_repeat(i, FW_SEARCH_STEPS)
 	{
 		if (answer->low + 1 >= answer->high)
 			break;
 		middle = (answer->low + answer->high) / 2;
-		if (question->family == FW_V4 ?
-			    fw_word(view, base + 2 * middle) <= question->address[0] :
-			    fw_key_at_most(view, base + 4 * middle, question->address))
+		line = fw_line(view, base + middle);
+		if (line && line[0] <= address)
 			answer->low = middle;
 		else
 			answer->high = middle;
 	}
-	return question->family == FW_V4 ? fw_word(view, base + 2 * answer->low + 1) :
-					   fw_word(view, base + 4 * count + answer->low);
+	line = fw_line(view, base + answer->low);
+	return line ? fw_node_in_line((const struct fw_line *)line,
+				      count - answer->low * FW_LINE_BOUNDARIES4, address) : 0;
+}
+
+static __noinline __u32 fw_find_node6(struct fw_view *view, const __u32 *address,
+				      struct fw_answer *answer, __u32 base, __u32 count)
+{
+	__u32 middle, i;
+
+	answer->low = 0;
+	answer->high = count;
+	fw_repeat_long(i, FW_SEARCH_STEPS)
+	{
+		if (answer->low + 1 >= answer->high)
+			break;
+		middle = (answer->low + answer->high) / 2;
+		if (fw_key_at_most(view, base + 4 * middle, address))
+			answer->low = middle;
+		else
+			answer->high = middle;
+	}
+	return fw_word(view, base + 4 * count + answer->low);
 }
 
 /* The entry that covers @port in a table of @count, 0 where it has none. */
 static __noinline __u32 fw_find_port(struct fw_view *view, struct fw_answer *answer, __u32 table,
 				     __u32 count, __u32 port)
 {
+	const __u32 offset = table % FW_LINE_WORDS;
+	const __u32 *line;
 	__u32 middle, i;
 
 	if (!count)
 		return 0;
+	/* Most are small, and in one line. */
+	if (offset + count <= FW_LINE_WORDS) {
+		line = fw_line(view, table / FW_LINE_WORDS);
+		return line ? fw_port_in_line((const struct fw_line *)line, offset, count, port) : 0;
+	}
 	answer->low = 0;
 	answer->high = count;
-	fw_repeat(i, FW_SEARCH_STEPS)
+	fw_repeat_long(i, FW_SEARCH_STEPS)
 	{
 		if (answer->low + 1 >= answer->high)
 			break;
@@ -95,11 +169,12 @@ static __noinline __u32 fw_find_port(struct fw_view *view, struct fw_answer *ans
 }
 
 /* The answer of one node; @answer->node: where to go on, 0: nowhere. */
-static __always_inline __u32 fw_ask_node(struct fw_view *view, const struct fw_question *question,
+static __always_inline __u32 fw_entry_of_node(struct fw_view *view, const struct fw_question *question,
 					 struct fw_answer *answer)
 {
 	const __u32 *line = fw_line(view, answer->node / FW_LINE_WORDS);
 	const struct fw_node *fields;
+	__u32 table, count;
 
 	if (!line) {
 		answer->node = 0;
@@ -109,15 +184,35 @@ static __always_inline __u32 fw_ask_node(struct fw_view *view, const struct fw_q
 	answer->node = fields->link;
 	switch (question->protocol) {
 	case 6:
-		return fw_find_port(view, answer, fields->tcp, fields->tcp_count, question->port);
+		table = fields->tcp;
+		count = fields->tcp_count;
+		break;
 	case 17:
-		return fw_find_port(view, answer, fields->udp, fields->udp_count, question->port);
+		table = fields->udp;
+		count = fields->udp_count;
+		break;
 	case 1:
 		return question->family == FW_V4 ? fields->icmp : fields->other;
 	case 58:
 		return question->family == FW_V6 ? fields->icmp : fields->other;
+	default:
+		return fields->other;
 	}
-	return fields->other;
+	return fw_find_port(view, answer, table, count, question->port);
+}
+
+/* What the node @answer->node adds to the answer; 0: it was the last one. */
+static __noinline int fw_ask_node(struct fw_view *view, const struct fw_question *question,
+				  struct fw_answer *answer)
+{
+	const __u32 entry = fw_entry_of_node(view, question, answer);
+	const __u32 rule = FW_ENTRY_RULE(entry);
+
+	if (FW_ENTRY_ACTION(entry) == FW_DENY && rule < answer->deny)
+		answer->deny = rule;
+	if (FW_ENTRY_ACTION(entry) == FW_ALLOW && rule < answer->allow)
+		answer->allow = rule;
+	return answer->node != 0;
 }
 
 static __always_inline int fw_decide(struct fw_view *view, const struct fw_question *question,
@@ -138,19 +233,16 @@ static __always_inline int fw_decide(struct fw_view *view, const struct fw_quest
 	count = section->count;
 	if (!count)
 		return 0;
-	answer->node = fw_find_node(view, question, answer, base, count);
-	fw_repeat(i, FW_HOPS_MAX)
-	{
-		__u32 entry, rule;
-
-		if (!answer->node)
-			break;
-		entry = fw_ask_node(view, question, answer);
-		rule = FW_ENTRY_RULE(entry);
-		if (FW_ENTRY_ACTION(entry) == FW_DENY && rule < answer->deny)
-			answer->deny = rule;
-		if (FW_ENTRY_ACTION(entry) == FW_ALLOW && rule < answer->allow)
-			answer->allow = rule;
+	answer->node = question->family == FW_V4 ?
+			       fw_find_node4(view, answer, base, count, question->address[0]) :
+			       fw_find_node6(view, question->address, answer, base, count);
+	/* Few addresses have rules of wider prefixes as well. */
+	if (answer->node && fw_ask_node(view, question, answer)) {
+		fw_repeat_long(i, FW_HOPS_MAX - 1)
+		{
+			if (!fw_ask_node(view, question, answer))
+				break;
+		}
 	}
 	if (answer->deny != FW_NO_RULE) {
 		answer->action = FW_DENY;

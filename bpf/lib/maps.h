@@ -94,6 +94,8 @@ static __always_inline const __u32 *fw_line(struct fw_view *view, __u32 line)
 	return bpf_map_lookup_elem(view->map, &line);
 }
 
-#define fw_repeat(i, n) bpf_for(i, 0, n)
+#define fw_repeat(i, n) \
+	_Pragma("clang loop unroll(disable)") for ((i) = 0; (i) < (n); (i)++)
+#define fw_repeat_long(i, n) bpf_for(i, 0, n)
 
 #endif /* HOODY_BPF_MAPS_H */
