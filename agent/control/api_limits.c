@@ -40,7 +40,7 @@ static void reply(void *context)
 		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
 		return;
 	}
-	rules = limits_find(call->control->limits, call->id);
+	rules = limits_find(call->control, call->id);
 	for (unsigned int i = 0; rules && i < rules->count; i++)
 		yyjson_mut_arr_append(list, limits_rule_json(document, &rules->rules[i]));
 	api_reply_data(call, 200, document, data);
@@ -54,7 +54,7 @@ static void show(struct api_call *call)
 /* What is there now, to be changed. */
 static struct limits_rules current(const struct api_call *call)
 {
-	const struct limits_rules *rules = limits_find(call->control->limits, call->id);
+	const struct limits_rules *rules = limits_find(call->control, call->id);
 	struct limits_rules copy = { .count = 0 };
 
 	if (rules)

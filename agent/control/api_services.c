@@ -41,7 +41,7 @@ static void reply(void *context)
 		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
 		return;
 	}
-	options = services_find(call->control->services, call->id);
+	options = services_find(call->control, call->id);
 	for (unsigned int i = 0; options && i < options->count; i++)
 		yyjson_mut_arr_append(list, services_option_json(document, &options->options[i]));
 	api_reply_data(call, 200, document, data);
@@ -55,7 +55,7 @@ static void show(struct api_call *call)
 /* What is there now, to be changed. */
 static struct services_options current(const struct api_call *call)
 {
-	const struct services_options *options = services_find(call->control->services, call->id);
+	const struct services_options *options = services_find(call->control, call->id);
 	struct services_options copy = { .count = 0 };
 
 	if (options)

@@ -18,14 +18,8 @@ struct limits_rules {
 	struct image_limit	rules[IMAGE_LIMITS_MAX];
 };
 
-/* struct limits - control->limits */
-struct limits {
-	struct limits_rules	**list;		/* by id */
-	size_t			count, room;
-};
-
 /* The rules of a container, or NULL. */
-const struct limits_rules *limits_find(const struct limits *limits, const uint8_t id[ID_LEN]);
+const struct limits_rules *limits_find(const struct control *control, const uint8_t id[ID_LEN]);
 
 /* The rule for the same requests, or NULL. @service: empty for all. */
 struct image_limit *limits_rule_find(struct limits_rules *rules, const char *service,

@@ -14,81 +14,10 @@
 #include <string.h>
 #include <yyjson.h>
 
-/* The index of @id, or where it would have to be. */
-static size_t index_of(const struct network *network, const uint8_t id[ID_LEN], bool *found)
-{
-	size_t low = 0, high = network->count;
-
-	*found = false;
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-		const int order = memcmp(network->settings[middle]->id, id, ID_LEN);
-
-		if (!order) {
-			*found = true;
-			return middle;
-		}
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 const struct network_settings *network_find(const struct network *network,
 					    const uint8_t id[ID_LEN])
 {
-	bool found = false;
-	size_t at = network ? index_of(network, id, &found) : 0;
-
-	return found ? network->settings[at] : NULL;
-}
-
-static int make_room(struct network *network)
-{
-	size_t room = network->room ? network->room * 2 : 64;
-	struct network_settings **settings;
-
-	if (network->count < network->room)
-		return 0;
-	settings = realloc(network->settings, room * sizeof(*settings));
-	if (!settings)
-		return -ENOMEM;
-	network->settings = settings;
-	network->room = room;
-	return 0;
-}
-
-/* Returns what was there before, or NULL. There is room. */
-static struct network_settings *put(struct network *network, struct network_settings *settings)
-{
-	struct network_settings *old = NULL;
-	bool found;
-	size_t at = index_of(network, settings->id, &found);
-
-	if (found) {
-		old = network->settings[at];
-	} else {
-		memmove(network->settings + at + 1, network->settings + at,
-			(network->count - at) * sizeof(*network->settings));
-		network->count++;
-	}
-	network->settings[at] = settings;
-	return old;
-}
-
-/* Out of the table, not freed. */
-static void take_out(struct network *network, const uint8_t id[ID_LEN])
-{
-	bool found;
-	size_t at = index_of(network, id, &found);
-
-	if (!found)
-		return;
-	network->count--;
-	memmove(network->settings + at, network->settings + at + 1,
-		(network->count - at) * sizeof(*network->settings));
+	return network ? id_table_find(&network->settings, id) : NULL;
 }
 
 void network_policy(const struct network *network, const struct container *container,
@@ -188,7 +117,7 @@ static char *format_policy(const struct network *network, size_t *len)
 {
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root = yyjson_mut_obj(document), *exits, *containers;
-	const struct network_settings **seen = calloc(network->count + 1, sizeof(*seen));
+	const struct network_settings **seen = calloc(network->settings.count + 1, sizeof(*seen));
 	const struct config *config = network->control->config;
 	size_t seen_count = 0, exit, count;
 	const struct container **list = network_list_relayed(network, &count);
@@ -376,7 +305,7 @@ static char *format_document(const struct network_settings *settings)
 static int store(struct network *network, const struct network_settings *settings)
 {
 	char *text = format_document(settings);
-	int ret = text ? make_room(network) : -ENOMEM;
+	int ret = text ? id_table_reserve(&network->settings) : -ENOMEM;
 
 	if (!ret)
 		ret = db_put_document(network->control->db, DB_KIND_NETWORK, settings->id, ID_LEN,
@@ -402,7 +331,7 @@ int network_store(struct network *network, const struct container *container,
 		network_settings_free(settings);
 		return ret;
 	}
-	old = put(network, settings);
+	old = id_table_put(&network->settings, settings);
 	/*
 	 * The kernel first: from here on nothing new leaves by the old way. What the
 	 * relay still carries by the old exit is cut before it answers.
@@ -433,10 +362,10 @@ static int take_document(void *context, const void *key, size_t key_len, const c
 
 	if (key_len == ID_LEN && fields.exit) {
 		settings = network_settings_create(key, &fields, &fault);
-		ret = settings ? make_room(network) : -errno;
+		ret = settings ? id_table_reserve(&network->settings) : -errno;
 	}
 	if (!ret)
-		network_settings_free(put(network, settings));
+		network_settings_free(id_table_put(&network->settings, settings));
 	else
 		network_settings_free(settings);
 	yyjson_doc_free(document);
@@ -496,6 +425,11 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 	return ret;
 }
 
+static void free_settings(void *settings)
+{
+	network_settings_free(settings);
+}
+
 static void tear_down(struct control *control)
 {
 	struct network *network = control->network;
@@ -505,9 +439,7 @@ static void tear_down(struct control *control)
 	relay_daemon_destroy(network->daemon);
 	resolver_destroy(network->resolver);
 	tunnels_destroy(network->tunnels);
-	for (size_t i = 0; i < network->count; i++)
-		network_settings_free(network->settings[i]);
-	free(network->settings);
+	id_table_free(&network->settings, free_settings);
 	free(network);
 	control->network = NULL;
 }
@@ -530,13 +462,10 @@ static void changed(struct control *control, const struct container *container)
 static void gone(struct control *control, const uint8_t id[ID_LEN])
 {
 	struct network *network = control->network;
-	const struct network_settings *settings = network_find(network, id);
 
 	/* Deleted: its document went with it. */
-	if (settings && !model_find(control->model, id)) {
-		take_out(network, id);
-		network_settings_free((struct network_settings *)settings);
-	}
+	if (!model_find(control->model, id))
+		network_settings_free(id_table_take_out(&network->settings, id));
 	network_tunnels_sync(network);
 	if (network->daemon)
 		push(network, NULL, NULL);

@@ -15,6 +15,7 @@
 #define HOODY_CONTROL_NETWORK_H
 
 #include "control/control.h"
+#include "control/id_table.h"
 #include "control/relay_daemon.h"
 #include "control/resolve.h"
 #include "control/tunnel.h"
@@ -45,8 +46,7 @@ struct network {
 	struct relay_daemon	*daemon;	/* NULL: not needed so far */
 	struct resolver		*resolver;	/* the same */
 	struct tunnels		*tunnels;
-	struct network_settings	**settings;	/* in the order of ids */
-	size_t			count, room;
+	struct id_table		settings;	/* struct network_settings */
 	bool			retry;		/* the relay lacks the last policy */
 	uint8_t			servers_count;	/* of the host's resolv.conf */
 	struct address		servers[RELAY_DNS_MAX];

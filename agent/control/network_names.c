@@ -112,8 +112,8 @@ void network_hosts_sync(struct network *network)
 
 	if (network->resolver)
 		resolver_begin(network->resolver);
-	for (size_t i = 0; i < network->count; i++) {
-		const struct network_settings *settings = network->settings[i];
+	for (size_t i = 0; i < network->settings.count; i++) {
+		const struct network_settings *settings = network->settings.list[i];
 		const struct container *container = model_find(model, settings->id);
 
 		if (!container || !container->running)

@@ -39,8 +39,8 @@ void network_tunnels_sync(struct network *network)
 	char fault[256];
 
 	tunnels_begin(network->tunnels);
-	for (size_t i = 0; i < network->count; i++) {
-		const struct network_settings *settings = network->settings[i];
+	for (size_t i = 0; i < network->settings.count; i++) {
+		const struct network_settings *settings = network->settings.list[i];
 
 		if (running(network, settings) &&
 		    network_tunnel_need(network, settings, fault, sizeof(fault)))
@@ -88,8 +88,8 @@ void network_tunnels_repair(struct network *network)
 	if (!tunnels_repair(network->tunnels))
 		return;
 	/* Policies that were made without it. */
-	for (size_t i = 0; i < network->count; i++) {
-		const struct container *container = running(network, network->settings[i]);
+	for (size_t i = 0; i < network->settings.count; i++) {
+		const struct container *container = running(network, network->settings.list[i]);
 
 		if (container)
 			firewall_apply(network->control->firewall, container);

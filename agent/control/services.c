@@ -2,42 +2,16 @@
 /* How services are reached, see services.h. The calls are in api_services.c. */
 #include "control/services.h"
 
+#include "control/documents.h"
 #include "control/feature.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* The index of @id, or where it would have to be. */
-static size_t index_of(const struct services *services, const uint8_t id[ID_LEN], bool *found)
-{
-	size_t low = 0, high = services->count;
-
-	*found = false;
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-		const int order = memcmp(services->list[middle]->id, id, ID_LEN);
-
-		if (!order) {
-			*found = true;
-			return middle;
-		}
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-const struct services_options *services_find(const struct services *services,
+const struct services_options *services_find(const struct control *control,
 					     const uint8_t id[ID_LEN])
 {
-	bool found;
-	size_t at = index_of(services, id, &found);
-
-	return found ? services->list[at] : NULL;
+	return documents_find(control->services, id);
 }
 
 struct image_option *services_option_find(struct services_options *options, const char *service,
@@ -50,50 +24,6 @@ struct image_option *services_option_find(struct services_options *options, cons
 			return option;
 	}
 	return NULL;
-}
-
-static int make_room(struct services *services)
-{
-	size_t room = services->room ? services->room * 2 : 64;
-	struct services_options **list;
-
-	if (services->count < services->room)
-		return 0;
-	list = realloc(services->list, room * sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	services->list = list;
-	services->room = room;
-	return 0;
-}
-
-/* Takes @options over; there is room. */
-static void put(struct services *services, struct services_options *options)
-{
-	bool found;
-	size_t at = index_of(services, options->id, &found);
-
-	if (found) {
-		free(services->list[at]);
-	} else {
-		memmove(services->list + at + 1, services->list + at,
-			(services->count - at) * sizeof(*services->list));
-		services->count++;
-	}
-	services->list[at] = options;
-}
-
-static void take_out(struct services *services, const uint8_t id[ID_LEN])
-{
-	bool found;
-	size_t at = index_of(services, id, &found);
-
-	if (!found)
-		return;
-	free(services->list[at]);
-	services->count--;
-	memmove(services->list + at, services->list + at + 1,
-		(services->count - at) * sizeof(*services->list));
 }
 
 /* What holds for @service, @instance in @options: for one instance, else for all. */
@@ -119,7 +49,7 @@ static const struct image_option *effective(const struct services_options *optio
  * How many middlewares stand before @service, with @change in place of what is stored
  * for its container; more than IMAGE_MIDDLEWARES_MAX also where they lead back.
  */
-static unsigned int count_before(const struct services *services,
+static unsigned int count_before(const struct documents *services,
 				 const struct services_options *change, const uint8_t id[ID_LEN],
 				 const char *service, uint16_t instance)
 {
@@ -128,7 +58,7 @@ static unsigned int count_before(const struct services *services,
 	while (count <= IMAGE_MIDDLEWARES_MAX) {
 		const bool changed = !memcmp(id, change->id, ID_LEN);
 		const struct image_option *option =
-			effective(changed ? change : services_find(services, id), service, instance);
+			effective(changed ? change : documents_find(services, id), service, instance);
 
 		if (!option || !(option->flags & IMAGE_OPTION_VIA))
 			break;
@@ -141,7 +71,7 @@ static unsigned int count_before(const struct services *services,
 }
 
 /* Whether each way that @options begin ends at a middleware that has none itself. */
-static bool ways_end(const struct services *services, const struct services_options *change,
+static bool ways_end(const struct documents *services, const struct services_options *change,
 		     const struct services_options *options)
 {
 	for (unsigned int i = 0; i < options->count; i++) {
@@ -158,7 +88,7 @@ static bool ways_end(const struct services *services, const struct services_opti
 int services_check(const struct control *control, const struct services_options *options,
 		   const char *realm, const char **field, const char **message)
 {
-	const struct services *services = control->services;
+	const struct documents *services = control->services;
 
 	*field = "middleware";
 	for (unsigned int i = 0; i < options->count; i++) {
@@ -177,9 +107,10 @@ int services_check(const struct control *control, const struct services_options 
 		return -EINVAL;
 	*message = "is for a service that is a middleware itself: the way of another one would "
 		   "lead back to it, or through more than 8";
-	for (size_t i = 0; i < services->count; i++) {
-		if (memcmp(services->list[i]->id, options->id, ID_LEN) &&
-		    !ways_end(services, options, services->list[i]))
+	for (size_t i = 0; i < services->table.count; i++) {
+		const struct services_options *other = services->table.list[i];
+
+		if (memcmp(other->id, options->id, ID_LEN) && !ways_end(services, options, other))
 			return -EINVAL;
 	}
 	return 0;
@@ -187,32 +118,13 @@ int services_check(const struct control *control, const struct services_options 
 
 int services_store(struct control *control, const struct services_options *options)
 {
-	struct services_options *copy = malloc(sizeof(*copy));
-	char *text = NULL;
-	int ret = copy ? make_room(control->services) : -ENOMEM;
-
-	if (!ret && options->count) {
-		text = services_format(options);
-		ret = text ? 0 : -ENOMEM;
-	}
-	if (!ret)
-		ret = db_put_document(control->db, DB_KIND_SERVICES, options->id, ID_LEN, text, NULL);
-	free(text);
-	if (ret || !options->count) {
-		free(copy);
-		if (!ret)
-			take_out(control->services, options->id);
-		return ret;
-	}
-	*copy = *options;
-	put(control->services, copy);
-	return 0;
+	return documents_store(control->services, options);
 }
 
 int services_publish(const struct control *control, struct image_builder *builder,
 		   const uint8_t id[ID_LEN], struct image_container *entry)
 {
-	const struct services_options *options = services_find(control->services, id);
+	const struct services_options *options = services_find(control, id);
 
 	if (!options)
 		return 0;
@@ -223,53 +135,34 @@ int services_publish(const struct control *control, struct image_builder *builde
 
 /* ---- feature ---- */
 
-static int take(void *context, const void *key, size_t key_len, const char *body)
+static int parse(yyjson_val *body, void *document, const char **field, const char **message)
 {
-	struct control *control = context;
-	struct services_options *options;
-	const char *field, *message;
-	yyjson_doc *document;
-	int ret = -EINVAL;
-
-	if (key_len != ID_LEN)
-		return -EINVAL;
-	options = calloc(1, sizeof(*options));
-	if (!options)
-		return -ENOMEM;
-	memcpy(options->id, key, ID_LEN);
-	document = yyjson_read(body, strlen(body), 0);
-	if (yyjson_is_obj(yyjson_doc_get_root(document)))
-		ret = services_parse(yyjson_doc_get_root(document), options, &field, &message);
-	yyjson_doc_free(document);
-	if (!ret)
-		ret = make_room(control->services);
-	if (ret)
-		free(options);
-	else
-		put(control->services, options);
-	return ret;
+	return services_parse(body, document, field, message);
 }
+
+static char *format(const void *document)
+{
+	return services_format(document);
+}
+
+static const struct documents_kind kind = {
+	.kind = DB_KIND_SERVICES,
+	.size = sizeof(struct services_options),
+	.what = "options of services",
+	.parse = parse,
+	.format = format,
+};
+_Static_assert(offsetof(struct services_options, count) == offsetof(struct documents_head, count),
+	       "begins as every document");
 
 static int set_up(struct control *control, char *fault, size_t fault_size)
 {
-	control->services = calloc(1, sizeof(*control->services));
-	snprintf(fault, fault_size, "services: out of memory");
-	if (!control->services)
-		return -ENOMEM;
-	snprintf(fault, fault_size, "the database has options of services that cannot be read");
-	return db_load_documents(control->db, DB_KIND_SERVICES, take, control);
+	return documents_open(&kind, control->db, &control->services, fault, fault_size);
 }
 
 static void tear_down(struct control *control)
 {
-	struct services *services = control->services;
-
-	if (!services)
-		return;
-	for (size_t i = 0; i < services->count; i++)
-		free(services->list[i]);
-	free(services->list);
-	free(services);
+	documents_close(control->services);
 	control->services = NULL;
 }
 
@@ -277,7 +170,7 @@ static void tear_down(struct control *control)
 static void gone(struct control *control, const uint8_t id[ID_LEN])
 {
 	if (!model_find(control->model, id))
-		take_out(control->services, id);
+		documents_forget(control->services, id);
 }
 
 const struct feature services_feature = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How services of containers are reached, where not in the ordinary way: which
- * protocol they speak, and what requests pass first. The database is the truth and is written first.
+ * protocol they speak, and what requests pass first. The database is the truth and is
+ * written first.
  */
 #ifndef HOODY_CONTROL_SERVICES_H
 #define HOODY_CONTROL_SERVICES_H
@@ -17,14 +18,8 @@ struct services_options {
 	struct image_option	options[IMAGE_OPTIONS_MAX];
 };
 
-/* struct services - control->services */
-struct services {
-	struct services_options	**list;		/* by id */
-	size_t			count, room;
-};
-
 /* The entries of a container, or NULL. */
-const struct services_options *services_find(const struct services *services,
+const struct services_options *services_find(const struct control *control,
 					     const uint8_t id[ID_LEN]);
 /* The entry for exactly this, or NULL. @instance 0: the one for all. */
 struct image_option *services_option_find(struct services_options *options, const char *service,
