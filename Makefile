@@ -136,7 +136,7 @@ help:
 	@echo 'make              build agent, command line and, where kernel headers are, the module'
 	@echo 'make demo         the main job, shown in a virtual machine (KERNEL=6.12|7 chooses)'
 	@echo 'make check        all tests, on the oldest and the newest kernel (T=pattern: a part;'
-	@echo '                  T=density, which takes minutes, is run by name alone)'
+	@echo '                  T=faults_day, which takes minutes, is run by name alone)'
 	@echo 'make bench        tables and plots: kernel side in instructions, the agent beside its peers'
 	@echo 'make lint         static checks'
 	@sed -n 's/^#: //p' selftests/targets.mk
