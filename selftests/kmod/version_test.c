@@ -20,7 +20,7 @@ int main(void)
 	const uint32_t own = HOODY_GENL_VERSION;
 	struct knl *knl;
 
-	tap_plan(9);
+	tap_plan(10);
 	knl = knl_open();
 	tap_ok(knl && knl_state(knl) == KNL_ABSENT && strstr(knl_reason(knl), "modprobe hoody"),
 	       "version_no_module");
@@ -43,5 +43,6 @@ int main(void)
 	tap_ok(knl_probe(knl) == KNL_READY && !*knl_reason(knl), "version_that_fits_works_again");
 	tap_ok(!knl_agent_set(knl, 0), "version_that_fits_is_asked");
 	knl_close(knl);
+	tap_ok(!kmod_remove("hoody"), "version_leaves_no_module");
 	return tap_done();
 }
