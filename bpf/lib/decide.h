@@ -169,8 +169,9 @@ static __noinline __u32 fw_find_port(struct fw_view *view, struct fw_answer *ans
 }
 
 /* The answer of one node; @answer->node: where to go on, 0: nowhere. */
-static __always_inline __u32 fw_entry_of_node(struct fw_view *view, const struct fw_question *question,
-					 struct fw_answer *answer)
+static __always_inline __u32 fw_entry_of_node(struct fw_view *view,
+					      const struct fw_question *question,
+					      struct fw_answer *answer)
 {
 	const __u32 *line = fw_line(view, answer->node / FW_LINE_WORDS);
 	const struct fw_node *fields;
