@@ -326,18 +326,22 @@ def migration_between_two():
 
 
 def migration_unproved():
-    """Packets from an address that gets nothing are not the client's word for where it is."""
+    """Packets from addresses that get nothing are not the client's word for where it is."""
     client = Client()
     alive(client)
-    client.move("127.0.0.9")
-    # The first one comes with the move itself.
-    for path in (b"/unproved_first", b"/unproved_second"):
+    sockets = []
+    for source in ("127.0.0.9", "127.0.0.7"):
+        client.move(source, keep=True)
+        sockets.append(client.socket)
+    # To and fro: one that has been left must not count as one that was proved.
+    for turn in range(6):
+        path = b"/unproved_%d" % turn
         number = client.quic.get_next_available_stream_id()
         client.h3.send_headers(number, head(path.decode()), end_stream=True)
         end, asked = time.time() + 30, b""
         while b"\r\n\r\n" not in asked and time.time() < end:
             for data, _ in client.quic.datagrams_to_send(now=time.time()):
-                client.socket.sendto(data, SERVER)
+                sockets[turn % 2].sendto(data, SERVER)
             time.sleep(0.02)
             asked = recorded().partition(b"GET " + path)[2]
         check(b"X-Forwarded-For: 127.0.0.1\r\n" in asked.partition(b"\r\n\r\n")[0] + b"\r\n", path, asked)
