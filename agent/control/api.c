@@ -27,6 +27,7 @@ static const struct api_route *const tables[] = {
 	api_permissions_routes,
 	api_status_routes,
 	api_upgrade_routes,
+	api_module_routes,
 	api_syscalls_routes,
 	api_profiles_routes,
 	api_logs_routes,

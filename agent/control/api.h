@@ -64,6 +64,7 @@ extern const struct api_route api_network_routes[];
 extern const struct api_route api_permissions_routes[];
 extern const struct api_route api_status_routes[];
 extern const struct api_route api_upgrade_routes[];
+extern const struct api_route api_module_routes[];
 extern const struct api_route api_syscalls_routes[];
 extern const struct api_route api_profiles_routes[];
 extern const struct api_route api_logs_routes[];
@@ -78,6 +79,9 @@ extern const struct api_route api_certificates_routes[];
 
 /* What came of the last upgrade, for the status. */
 void api_upgrade_add(const struct control *control, yyjson_mut_doc *document, yyjson_mut_val *data);
+/* What a reload of the module has frozen, under the name @key. */
+void api_module_add(const struct control *control, yyjson_mut_doc *document, yyjson_mut_val *data,
+		    const char *key);
 
 struct api *api_create(struct control *control, char *fault, size_t fault_size);
 /* A stream that a worker has opened for a client; takes @fd over. */

@@ -182,6 +182,7 @@ static void on_stats(void *context, const struct ipc_stats *stats)
 	add_worker(control, document, data, stats);
 	add_listeners(control, document, data);
 	api_upgrade_add(control, document, data);
+	api_module_add(control, document, data, "frozen");
 	api_reply_data(call, 200, document, data);
 }
 

@@ -87,7 +87,7 @@ const char *cgroup_path_fault(const char *path)
 }
 
 /* openat2(2) has no wrapper in glibc. */
-static int open_beneath(const struct cgroup_mount *mount, const char *path, uint64_t flags)
+int cgroup_open(const struct cgroup_mount *mount, const char *path, uint64_t flags)
 {
 	struct open_how how = {
 		.flags = flags | O_CLOEXEC,
@@ -106,7 +106,7 @@ static int open_beneath(const struct cgroup_mount *mount, const char *path, uint
 
 int cgroup_resolve(const struct cgroup_mount *mount, const char *path, uint64_t *id)
 {
-	int fd = open_beneath(mount, path, O_PATH | O_DIRECTORY), ret = 0;
+	int fd = cgroup_open(mount, path, O_PATH | O_DIRECTORY), ret = 0;
 	struct stat st;
 
 	if (fd < 0)
@@ -147,7 +147,7 @@ static int enter(const struct cgroup_mount *mount, const char *path)
 	if (mkdirat(mount->fd, path + 1, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
-	fd = open_beneath(mount, file, O_WRONLY);
+	fd = cgroup_open(mount, file, O_WRONLY);
 	if (fd < 0)
 		return fd;
 	/* 0 means the writing process, cgroups(7). */

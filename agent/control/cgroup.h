@@ -25,6 +25,12 @@ void cgroup_mount_clear(struct cgroup_mount *mount);
 /* Why @path cannot be one below the mount, as the end of a sentence; or NULL. */
 const char *cgroup_path_fault(const char *path);
 
+/*
+ * Opens @path, a directory below the mount or a file in one; @flags as open(2) has them,
+ * O_CLOEXEC is added. The descriptor or a negative errno.
+ */
+int cgroup_open(const struct cgroup_mount *mount, const char *path, uint64_t flags);
+
 /* The inode number of the directory @path: 0 and @id, or a negative errno. */
 int cgroup_resolve(const struct cgroup_mount *mount, const char *path, uint64_t *id);
 

@@ -12,6 +12,7 @@
 #include "control/feature.h"
 #include "control/handover.h"
 #include "control/kernel_sync.h"
+#include "control/module.h"
 #include "control/publish.h"
 #include "control/reload.h"
 #include "control/upgrade.h"
@@ -35,6 +36,9 @@ enum image_real_ip_mode control_real_ip_mode(const struct control *control)
 {
 	if (!control->config->real_ip)
 		return IMAGE_REAL_IP_OFF;
+	/* No more of the sockets that a reload of the module would have to wait for. */
+	if (module_is_reloading(control))
+		return IMAGE_REAL_IP_UNAVAILABLE;
 	if (control->knl && knl_state(control->knl) == KNL_READY && control->agent_cgroup)
 		return IMAGE_REAL_IP_ON;
 	return IMAGE_REAL_IP_UNAVAILABLE;

@@ -32,6 +32,7 @@ struct documents;
 struct acme;
 struct ksm;
 struct publisher;
+struct module;
 struct syscalls;
 struct handover_found;
 struct upgrade;
@@ -47,6 +48,7 @@ struct control {
 	struct permission_store	*permissions;
 	struct knl		*knl;		/* NULL where netlink cannot be used */
 	struct syscalls		*syscalls;
+	struct module		*module;	/* what its reload has frozen */
 	struct cgroup_mount	cgroups;
 	sd_event_source		*kernel_events;
 	uint64_t		agent_cgroup;	/* 0: not registered */

@@ -32,6 +32,7 @@ enum db_kind {
 	DB_KIND_KSM		= 4,
 	DB_KIND_LIMITS		= 8,
 	DB_KIND_SERVICES	= 9,
+	DB_KIND_HOLD		= 10,
 	DB_KIND_OF_CONTAINERS	= 64,
 	DB_KIND_PROFILE		= 64,	/* key: the profile's name */
 	DB_KIND_ALIAS		= 65,	/* key: the alias */

@@ -9,6 +9,7 @@ static const struct feature *const features[] = {
 	&network_feature,
 	&firewall_feature,
 	&syscalls_feature,
+	&module_feature,
 	&aliases_feature,
 	&limits_feature,
 	&services_feature,

@@ -36,7 +36,7 @@ struct feature {
 	void (*reloaded)(struct control *control);
 };
 
-extern const struct feature syscalls_feature;
+extern const struct feature syscalls_feature, module_feature;
 /* The list; see feature.c. */
 extern const struct feature audit_feature, metrics_feature, tokens_feature;
 extern const struct feature aliases_feature;

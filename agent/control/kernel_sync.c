@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kernel's registry and the model, see kernel_sync.h. */
 #include "control/kernel_sync.h"
+#include "control/module.h"
 #include "control/syscalls.h"
 #include "lib/log.h"
 
@@ -18,7 +19,7 @@ static void set_state(struct control *control, struct container *container,
 
 static bool ready(const struct control *control)
 {
-	return control->knl && knl_state(control->knl) == KNL_READY;
+	return control->knl && knl_state(control->knl) == KNL_READY && !module_is_released(control);
 }
 
 /* Whose cgroup the module is to know as the agent's. 0: nobody's. */
@@ -176,16 +177,8 @@ static void compare_restart(void *context)
 	}
 }
 
-static void compare_one(void *context, const struct knl_container *kernel)
+static void note_unknown(struct difference *difference, const struct knl_container *kernel)
 {
-	struct difference *difference = context;
-	struct container *container = model_find(difference->control->model, kernel->id);
-
-	if (container && container->running) {
-		if (same(difference->control, container, kernel))
-			set_state(difference->control, container, MODEL_KERNEL_SET);
-		return;
-	}
 	if (difference->unknown_count == difference->unknown_room) {
 		size_t room = difference->unknown_room ? difference->unknown_room * 2 : 64;
 		void *grown = reallocarray(difference->unknown, room, ID_LEN);
@@ -198,6 +191,50 @@ static void compare_one(void *context, const struct knl_container *kernel)
 		difference->unknown_room = room;
 	}
 	memcpy(difference->unknown[difference->unknown_count++], kernel->id, ID_LEN);
+}
+
+static void compare_one(void *context, const struct knl_container *kernel)
+{
+	struct difference *difference = context;
+	struct container *container = model_find(difference->control->model, kernel->id);
+
+	if (container && container->running) {
+		if (same(difference->control, container, kernel))
+			set_state(difference->control, container, MODEL_KERNEL_SET);
+		return;
+	}
+	note_unknown(difference, kernel);
+}
+
+static void release_restart(void *context)
+{
+	struct difference *difference = context;
+
+	difference->unknown_count = 0;
+}
+
+/* Every one of them is to go. */
+static void release_one(void *context, const struct knl_container *kernel)
+{
+	note_unknown(context, kernel);
+}
+
+int kernel_sync_release(struct control *control)
+{
+	struct difference difference = { .control = control };
+	int ret;
+
+	if (!ready(control))
+		return 0;
+	ret = knl_dump(control->knl, release_restart, release_one, &difference);
+	if (!ret && difference.out_of_memory)
+		ret = -ENOMEM;
+	for (size_t i = 0; !ret && i < difference.unknown_count; i++)
+		ret = knl_container_del(control->knl, difference.unknown[i]);
+	if (!ret)
+		ret = knl_agent_set(control->knl, 0);
+	free(difference.unknown);
+	return ret;
 }
 
 /* First out, then in: an address may have moved from one to another. */
@@ -266,7 +303,7 @@ bool kernel_sync_all(struct control *control)
 
 	if (!control->knl)
 		return false;
-	if (knl_probe(control->knl) == KNL_READY &&
+	if (knl_probe(control->knl) == KNL_READY && !module_is_released(control) &&
 	    knl_info(control->knl)->agent_cgroup != wanted_agent(control)) {
 		ret = knl_agent_set(control->knl, wanted_agent(control));
 		if (ret)
@@ -311,6 +348,8 @@ bool kernel_sync_tick(struct control *control)
 
 	if (!control->knl)
 		return false;
+	if (module_is_released(control))
+		return false;
 	before = knl_state(control->knl);
 	if (knl_probe(control->knl) != before)
 		return kernel_sync_all(control);
@@ -328,6 +367,8 @@ const char *kernel_sync_reason(const struct control *control)
 		return "";
 	if (!control->knl)
 		return "generic netlink cannot be used";
+	if (module_is_reloading(control))
+		return MODULE_RELOADING;
 	if (knl_state(control->knl) != KNL_READY)
 		return knl_reason(control->knl);
 	if (!control->agent_cgroup)

@@ -41,6 +41,13 @@ bool kernel_sync_failed(struct control *control);
 /* By the timer, and when families come or go: does what is needed; true as above. */
 bool kernel_sync_tick(struct control *control);
 
+/*
+ * Takes every container and the agent out of the registry, so that nothing of them holds
+ * the module: see module.h, which calls it. 0, or a negative errno with knl_fault() and
+ * some of them taken out.
+ */
+int kernel_sync_release(struct control *control);
+
 /* Why real IP is not available, in words that say what to do; "" where it is. */
 const char *kernel_sync_reason(const struct control *control);
 

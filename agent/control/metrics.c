@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Figures as text, see metrics.h. */
 #include "control/metrics.h"
+#include "control/module.h"
 #include "audit/audit.h"
 #include "control/api.h"
 #include "control/api_certificates.h"
@@ -131,6 +132,9 @@ static char *metrics_text(struct control *control, const struct ipc_stats *stats
 	      model_running_count(control->model));
 	gauge(out, "hoody_containers_refused_by_kernel",
 	      "Running containers that the kernel module has not taken.", control->kernel_failed);
+	gauge(out, "hoody_containers_frozen",
+	      "Containers that a reload of the kernel module has left frozen.",
+	      control->module->holds->table.count);
 	gauge(out, "hoody_tombstones", "Ids that were deleted and are remembered.",
 	      model_tombstones_count(control->model));
 	gauge(out, "hoody_database_copy_kept",

@@ -4,6 +4,7 @@
  * syscalls.h for their order; and what the gate reports.
  */
 #include "control/kernel_sync.h"
+#include "control/module.h"
 #include "control/syscalls_internal.h"
 #include "lib/log.h"
 
@@ -29,12 +30,14 @@ __attribute__((format(printf, 4, 5))) static int refuse(int ret, char *fault, si
 
 static bool module_ready(const struct control *control)
 {
-	return control->knl && knl_state(control->knl) == KNL_READY;
+	return control->knl && knl_state(control->knl) == KNL_READY && !module_is_released(control);
 }
 
 static const char *module_reason(const struct control *control)
 {
-	return control->knl ? knl_reason(control->knl) : "generic netlink cannot be used";
+	if (!control->knl)
+		return "generic netlink cannot be used";
+	return module_is_released(control) ? MODULE_RELOADING : knl_reason(control->knl);
 }
 
 void syscalls_describe(const struct control *control, const struct container *container,
@@ -122,6 +125,11 @@ static int check_enforceable(const struct control *control, const struct contain
 		return refuse(-ECANCELED, fault, fault_size,
 			      "the syscall profile %s cannot be enforced: %s", name,
 			      module_reason(control));
+	/* What is frozen while it lasts was settled at its beginning. */
+	if (module_is_reloading(control))
+		return refuse(-ECANCELED, fault, fault_size,
+			      "the syscall profile %s cannot be attached: %s", name,
+			      MODULE_RELOADING);
 	if (!container->cgroup_id)
 		return refuse(-ECANCELED, fault, fault_size,
 			      "the syscall profile %s needs the container's cgroup: register it with --cgroup",

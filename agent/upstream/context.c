@@ -43,6 +43,17 @@ static void cut(struct up_context *context, struct up_container *container)
 	up_container_put(context, container);
 }
 
+/* Nobody may use them, and each keeps the kernel module from being replaced. */
+static void close_idle_real(struct up_context *context)
+{
+	struct up_connection *connection, *tmp;
+
+	list_for_each_entry_safe(connection, tmp, &context->idle_oldest, in_oldest) {
+		if (connection->real_ip)
+			up_connection_close(connection);
+	}
+}
+
 void up_context_image(struct up_context *context, const struct image *image)
 {
 	struct up_container *container, *tmp;
@@ -55,6 +66,8 @@ void up_context_image(struct up_context *context, const struct image *image)
 				cut(context, container);
 		}
 	}
+	if (image_header(image)->settings.real_ip_mode != IMAGE_REAL_IP_ON)
+		close_idle_real(context);
 }
 
 void up_context_close_idle(struct up_context *context)

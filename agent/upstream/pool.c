@@ -131,7 +131,8 @@ void up_pool_keep(struct up_connection *connection)
 	struct up_connection *other, *oldest = NULL;
 	unsigned int same = 1;
 
-	if (!settings->upstream_idle_max || !settings->upstream_idle_per_key_max) {
+	if (!settings->upstream_idle_max || !settings->upstream_idle_per_key_max ||
+	    (connection->real_ip && settings->real_ip_mode != IMAGE_REAL_IP_ON)) {
 		up_connection_close(connection);
 		return;
 	}

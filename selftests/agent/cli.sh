@@ -268,7 +268,7 @@ test_ca() {
 words() { "$hoody" complete -- "$@" | cut -f 1 | tr '\n' ' '; }
 
 test_complete() {
-	tap_like cli_complete_commands "$(words '')" '^status containers projects .*syscalls .*logs .*ca upgrade version help complete '
+	tap_like cli_complete_commands "$(words '')" '^status containers projects .*syscalls .*logs .*ca upgrade module version help complete '
 	tap_is cli_complete_second_word "$(words containers s)" 'show start stop '
 	tap_is cli_complete_options "$(words containers register --a)" '--address '
 	tap_is cli_complete_values "$(words containers list --state '')" 'running stopped '

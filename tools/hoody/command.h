@@ -103,6 +103,7 @@ extern const struct cli_command limits_commands[];
 extern const struct cli_command services_commands[];
 extern const struct cli_command certificates_commands[];
 extern const struct cli_command upgrade_commands[];
+extern const struct cli_command module_commands[];
 extern const struct cli_command version_commands[];
 extern const struct cli_command ca_commands[];
 extern const struct cli_command help_commands[];

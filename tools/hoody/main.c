@@ -34,6 +34,7 @@ const struct cli_command *const cli_tables[] = {
 	tokens_commands,
 	ca_commands,
 	upgrade_commands,
+	module_commands,
 	version_commands,
 	help_commands,
 	NULL,

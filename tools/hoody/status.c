@@ -97,6 +97,23 @@ static void show_database(const struct cli *cli, yyjson_val *database)
 			     text_of(database, "copy_reason"));
 }
 
+/* Containers that a reload of the module left frozen. */
+static void show_frozen(const struct cli *cli, yyjson_val *list)
+{
+	yyjson_val *hold;
+	size_t i, max;
+
+	yyjson_arr_foreach(list, i, max, hold)
+	{
+		const char *name = text_of(hold, "name"), *reason = text_of(hold, "reason");
+		char text[512];
+
+		snprintf(text, sizeof(text), "%s%s%s; then hoody module resume",
+			 name[0] ? name : text_of(hold, "container"), reason[0] ? ": " : "", reason);
+		print_field(cli, WIDTH, "frozen", text, PRINT_YELLOW);
+	}
+}
+
 static void show_listeners(const struct cli *cli, yyjson_val *listeners)
 {
 	yyjson_val *value;
@@ -167,6 +184,7 @@ static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
 		     number_of(containers, "registered"), number_of(containers, "running"),
 		     number_of(containers, "tombstones"));
 	show_database(cli, yyjson_obj_get(data, "database"));
+	show_frozen(cli, yyjson_obj_get(data, "frozen"));
 	show_real_ip(cli, yyjson_obj_get(data, "real_ip"));
 	if (yyjson_obj_get(data, "firewall"))
 		show_firewall(cli, yyjson_obj_get(data, "firewall"));
