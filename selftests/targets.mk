@@ -13,9 +13,9 @@ fuzz:
 
 .PHONY: check-debug
 
-#: make check-debug  the module's tests on kernels that check their memory (T=pattern: some of them)
+#: make check-debug  the module's tests on kernels with checkers; builds one, once (T=pattern: some of them)
 check-debug:
-	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/debug/run $(if $(T),'$(T)')
+	selftests/debug/run $(if $(T),'$(T)')
 
 .PHONY: deb
 

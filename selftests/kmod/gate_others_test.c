@@ -265,6 +265,21 @@ static void test_tracers(struct tracer *tracers, size_t count)
 	detach();
 }
 
+/*
+ * Leaves out the programs where the kernel has no types, without which none is
+ * loaded: the debug kernel, whose build would take half as long again. A round ends at
+ * the first tracer without a name. Returns how many are left.
+ */
+static size_t tracers_possible(struct tracer *tracers, size_t count, bool types)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < count && tracers[i].name; i++)
+		if (tracers[i].start != program_start || types)
+			tracers[left++] = tracers[i];
+	return left;
+}
+
 int main(void)
 {
 #define PROBE	.start = probe_start, .hits = probe_hits, .stop = probe_stop
@@ -285,9 +300,17 @@ int main(void)
 		{ "perf_return_probe", PERF, .target = "__x64_sys_mount", .type = 1 },
 		{ "function_graph_tracer", TRACEFS, .target = "function_graph" },
 	} };
+	bool types = !access("/sys/kernel/btf/vmlinux", F_OK);
+	size_t counts[3], tracers = 0;
 	int stats;
 
-	tap_plan(8 + 4 * 10 + 3 + 1);
+	for (size_t i = 0; i < 3; i++) {
+		counts[i] = tracers_possible(rounds[i], 4, types);
+		tracers += counts[i];
+	}
+	tap_plan(8 + 4 * tracers + 3 + 1);
+	if (!types)
+		tap_note("programs are left out: this kernel has no types");
 	gate_begin(&nl, A);
 	actor = actor_start(A, NULL);
 	if (gate_profile(&nl, "p", ++generation, deny))
@@ -295,9 +318,8 @@ int main(void)
 	/* Counts the runs of programs. */
 	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	test_patch();
-	test_tracers(rounds[0], 4);
-	test_tracers(rounds[1], 3);
-	test_tracers(rounds[2], 3);
+	for (size_t i = 0; i < 3; i++)
+		test_tracers(rounds[i], counts[i]);
 	close(stats);
 	actor_stop(&actor);
 	tap_ok(!gate_end(&nl, "p", A), "module_goes");

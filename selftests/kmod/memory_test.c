@@ -5,6 +5,11 @@
  * kprobes make on its behalf are among them. It says -ENOMEM and has changed
  * nothing, or it succeeds and has changed everything; and nothing is left behind.
  * modules/interpose.c stands between the module and the kernel.
+ *
+ * With HOODY_FAILSLAB in the environment, which the debug kernel's run sets, it is
+ * the kernel's own fault injection that lets allocations fail, of slabs and of pages,
+ * by whomever they are asked for while the module is among the callers. What is lost
+ * there is found by kmemleak, after the test.
  */
 #include "tap.h"
 #include "gate.h"
@@ -17,7 +22,7 @@
 #define B	GATE_ROOT "/b"
 #define C	GATE_ROOT "/c"
 #define PARAMETERS	"/sys/module/interpose/parameters/"
-#define MOST	200	/* allocations of one command */
+#define MOST	600	/* allocations of one command */
 
 #define ALLOW	"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\"],\"syscalls\":["
 #define DENY(name, errno)	"{\"names\":[\"" name "\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":" errno "}"
@@ -30,7 +35,15 @@ static struct actor actor;
 static uint64_t generation;
 static struct hoody_table *one, *two;
 
-/* --- the interposer --- */
+/* --- who lets memory fail --- */
+
+#define DEBUGFS		"/sys/kernel/debug/"
+/* Where modules lie; a call chain with an address from there fails, others do not. */
+#define MODULES_FROM	"0xffffffffa0000000"
+#define MODULES_TO	"0xffffffffff000000"
+
+static bool failslab;	/* the kernel itself */
+static int armed;	/* what fail_at() was told */
 
 static int parameter(const char *name)
 {
@@ -44,14 +57,46 @@ static void fail_at(int n)
 {
 	char text[16];
 
+	armed = n;
 	snprintf(text, sizeof(text), "%d", n);
-	if (!ksm_write(PARAMETERS "fail_at", text))
-		kmod_die("interpose");
+	if (!ksm_write(failslab ? "/proc/thread-self/fail-nth" : PARAMETERS "fail_at", text))
+		kmod_die("fail_at");
+}
+
+/* Did the n-th request come, and fail? */
+static bool failed_at(int n)
+{
+	return failslab ? !ksm_read("/proc/thread-self/fail-nth") : parameter("requests") >= n;
+}
+
+static void failslab_set(const char *name, const char *text)
+{
+	static const char *const kinds[] = { "failslab", "fail_page_alloc" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "%s/%s", kinds[i], name);
+		if (!ksm_write(path, text))
+			kmod_die(path);
+	}
+}
+
+static void failslab_setup(void)
+{
+	failslab_set("ignore-gfp-wait", "N");
+	failslab_set("verbose", "0");
+	failslab_set("require-start", MODULES_FROM);
+	failslab_set("require-end", MODULES_TO);
+	if (!ksm_write(DEBUGFS "fail_page_alloc/min-order", "0") ||
+	    !ksm_write(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N"))
+		kmod_die("fail_page_alloc");
 }
 
 /* What is freed after a grace period is waited for. */
 static bool live_becomes(int wanted)
 {
+	if (failslab)
+		return true;
 	for (uint64_t end = kmod_now_us() + 30000000; parameter("live") != wanted;) {
 		if (kmod_now_us() > end) {
 			tap_note("%d allocations live, %d were expected", parameter("live"), wanted);
@@ -78,14 +123,15 @@ struct scene {
 
 static void play(const struct scene *scene)
 {
-	int before, n, err = -ENOMEM, half = 0, wrong = 0, leaked = 0, named = 0, requests = n = 0;
+	int before, n = 0, err = -ENOMEM, half = 0, wrong = 0, leaked = 0, named = 0;
+	bool failed = true;
 
 	ksm_write(PARAMETERS "deep", scene->deep ? "1" : "0");
-	while (n < MOST && requests >= n) {
+	while (n < MOST && failed) {
 		before = parameter("live");
 		fail_at(++n);
 		err = scene->command();
-		requests = parameter("requests");
+		failed = failed_at(n);
 		fail_at(0);
 		if (err) {
 			wrong += err != -ENOMEM;
@@ -248,7 +294,7 @@ static int first_do(void)
 {
 	struct ifreq loopback = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	struct kmod_nl keep = nl;
-	int armed = parameter("fail_at"), err;
+	int n = armed, err;
 
 	/* What making the namespace asks for is not meant. */
 	fail_at(0);
@@ -256,7 +302,7 @@ static int first_do(void)
 	    ioctl(mnl_socket_get_fd(first_nl.socket), SIOCSIFFLAGS, &loopback))
 		kmod_die("namespace");
 	nl = first_nl;
-	fail_at(armed);
+	fail_at(n);
 	err = container_set(1, false, NULL);
 	if (err && !container_is(1, 0))
 		err = -EBADE;
@@ -309,6 +355,36 @@ static void play_worker(void)
 	       "no_memory_for_the_worker (%d allocations; %d stopped it, %d wrong)", n - 1, stopped, wrong);
 }
 
+/*
+ * The same without anybody between: a process appears below a mark, and of what the
+ * worker's next walks ask for the first @times requests fail.
+ */
+static void play_worker_failslab(void)
+{
+	static const char *const times[] = { "1", "2", "3", "5", "8" };
+	int wrong = ksm_do_on() != 0, failed = 0;
+
+	wrong += !ksm_wait(&nl, 1, HOODY_KSM_MARKED);
+	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		struct actor fresh;
+		uint64_t end;
+
+		failslab_set("times", times[i]);
+		failslab_set("probability", "100");
+		fresh = actor_start(A, NULL);
+		wrong += actor_call(&fresh, SYS_getpid) != fresh.pid;
+		end = kmod_now_us() + 120000000;
+		while (kmod_now_us() < end && !ksm_area(fresh.pid, 0).marked)
+			usleep(10000);
+		failed += ksm_read(DEBUGFS "failslab/times") == 0;
+		failslab_set("probability", "0");
+		wrong += !ksm_area(fresh.pid, 0).marked;
+		actor_stop(&fresh);
+	}
+	ksm_undo_on();
+	tap_ok(failed > 0 && !wrong, "no_memory_for_the_worker (%d failed, %d wrong)", failed, wrong);
+}
+
 static void play_all(void)
 {
 	static const struct scene scenes[] = {
@@ -337,7 +413,10 @@ static void play_all(void)
 	loaded = "one";
 	play(&asked);
 	ksm_undo_on();
-	play_worker();
+	if (failslab)
+		play_worker_failslab();
+	else
+		play_worker();
 	gate_delete(&nl, 1);
 }
 
@@ -367,10 +446,13 @@ int main(void)
 	gate_cgroup(A);
 	gate_cgroup(B);
 	gate_cgroup(C);
+	failslab = getenv("HOODY_FAILSLAB");
 	snprintf(parameters, sizeof(parameters), "owner=%d", getpid());
-	errno = -kmod_load_helper("interpose", parameters);
+	errno = failslab ? 0 : -kmod_load_helper("interpose", parameters);
 	if (errno)
 		kmod_die("interpose.ko");
+	if (failslab)
+		failslab_setup();
 	play(&module);
 	errno = -kmod_load("ksm_period=1");
 	if (errno || kmod_nl_open(&nl))
@@ -389,9 +471,10 @@ int main(void)
 	gate_profile_del(&nl, "two");
 	actor_stop(&actor);
 	kmod_nl_close(&nl);
-	tap_ok(!kmod_remove("hoody") && live_becomes(0) && !parameter("lost"),
+	tap_ok(!kmod_remove("hoody") && live_becomes(0) && (failslab || !parameter("lost")),
 	       "nothing_is_left_of_the_module");
-	kmod_remove("interpose");
+	if (!failslab)
+		kmod_remove("interpose");
 	rmdir(A);
 	rmdir(B);
 	rmdir(C);

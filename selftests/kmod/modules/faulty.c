@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For tests of the tests: does what a kernel that checks its memory must report,
- * one fault for each loading. A check that is missing finds nothing in the module
- * either; this one it has to find.
+ * For tests of the tests: does what a kernel with checks must report, one fault for
+ * each loading. A check that is missing, or has switched itself off, finds nothing in
+ * the module either; this one it has to find.
  *
- *	fault		write-after-free, past-the-end, double-free, leak, warning
+ *	fault		write-after-free, past-the-end, double-free, leak, warning: what
+ *			a kernel as it is shipped finds when it is told to;
+ *			read-after-free, sleep, rcu, deadlock, shift, object: what the
+ *			debug kernel finds besides
  */
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/timer.h>
 
 #define SIZE	90
 
@@ -17,12 +23,23 @@ module_param(fault, charp, 0444);
 
 static struct kmem_cache *cache;
 
+static noinline void fault_read_after_free(void)
+{
+	u8 *object = kmem_cache_alloc(cache, GFP_KERNEL), *alias = object;
+
+	/* The compiler is not to know that they are the same. */
+	OPTIMIZER_HIDE_VAR(alias);
+	if (!object)
+		return;
+	kmem_cache_free(cache, object);
+	READ_ONCE(alias[8]);
+}
+
 /* Seen when the object is given out again. */
 static noinline void fault_write_after_free(void)
 {
 	u8 *object = kmem_cache_alloc(cache, GFP_KERNEL), *alias = object;
 
-	/* The compiler is not to know that they are the same. */
 	OPTIMIZER_HIDE_VAR(alias);
 	if (!object)
 		return;
@@ -68,15 +85,76 @@ static noinline void fault_warning(void)
 	WARN(1, "faulty: as it was told to\n");
 }
 
+static DEFINE_SPINLOCK(lock_a);
+static DEFINE_SPINLOCK(lock_b);
+
+static noinline void fault_sleep(void)
+{
+	spin_lock(&lock_a);
+	might_sleep();
+	spin_unlock(&lock_a);
+}
+
+static int value;
+static int __rcu *pointer = (int __rcu *)&value;
+
+static noinline void fault_rcu(void)
+{
+	pr_info("faulty: %d\n", *rcu_dereference(pointer));
+}
+
+/* The two locks in both orders: by one task, so that nothing hangs. */
+static noinline void fault_deadlock(void)
+{
+	spin_lock(&lock_a);
+	spin_lock(&lock_b);
+	spin_unlock(&lock_b);
+	spin_unlock(&lock_a);
+	spin_lock(&lock_b);
+	spin_lock(&lock_a);
+	spin_unlock(&lock_a);
+	spin_unlock(&lock_b);
+}
+
+static noinline void fault_shift(void)
+{
+	int bits = 40;
+
+	OPTIMIZER_HIDE_VAR(bits);
+	value = 1 << bits;
+}
+
+static void timer_never(struct timer_list *timer)
+{
+}
+
+/* Memory is freed with a timer in it that runs. */
+static noinline void fault_object(void)
+{
+	struct timer_list *timer = kmalloc(sizeof(*timer), GFP_KERNEL);
+
+	if (!timer)
+		return;
+	timer_setup(timer, timer_never, 0);
+	mod_timer(timer, jiffies + 3600 * HZ);
+	kfree(timer);
+}
+
 static const struct {
 	const char	*name;
 	void		(*commit)(void);
 } faults[] = {
+	{ "read-after-free", fault_read_after_free },
 	{ "write-after-free", fault_write_after_free },
 	{ "past-the-end", fault_past_the_end },
 	{ "double-free", fault_double_free },
 	{ "leak", fault_leak },
 	{ "warning", fault_warning },
+	{ "sleep", fault_sleep },
+	{ "rcu", fault_rcu },
+	{ "deadlock", fault_deadlock },
+	{ "shift", fault_shift },
+	{ "object", fault_object },
 };
 
 static int __init faulty_init(void)
