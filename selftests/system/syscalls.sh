@@ -8,12 +8,12 @@
 . "$TOP/selftests/lib/system.sh"
 
 WEB=890abcdef12345678901cdef
-tap_plan 37
+tap_plan 55
 
 # The app: an HTTP server that makes the calls it is asked for, as the container's
 # root, and answers what they returned. "userns" first: in a new user namespace.
 cat >"$WORK/app.py" <<'PY'
-import ctypes, mmap, os, socket, struct
+import ctypes, mmap, os, select, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
 CALLS = {"mount": (165, 0, 0, 0, 0, 0), "ptrace": (101, 16, 0, 0, 0), "acct": (163, 1), "getpid": (39,),
          "swapon": (167, 0, 0), "personality": (135, 0xffffffff), "personality_odd": (135, 0x40000),
@@ -95,8 +95,26 @@ def trick(name): # in a child, which may end up anywhere
     os.close(there)
     os.wait()
     return text
+def canary(): # the refused call, without end; a single one that is let pass is told
+    if os.fork():
+        return "sings\n"
+    tries = 0
+    while not os.path.exists("/srv/quiet"):
+        if call("ptrace") != "ptrace Function not implemented":
+            write("/var/log/passed", str(tries))
+            break
+        tries += 1
+        if tries % 64 == 0:
+            write("/var/log/canary", str(tries))
+    os._exit(0)
+def hold(): # an answer that is late
+    while not os.path.exists("/srv/go"):
+        select.select([], [], [], 0.05)
+    return "late\n"
 def answer(path):
     words = path.strip("/").split(",")
+    if words[0] in ("canary", "hold"):
+        return globals()[words[0]]()
     how = in_new_namespace if words[0] == "userns" else call
     if words[0] == "tricks":
         words, how = sorted(TRICKS), trick
@@ -205,6 +223,50 @@ tap_refused module_cannot_go rmmod hoody
 system_agent
 tap_is holds_with_the_next_agent "$(gets mount)" 'mount Function not implemented'
 hoody syscalls attach -c $WEB narrow >/dev/null
+
+# The module is exchanged under a canary that makes a refused call without end.
+ROOTFS=/var/lib/lxc/web/rootfs FREEZER=/sys/fs/cgroup/lxc.payload.web
+reload() { hoody module reload --keep --module "${1:-$MODULE}" "${@:2}" 2>&1; }
+api() { curl -s --max-time 30 --unix-socket "$SOCKET" -X POST ${2:+-H 'Content-Type: application/json' --data-binary "$2"} "http://agent/api/v1/module/$1"; }
+sings() { # ... on, from now
+	local before
+	before=$(cat "$ROOTFS/var/log/canary")
+	tap_wait 60 eval "[ \"\$(cat $ROOTFS/var/log/canary)\" -gt ${before:-0} ] 2>/dev/null"
+}
+frozen() { grep -q 'frozen 1' $FREEZER/cgroup.events; }
+silent() { [ ! -e "$ROOTFS/var/log/passed" ]; }
+loaded=$(stat -c %i /sys/module/hoody)
+gets canary >/dev/null
+tap_run canary_sings tap_wait 60 test -s "$ROOTFS/var/log/canary"
+tap_like reload_is_refused_without_keep "$(hoody module reload --module "$MODULE" 2>&1)" 'profile run \(.*\): with --keep'
+fetch "$(host_of $WEB)" /hold >"$WORK/late" 2>&1 &
+late=$!
+tap_wait 60 eval '[ "$(hoody status --json | jq .real_ip.stats.realip_open)" = 1 ]'
+tap_like connections_hold_the_module "$(reload "$MODULE" --wait 0)" '1 connections that carry.*All goes on as before'
+touch "$ROOTFS/srv/go"
+wait $late
+tap_is nobody_was_frozen_and_it_was_answered "$(frozen; echo $?) $(cat "$WORK/late")" '1 late'
+tap_run reloads_under_it eval 'reload && reload && reload'
+tap_run it_is_another_module eval "[ $loaded != \"\$(stat -c %i /sys/module/hoody)\" ]"
+tap_run and_it_sings_on sings
+tap_like what_is_no_module_leaves_it_frozen "$(reload /etc/passwd)" 'that was there is gone, and /etc/passwd cannot be loaded: .*Frozen until a module holds their profiles: '
+tap_run frozen_it_is eval 'frozen && [ ! -d /sys/module/hoody ]'
+tap_run a_second_one_goes_on_from_there reload
+tap_run and_it_sings_again sings
+# The agent dies when it has let go of everything, the old module is there still.
+number=$(api reload '{"keep":true}' | jq .data.number)
+tap_like no_profile_is_attached_meanwhile "$(hoody syscalls attach -c $WEB docker 2>&1)" 'being reloaded'
+echo 1 >$FREEZER/cgroup.freeze
+tap_run it_lets_go tap_wait 30 eval "[ \"\$(api release '{\"number\":$number}' | jq -r .data.phase)\" = released ]"
+tap_is nothing_holds_the_module "$(lsmod | awk '$1 == "hoody" { print $3 }')" 0
+kill -KILL $AGENT
+tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null"
+system_agent
+tap_run the_next_agent_thaws_nobody frozen
+tap_run but_says_who_may tap_wait 30 hoody module resume
+tap_run and_it_sings_once_more sings
+tap_run nothing_was_let_pass silent
+touch "$ROOTFS/srv/quiet"
 lxc-stop -k -n web
 tap_wait 30 rmmod hoody
 tap_refused does_not_start_without_the_module lxc-start -n web
