@@ -71,7 +71,7 @@ static void save_tickets(const struct control *control, struct handover *handove
 static void pass_on_fds(struct handover *handover, yyjson_val *value, const char *key)
 {
 	static const char *const names[] = { "fds", "sock", "ring", "wake", "listener", "clients",
-					     "remote" };
+					     "remote", "passes" };
 	yyjson_val *child, *name;
 	size_t index, max;
 	bool is_fd = false;

@@ -163,6 +163,14 @@ static bool any_worker(const struct supervisor *supervisor)
 	return false;
 }
 
+/* What one that crashed may have left in it is for none that starts from now on. */
+static void leave_passes(struct supervisor *supervisor)
+{
+	if (supervisor->passes >= 0)
+		close(supervisor->passes);
+	supervisor->passes = -1;
+}
+
 void supervise_worker_ended(struct supervisor *supervisor, struct worker *worker)
 {
 	bool wanted = worker == supervisor->current || worker == supervisor->next;
@@ -181,6 +189,8 @@ void supervise_worker_ended(struct supervisor *supervisor, struct worker *worker
 	forget_gauges(&worker->stats);
 	add_counters(&supervisor->ended, &worker->stats);
 	supervise_worker_clear(worker);
+	if (wanted && !supervisor->current)
+		leave_passes(supervisor);
 	if (wanted && !supervisor->draining) {
 		supervisor->restarts++;
 		if (stable)
@@ -204,6 +214,7 @@ struct supervisor *supervise_create(sd_event *event, const struct supervise_call
 	supervisor->callbacks = *callbacks;
 	supervisor->certificate = -1;
 	supervisor->image = -1;
+	supervisor->passes = -1;
 	for (int i = 0; i < WORKERS_MAX; i++)
 		supervisor->workers[i].link.sock = -1;
 	if (sd_event_add_time_relative(event, &supervisor->poll, CLOCK_MONOTONIC,
@@ -237,6 +248,8 @@ void supervise_destroy(struct supervisor *supervisor)
 		close(supervisor->certificate);
 	if (supervisor->image >= 0)
 		close(supervisor->image);
+	if (supervisor->passes >= 0)
+		close(supervisor->passes);
 	sd_event_unref(supervisor->event);
 	free(supervisor);
 }

@@ -9,11 +9,13 @@
 #include "control/handover.h"
 #include "control/supervise_internal.h"
 #include "lib/log.h"
+#include "lib/pass_memory.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static const char *const names[] = {
 #define X(name) #name,
@@ -128,6 +130,8 @@ void supervise_save(const struct supervisor *supervisor, struct handover *handov
 	yyjson_mut_obj_add_uint(document, object, "certificate_sequence",
 				supervisor->certificate_sequence);
 	yyjson_mut_obj_add_uint(document, object, "restarts", supervisor->restarts);
+	handover_fd(handover, object, "passes", supervisor->passes);
+	yyjson_mut_obj_add_uint(document, object, "passes_layout", PASS_LAYOUT);
 	save_stats(handover, object, "ended", &supervisor->ended);
 	for (int i = 0; i < WORKERS_MAX; i++) {
 		const struct worker *worker = &supervisor->workers[i];
@@ -201,6 +205,18 @@ static int adopt_worker(struct supervisor *supervisor, yyjson_val *object)
 	return supervise_worker_watch(worker);
 }
 
+/* Of workers of another version: what they have issued ends with them. */
+static void take_passes(struct supervisor *supervisor, yyjson_val *object)
+{
+	int fd = handover_taken_fd(yyjson_obj_get(object, "passes"));
+
+	if (fd >= 0 && handover_number(object, "passes_layout") != PASS_LAYOUT) {
+		close(fd);
+		fd = -1;
+	}
+	supervisor->passes = fd;
+}
+
 int supervise_adopt(struct supervisor *supervisor, const struct handover_found *found,
 		    struct listen_set *set)
 {
@@ -213,6 +229,7 @@ int supervise_adopt(struct supervisor *supervisor, const struct handover_found *
 	supervisor->certificate_sequence = (uint64_t)handover_number(object, "certificate_sequence");
 	supervisor->restarts = (uint32_t)handover_number(object, "restarts");
 	take_stats(yyjson_obj_get(object, "ended"), &supervisor->ended);
+	take_passes(supervisor, object);
 	yyjson_arr_foreach(list, i, max, worker) {
 		if (adopt_worker(supervisor, worker))
 			return -EBADMSG;

@@ -46,6 +46,7 @@ struct supervisor {
 	struct listen_set	*set, *old_set;	/* old_set: until the next one serves */
 	struct spawn_identity	identity;
 	int			certificate, image;	/* memfds; -1: none */
+	int			passes;		/* lib/pass_memory.h, of all that live; -1: none yet */
 	uint64_t		image_sequence, certificate_sequence;
 	uint32_t		drain_ms, backoff_ms, restarts;
 	bool			replacing;	/* current is to be replaced by another */
@@ -76,7 +77,7 @@ void supervise_worker_kill(struct worker *worker, const char *why);
 /* Of one that lives: its end, its messages, its deadlines. 0 or a negative errno. */
 int supervise_worker_watch(struct worker *worker);
 
-/* Closes what a slot holds of the event loop and its channel. */
+/* Closes what a slot holds of the event loop and its channel; its passes end. */
 void supervise_worker_clear(struct worker *worker);
 
 /* Worker to supervisor: it is ready. */

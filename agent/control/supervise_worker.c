@@ -5,6 +5,7 @@
  */
 #include "control/supervise_internal.h"
 #include "lib/log.h"
+#include "lib/pass_memory.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -117,7 +118,8 @@ static void on_ack(struct worker *worker, const struct worker_link_answer *answe
 		log_error("worker refuses: pid=%d message=%s error=\"%s\"", (int)worker->pid,
 			  answer->type == IPC_IMAGE ? "image" :
 			  answer->type == IPC_CERTIFICATE ? "certificate" :
-			  answer->type == IPC_AUDIT ? "audit" : "drain",
+			  answer->type == IPC_AUDIT ? "audit" :
+			  answer->type == IPC_PASSES ? "passes" : "drain",
 			  strerror(-answer->status));
 		supervise_worker_kill(worker, worker->state == SUPERVISE_STARTING ?
 					      "it refuses what it needs to start" :
@@ -170,6 +172,8 @@ void supervise_worker_clear(struct worker *worker)
 	sd_event_source_disable_unref(worker->timer);
 	if (worker->link.sock >= 0)
 		close(worker->link.sock);
+	if (supervisor->passes >= 0)
+		pass_memory_forget(supervisor->passes, worker - supervisor->workers);
 	memset(worker, 0, sizeof(*worker));
 	worker->link.sock = -1;
 }
@@ -210,6 +214,25 @@ static void feed_audit(struct supervisor *supervisor, struct worker *worker)
 	close(fds[1]);
 }
 
+_Static_assert(PASS_REGIONS == WORKERS_MAX, "each worker has a region of its own");
+
+/* Without it a worker keeps passes of its own, which end with it. */
+static void feed_passes(struct supervisor *supervisor, struct worker *worker)
+{
+	const unsigned int region = worker - supervisor->workers;
+
+	if (supervisor->passes < 0)
+		supervisor->passes = pass_memory_create();
+	if (supervisor->passes < 0) {
+		log_error("no memory for passes that outlive their worker: error=\"%s\"",
+			  strerror(-supervisor->passes));
+		return;
+	}
+	/* Who had the slot before was killed, and may have written until it was reaped. */
+	pass_memory_forget(supervisor->passes, region);
+	supervise_worker_send(worker, IPC_PASSES, 0, NULL, 0, supervisor->passes);
+}
+
 /* All that a worker needs before it can be ready, in the order of lib/ipc.h. */
 static void feed(struct supervisor *supervisor, struct worker *worker)
 {
@@ -225,6 +248,7 @@ static void feed(struct supervisor *supervisor, struct worker *worker)
 		return;
 	}
 	feed_audit(supervisor, worker);
+	feed_passes(supervisor, worker);
 	if (supervisor->certificate >= 0)
 		supervise_worker_send(worker, IPC_CERTIFICATE, supervisor->certificate_sequence,
 				      NULL, 0, supervisor->certificate);

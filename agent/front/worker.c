@@ -189,6 +189,14 @@ static int take_audit(struct worker *worker, const void *payload, size_t length,
 	return 0;
 }
 
+static int take_passes(struct worker *worker, const int *fds, size_t count)
+{
+	if (worker->ready || worker->board.passes || !worker->listener_count || count != 1)
+		return -EINVAL;
+	worker->board.passes = pass_table_create(fds[0], worker->listeners.slot);
+	return worker->board.passes ? 0 : -errno;
+}
+
 static void drain(struct worker *worker, uint32_t deadline, bool replaced)
 {
 	struct front_command command = {
@@ -269,7 +277,9 @@ static int start(struct worker *worker)
 		return -ENOMEM;
 	err = quic_prepare();
 	worker->board.limits = limit_table_create();
-	worker->board.passes = pass_table_create();
+	/* Without shared memory they are good here, and nowhere else. */
+	if (!worker->board.passes)
+		worker->board.passes = pass_table_create(-1, 0);
 	worker->board.replays = replay_table_create();
 	if (!err && (!worker->board.limits || !worker->board.passes || !worker->board.replays))
 		err = -ENOMEM;
@@ -331,6 +341,9 @@ static int handle(struct worker *worker, const struct ipc_message *message, cons
 		/* The eventfd is in use as long as the process lives. */
 		count -= ack.status == 0;
 		break;
+	case IPC_PASSES:
+		ack.status = take_passes(worker, fds, count);
+		break;
 	case IPC_STATS:
 		close_all(fds, count);
 		return send_stats(worker, message->sequence);
@@ -383,7 +396,7 @@ static unsigned int running(struct worker *worker)
 }
 
 /*
- * Memory of our own, without what is shared with control (image, audit rings): over
+ * Memory of our own, without what is shared (image, audit rings, passes): over
  * the limit nothing new is taken on, until an eighth of it is free again. What
  * cannot be read counts as full.
  */

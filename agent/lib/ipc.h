@@ -6,6 +6,7 @@
  *	control                          worker
  *	  | -- IPC_LISTENERS (fds) ------> |   once, first: listening sockets
  *	  | -- IPC_AUDIT (fds) ----------> |   once, or never: rings of audit records
+ *	  | -- IPC_PASSES (fd) ----------> |   once, or never: memory for passes
  *	  | -- IPC_CERTIFICATE (fd) -----> |   memfd: lib/keys.h
  *	  | -- IPC_IMAGE (fd) -----------> |   memfd: lib/image.h
  *	  | <------------ IPC_READY ------ |   accepts connections from now on
@@ -51,6 +52,7 @@ enum ipc_type {
 	IPC_STATS_REPLY,	/* worker: struct ipc_stats */
 	IPC_API,		/* worker: fd: a stream that speaks HTTP, for control's API */
 	IPC_AUDIT,		/* struct ipc_audit; fds: lib/audit_ring.h's memfd, an eventfd */
+	IPC_PASSES,		/* fd: lib/pass_memory.h; the region is the listeners' slot */
 };
 
 enum ipc_listener_flags {

@@ -23,7 +23,7 @@ CLIENT=203.0.113.50
 export HOODY_API=unix:$SOCKET TLS=8455
 export HOST=$PROJECT_ID-$APP_ID-http-8000.$BASE
 
-tap_plan 55
+tap_plan 62
 
 # ---- two containers and a client's address ----
 container() { # NAME NETWORK
@@ -84,6 +84,7 @@ cat >"$WORK/agent.conf" <<-CONF
 	control_socket = $SOCKET
 	threads = 2
 	real_ip = off
+	drain_timeout = 5m
 	[listen]
 	tls = 0.0.0.0:$TLS
 	[tls]
@@ -185,6 +186,38 @@ tap_run both_requests_recorded tap_wait 30 recorded /allowed
 tap_is record_of_the_client "$(logged /allowed | jq -r 'select(.reason != "passed") | "\(.group) \(.status)"')" 'ci 200'
 tap_is record_of_the_pass "$(logged /allowed | jq -r 'select(.reason == "passed") | "\(.group) \(.status) \(.client)"' | cut -d: -f1)" "$MIDDLE_ID 200 $CLIENT"
 hoody containers proxy permissions replace -c $APP_ID --default allow >/dev/null
+
+# ---- workers come and go while requests are at the middleware ----
+worker() { hoody status --json | jq -r .worker.pid; }
+wait_in_middleware() { # PATH: in the background; its status in $WORK/status.PATH
+	get "$1" --max-time 200 -H 'X-Do: wait' >"$WORK/status.${1#/}" &
+	waiting+=($!)
+	tap_wait 60 grep -q " $1 " "$WORK/record" || tap_note "$1 is not at the middleware"
+}
+waiting=()
+another() { local now; now=$(worker 2>/dev/null) && [ -n "$now" ] && [ "$now" != null ] && [ "$now" != "$before" ] && serving; }
+wait_in_middleware /upgraded
+before=$(worker)
+tap_run upgraded_meanwhile hoody upgrade
+tap_run another_worker_serves tap_wait 60 another
+wait_in_middleware /reloaded
+before=$(worker)
+printf '[limits]\nconnections_max = 4096\n' >>"$WORK/agent.conf"
+kill -HUP $AGENT_PID
+tap_run replaced_by_a_reload tap_wait 60 another
+: >"$WORK/record.go"
+wait "${waiting[@]}"
+tap_is pass_outlives_an_upgrade "$(cat "$WORK/status.upgraded") $(asked /upgraded)" '200 1'
+tap_is pass_outlives_a_reload "$(cat "$WORK/status.reloaded") $(asked /reloaded)" '200 1'
+rm "$WORK/record.go"
+wait_in_middleware /crashed
+before=$(worker) refused=$(counter refused_pass)
+kill -KILL "$before"
+tap_wait 60 another || tap_note 'no worker after the crash'
+: >"$WORK/record.go"
+refused_one() { [ "$(counter refused_pass)" = $((refused + 1)) ]; }
+tap_run pass_ends_with_a_crash tap_wait 60 refused_one
+tap_is a_crash_lets_nothing_through "$(asked /crashed)" 0
 
 # ---- nothing goes round it ----
 hoody containers stop $MIDDLE_ID >/dev/null

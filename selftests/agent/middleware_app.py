@@ -8,8 +8,9 @@
 #
 # The word in X-Do says what: refuse, twice (sends it on with the same pass again),
 # loop (without the pass), other (to another instance), keep (lays the pass down in
-# RECORD and answers); anything else: sends it on.
-import http.server, ssl, sys, http.client, socket
+# RECORD and answers), wait (sends it on once there is RECORD.go); anything else: sends
+# it on.
+import http.server, os, ssl, sys, http.client, socket, time
 
 address, port, proxy, proxy_port, record = sys.argv[1:6]
 context = ssl._create_unverified_context()
@@ -52,6 +53,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what == 'keep':
             self.answer(200, headers['X-Hoody-Pass'].encode())
             return
+        while what == 'wait' and not os.path.exists(record + '.go'):
+            time.sleep(0.05)
         if what == 'loop':
             del headers['X-Hoody-Pass']
         if what == 'other':

@@ -137,7 +137,7 @@ struct front_thread *fuzz_front_setup(void)
 	pthread_mutex_init(&board.lock, NULL);
 	pthread_cond_init(&board.changed, NULL);
 	board.limits = limit_table_create();
-	board.passes = pass_table_create();
+	board.passes = pass_table_create(-1, 0);
 	setting_up = true;
 	thread = front_thread_create(&board, image, NULL, &listeners, NULL, 0);
 	setting_up = false;
