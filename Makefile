@@ -51,7 +51,7 @@ test_kmod_src	:= $(wildcard selftests/kmod/modules/*.c selftests/kmod/modules/Kb
 # By it, a cluster of PostgreSQL: making one takes an emulated processor 20 s.
 INITDB		:= $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin/initdb)))
 
-.PHONY: all agent cli kmod tests install uninstall check demo bench lint help clean FORCE
+.PHONY: all agent cli kmod tests tests-kmod install uninstall check demo bench lint help clean FORCE
 .DELETE_ON_ERROR:
 
 all: agent cli kmod
@@ -59,7 +59,10 @@ all: agent cli kmod
 agent: $(O)/bin/hoody-agent
 cli: $(O)/bin/hoody
 kmod: $(KERNELS:%=$(O)/kmod/%/hoody.ko)
-tests: $(test_bin) $(KERNELS:%=$(O)/selftests/kmod/modules/%/rival.ko) $(if $(wildcard $(INITDB)),$(O)/selftests/system/cluster.tar)
+modules_of_tests := $(KERNELS:%=$(O)/selftests/kmod/modules/%/rival.ko)
+tests: $(test_bin) $(modules_of_tests) $(if $(wildcard $(INITDB)),$(O)/selftests/system/cluster.tar)
+# What the module's own tests need.
+tests-kmod: $(filter $(O)/selftests/kmod/%,$(test_bin)) $(modules_of_tests)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
