@@ -95,7 +95,7 @@ addresses() { # NS V4 GATEWAY4 V6 GATEWAY6
 	in_ns "$1" ip route add default via "$5"
 }
 
-server() { # NS PORT...: answers with the address of who asked
+server() { # NS|host PORT...: answers with the address of who asked
 	cat >"$WORK/server.py" <<'PY'
 import socketserver, sys, threading
 class Server(socketserver.ThreadingTCPServer):
@@ -111,9 +111,10 @@ for port in sys.argv[1:]:
 print("up", flush=True)
 threading.Event().wait()
 PY
-	local ns=$1
+	local ns=$1 enter=()
 	shift
-	in_ns "$ns" python3 "$WORK/server.py" "$@" >"$WORK/server.$ns" 2>&1 &
+	[ "$ns" = host ] || enter=(in_ns "$ns")
+	"${enter[@]}" python3 "$WORK/server.py" "$@" >"$WORK/server.$ns" 2>&1 &
 	tap_cleanup "kill $!"
 	tap_wait 30 grep -q up "$WORK/server.$ns" || tap_bail "no server in $ns"
 }
@@ -243,9 +244,9 @@ test_bypasses() {
 	bypass stray_ack no_flow
 	bypass icmp_redirect icmp_type
 	tap_refused bypass_metadata_is_closed_in_spite_of_any in_ns a nc -z -w 1 169.254.169.254 80
-	tap_refused bypass_the_host_is_closed_in_spite_of_any talk a 10.0.0.1 443
-	policy a rule=egress,allow,any,-,- rule=egress,allow,tcp,10.0.0.1/32,443
-	tap_run bypass_the_host_named_exactly_is_open talk a 10.0.0.1 443
+	tap_refused bypass_the_host_is_closed_in_spite_of_any talk a 10.0.0.1 7443
+	policy a rule=egress,allow,any,-,- rule=egress,allow,tcp,10.0.0.1/32,7443
+	tap_run bypass_the_host_named_exactly_is_open talk a 10.0.0.1 7443
 	in_ns a ip addr add 10.0.0.77/24 dev eth0
 	tap_refused bypass_second_address_does_not_work in_ns a ping -c 1 -W 1 -I 10.0.0.77 $OUT4
 	in_ns a ip addr del 10.0.0.77/24 dev eth0
@@ -417,6 +418,7 @@ server out 22 80 443
 server a 22 80
 server b 443
 server c 443
+server host 7443
 python3 "$WORK/server.py" 443 >/dev/null 2>&1 &
 tap_cleanup "kill $!"
 start_fwctl
