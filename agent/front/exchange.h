@@ -122,7 +122,7 @@ static inline enum loop_timer_class exchange_request_clock(const struct exchange
  * there is no room for the fields.
  */
 struct exchange_fields {
-	char	instance[8], client[ADDRESS_TEXT_MAX];
+	char	instance[HTTP_NUMBER_MAX], client[ADDRESS_TEXT_MAX];
 };
 bool exchange_fields_request(struct http_head *head, const struct exchange *exchange,
 			     unsigned int instance, struct http_text pass,

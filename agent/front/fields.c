@@ -16,7 +16,6 @@
  * Forwarded (RFC 7239) is not sent, so that there is one truth; X-Real-IP and
  * its relatives are removed. Date and Server are the app's own affair.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "front/middleware.h"
@@ -86,7 +85,7 @@ bool exchange_fields_request(struct http_head *head, const struct exchange *exch
 		return false;
 	if (head->te_trailers && !head->upgrade && !add_te(head))
 		return false;
-	number.len = snprintf(scratch->instance, sizeof(scratch->instance), "%u", instance);
+	number.len = http_number(scratch->instance, instance);
 	return http_head_add(head, HTTP_TEXT("X-Forwarded-For"), client) &&
 	       http_head_add(head, HTTP_TEXT("X-Forwarded-Proto"),
 			     head->tls ? HTTP_TEXT("https") : HTTP_TEXT("http")) &&

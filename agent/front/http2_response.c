@@ -5,7 +5,6 @@
  * all streams that were answered in a turn of the loop leave in one write.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "front/http2.h"
@@ -118,7 +117,7 @@ static nghttp2_nv pair(struct http_text name, struct http_text value)
 /* A header list in memory of the thread's pool. */
 struct list_out {
 	struct buf	memory;
-	char		status[12], length[24];
+	char		status[HTTP_NUMBER_MAX], length[HTTP_NUMBER_MAX];
 	size_t		count;
 };
 
@@ -132,7 +131,7 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 {
 	nghttp2_nv *items;
 	unsigned int i;
-	int len;
+	size_t len;
 
 	memset(list, 0, sizeof(*list));
 	if (buf_reserve(&thread->buffers, &list->memory,
@@ -140,7 +139,7 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 		return -ENOMEM;
 	items = list_items(list);
 	if (head->status) {
-		len = snprintf(list->status, sizeof(list->status), "%u", head->status);
+		len = http_number(list->status, head->status);
 		items[list->count++] = pair(HTTP_TEXT(":status"),
 					    (struct http_text){list->status, len});
 	}
@@ -150,8 +149,7 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 			items[list->count++] = pair(head->fields[i].name, head->fields[i].value);
 	}
 	if (length) {
-		len = snprintf(list->length, sizeof(list->length), "%llu",
-			       (unsigned long long)head->length);
+		len = http_number(list->length, head->length);
 		items[list->count++] = pair(HTTP_TEXT("content-length"),
 					    (struct http_text){list->length, len});
 	}

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "front/http3.h"
@@ -166,7 +165,7 @@ static nghttp3_nv pair(struct http_text name, struct http_text value)
 /* A header list in memory of the thread's pool. */
 struct list_out {
 	struct buf	memory;
-	char		status[12], length[24];
+	char		status[HTTP_NUMBER_MAX], length[HTTP_NUMBER_MAX];
 	size_t		count;
 };
 
@@ -197,7 +196,7 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 	nghttp3_nv *items;
 	unsigned int i;
 	char *names;
-	int len;
+	size_t len;
 
 	memset(list, 0, sizeof(*list));
 	for (i = 0; i < head->fields_count; i++)
@@ -207,7 +206,7 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 	items = list_items(list);
 	names = (char *)(items + head->fields_count + 2);
 	if (head->status) {
-		len = snprintf(list->status, sizeof(list->status), "%u", head->status);
+		len = http_number(list->status, head->status);
 		items[list->count++] = pair(HTTP_TEXT(":status"),
 					    (struct http_text){list->status, len});
 	}
@@ -217,8 +216,7 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 						    head->fields[i].value);
 	}
 	if (length) {
-		len = snprintf(list->length, sizeof(list->length), "%llu",
-			       (unsigned long long)head->length);
+		len = http_number(list->length, head->length);
 		items[list->count++] = pair(HTTP_TEXT("content-length"),
 					    (struct http_text){list->length, len});
 	}

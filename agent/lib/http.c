@@ -22,13 +22,13 @@ static const uint8_t byte_class[256] = {
 
 static bool all_in_class(struct http_text text, uint8_t class)
 {
+	uint8_t all = class;
 	size_t i;
 
-	for (i = 0; i < text.len; i++) {
-		if ((byte_class[(uint8_t)text.data[i]] & class) != class)
-			return false;
-	}
-	return true;
+	/* Nearly always true to the end: no branch in the loop. */
+	for (i = 0; i < text.len; i++)
+		all &= byte_class[(uint8_t)text.data[i]];
+	return all == class;
 }
 
 bool http_is_token(struct http_text text)
@@ -76,15 +76,19 @@ static bool name_is(struct http_text name, const char *what, size_t len)
 	return true;
 }
 
-static const struct {
+struct known_field {
 	const char	*name;
 	uint8_t		len, id;
 	bool		prefix;
-} known_fields[] = {
+};
+
 #define FIELD(text, id) {text, sizeof(text) - 1, id, false}
 #define PREFIX(text, id) {text, sizeof(text) - 1, id, true}
+static const struct known_field known_a[] = {
 	FIELD("accept", HTTP_FIELD_ACCEPT),
 	FIELD("authorization", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_c[] = {
 	FIELD("cache-control", HTTP_FIELD_NO_TRAILER),
 	FIELD("cf-connecting-ip", HTTP_FIELD_FORWARDED),
 	FIELD("client-ip", HTTP_FIELD_FORWARDED),
@@ -94,64 +98,100 @@ static const struct {
 	FIELD("content-range", HTTP_FIELD_NO_TRAILER),
 	FIELD("content-type", HTTP_FIELD_NO_TRAILER),
 	FIELD("cookie", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_e[] = {
 	FIELD("expect", HTTP_FIELD_EXPECT),
+};
+static const struct known_field known_f[] = {
 	FIELD("forwarded", HTTP_FIELD_FORWARDED),
+};
+static const struct known_field known_h[] = {
 	FIELD("host", HTTP_FIELD_HOST),
 	FIELD("http2-settings", HTTP_FIELD_HOP),
+};
+static const struct known_field known_k[] = {
 	FIELD("keep-alive", HTTP_FIELD_HOP),
+};
+static const struct known_field known_l[] = {
 	FIELD("location", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_m[] = {
 	FIELD("max-forwards", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_p[] = {
 	FIELD("pragma", HTTP_FIELD_NO_TRAILER),
 	FIELD("proxy-authenticate", HTTP_FIELD_HOP),
 	FIELD("proxy-authorization", HTTP_FIELD_HOP),
 	FIELD("proxy-connection", HTTP_FIELD_HOP),
+};
+static const struct known_field known_r[] = {
 	FIELD("range", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_s[] = {
 	FIELD("set-cookie", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_t[] = {
 	FIELD("te", HTTP_FIELD_TE),
 	FIELD("trailer", HTTP_FIELD_TRAILER),
 	FIELD("transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING),
 	FIELD("true-client-ip", HTTP_FIELD_FORWARDED),
+};
+static const struct known_field known_u[] = {
 	FIELD("upgrade", HTTP_FIELD_UPGRADE),
+};
+static const struct known_field known_w[] = {
 	FIELD("www-authenticate", HTTP_FIELD_NO_TRAILER),
+};
+static const struct known_field known_x[] = {
 	FIELD("x-client-ip", HTTP_FIELD_FORWARDED),
 	FIELD("x-cluster-client-ip", HTTP_FIELD_FORWARDED),
 	PREFIX("x-forwarded-", HTTP_FIELD_FORWARDED),
 	PREFIX("x-hoody-", HTTP_FIELD_HOODY),
 	FIELD("x-original-forwarded-for", HTTP_FIELD_FORWARDED),
 	FIELD("x-real-ip", HTTP_FIELD_FORWARDED),
+};
 #undef FIELD
 #undef PREFIX
+
+/* By the first letter: every field of every message is looked for. */
+#define LETTER(letter, fields) \
+	[letter - 'a'] = {fields, sizeof(fields) / sizeof((fields)[0])}
+static const struct {
+	const struct known_field	*fields;
+	size_t				count;
+} known_fields['z' - 'a' + 1] = {
+	LETTER('a', known_a),
+	LETTER('c', known_c),
+	LETTER('e', known_e),
+	LETTER('f', known_f),
+	LETTER('h', known_h),
+	LETTER('k', known_k),
+	LETTER('l', known_l),
+	LETTER('m', known_m),
+	LETTER('p', known_p),
+	LETTER('r', known_r),
+	LETTER('s', known_s),
+	LETTER('t', known_t),
+	LETTER('u', known_u),
+	LETTER('w', known_w),
+	LETTER('x', known_x),
 };
-
-/* The first entry of the table, which is sorted, that may begin with @letter. */
-static size_t first_known(char letter)
-{
-	size_t low = 0, high = sizeof(known_fields) / sizeof(known_fields[0]);
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (known_fields[middle].name[0] < letter)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
+#undef LETTER
 
 enum http_field_id http_field_classify(struct http_text name)
 {
-	char first = name.len ? lower(name.data[0]) : 0;
+	unsigned int letter = name.len ? (unsigned int)lower(name.data[0]) - 'a' : 'z';
+	const struct known_field *field;
 	size_t i;
 
-	for (i = first_known(first); i < sizeof(known_fields) / sizeof(known_fields[0]); i++) {
-		if (known_fields[i].name[0] != first)
-			break;
-		if (known_fields[i].prefix ? name.len < known_fields[i].len :
-					     name.len != known_fields[i].len)
+	if (letter > 'z' - 'a')
+		return HTTP_FIELD_OTHER;
+	for (i = 0; i < known_fields[letter].count; i++) {
+		field = &known_fields[letter].fields[i];
+		if (field->prefix ? name.len < field->len : name.len != field->len)
 			continue;
-		if (name_is(name, known_fields[i].name, known_fields[i].len))
-			return known_fields[i].id;
+		if (name_is(name, field->name, field->len))
+			return field->id;
 	}
 	return HTTP_FIELD_OTHER;
 }
@@ -285,6 +325,20 @@ void http_head_strip_hops(struct http_head *head)
 bool http_trailer_allowed(enum http_field_id id)
 {
 	return id == HTTP_FIELD_OTHER;
+}
+
+size_t http_number(char *at, uint64_t number)
+{
+	char digits[HTTP_NUMBER_MAX];
+	size_t count = 0, i;
+
+	do {
+		digits[count++] = '0' + number % 10;
+		number /= 10;
+	} while (number);
+	for (i = 0; i < count; i++)
+		at[i] = digits[count - 1 - i];
+	return count;
 }
 
 struct http_text http_reason(unsigned int status)

@@ -116,6 +116,10 @@ void http_head_strip_hops(struct http_head *head);
 /* Whether a trailer field of this kind may be passed on (RFC 9110 6.5.1). */
 bool http_trailer_allowed(enum http_field_id id);
 
+/* Decimal digits of @number to @at, without an end; how many, at most HTTP_NUMBER_MAX. */
+#define HTTP_NUMBER_MAX	20
+size_t http_number(char *at, uint64_t number);
+
 /* The standard phrase of @status, "" where there is none. */
 struct http_text http_reason(unsigned int status);
 

@@ -25,16 +25,7 @@ static char *put_text(char *at, struct http_text text)
 
 static char *put_number(char *at, uint64_t number)
 {
-	char digits[20];
-	int count = 0;
-
-	do {
-		digits[count++] = '0' + number % 10;
-		number /= 10;
-	} while (number);
-	while (count)
-		*at++ = digits[--count];
-	return at;
+	return at + http_number(at, number);
 }
 
 static size_t fields_bytes(const struct http_head *head)

@@ -55,7 +55,9 @@ static const char name_byte[256] = {
 static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1])
 {
 	const char *end = host + len, *colon = memchr(host, ':', len);
-	size_t i, label = 0; /* where the label under way begins */
+	const char *at, *dot;
+	bool valid = true;
+	size_t i;
 
 	if (colon) {
 		if (!port_valid(colon + 1, end))
@@ -67,20 +69,20 @@ static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1]
 	len = end - host;
 	if (!len || len > ROUTE_NAME_MAX)
 		return -1;
+	/* Once for every request: no branch in the loop. */
 	for (i = 0; i < len; i++) {
-		char c = name_byte[(uint8_t)host[i]];
-
-		if (!c)
-			return -1;
-		name[i] = c;
-		if (c != '.')
-			continue;
-		if (i == label || i - label > ROUTE_LABEL_MAX)
-			return -1;
-		label = i + 1;
+		name[i] = name_byte[(uint8_t)host[i]];
+		valid &= name[i] != '\0';
 	}
 	name[len] = '\0';
-	return len > label && len - label <= ROUTE_LABEL_MAX ? (int)len : -1;
+	if (!valid)
+		return -1;
+	for (at = name; (dot = memchr(at, '.', name + len - at)); at = dot + 1) {
+		if (dot == at || dot - at > ROUTE_LABEL_MAX)
+			return -1;
+	}
+	i = name + len - at;
+	return i && i <= ROUTE_LABEL_MAX ? (int)len : -1;
 }
 
 /*

@@ -12,7 +12,6 @@
 #include "upstream/http2.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -109,7 +108,7 @@ static struct up_stream *create_stream(struct up_connection *connection, struct 
 static int keep_head(struct up_stream *stream, const struct http_head *head)
 {
 	struct buf_pool *buffers = stream->connection->context->buffers;
-	char length[24];
+	char length[HTTP_NUMBER_MAX];
 	int err;
 
 	err = record_add(buffers, &stream->head, HTTP_TEXT(":method"), head->method_name);
@@ -127,8 +126,7 @@ static int keep_head(struct up_stream *stream, const struct http_head *head)
 			err = record_add(buffers, &stream->head, field->name, field->value);
 	}
 	if (!err && head->framing == HTTP_BODY_LENGTH) {
-		size_t len = snprintf(length, sizeof(length), "%llu",
-				      (unsigned long long)head->length);
+		size_t len = http_number(length, head->length);
 
 		err = record_add(buffers, &stream->head, HTTP_TEXT("content-length"),
 				 (struct http_text){length, len});
