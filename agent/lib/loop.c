@@ -139,6 +139,9 @@ static void run_timers(struct loop *loop)
 	struct loop_timer *timer;
 	int i;
 
+	/* What was armed since cannot be due: a class lasts a millisecond or more. */
+	if (loop->first_timer > loop->now)
+		return;
 	for (i = 0; i < LOOP_TIMER_CLASSES; i++) {
 		while (!list_empty(&loop->timers[i])) {
 			timer = list_first_entry(&loop->timers[i], struct loop_timer, node);
@@ -151,7 +154,7 @@ static void run_timers(struct loop *loop)
 }
 
 /* Milliseconds to the next timer, -1 where none is armed. */
-static int next_timer(const struct loop *loop)
+static int next_timer(struct loop *loop)
 {
 	uint64_t first = UINT64_MAX;
 	int i;
@@ -165,6 +168,7 @@ static int next_timer(const struct loop *loop)
 		if (timer->deadline < first)
 			first = timer->deadline;
 	}
+	loop->first_timer = first;
 	if (loop->alarm && loop->alarm < first)
 		first = loop->alarm;
 	if (!list_empty(&loop->tasks))

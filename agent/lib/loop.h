@@ -63,6 +63,7 @@ struct loop {
 	struct list	dead;		/* tasks that free what they stand in */
 	struct list	timers[LOOP_TIMER_CLASSES];
 	uint32_t	durations[LOOP_TIMER_CLASSES];	/* 0: never */
+	uint64_t	first_timer;	/* the first that was armed before this turn is due */
 	/* For one who keeps deadlines of any length; asked for anew after each call. */
 	uint64_t	alarm;		/* milliseconds, CLOCK_MONOTONIC; 0: none */
 	void		(*alarmed)(struct loop *loop);
