@@ -48,6 +48,7 @@ struct front_http3_stream {
 	bool			request_ended;
 	bool			ended;		/* nothing follows @chunks but @trailers */
 	bool			deferred;	/* nghttp3 asked for data in vain */
+	bool			no_window;	/* the client takes no more of it now */
 	bool			reset;		/* both directions */
 	bool			closed;		/* towards the client; its last bytes are on their way */
 	char			accept[FRONT_WEBSOCKET_ACCEPT_LEN];

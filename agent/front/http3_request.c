@@ -139,6 +139,7 @@ static void take_request(struct front_connection *connection, struct front_http3
 	head->fields_max -= FRONT_FIELDS_ADDED;
 	if (connection->closed || !stream->exchange)
 		return;
+	http3->quic->asked |= ended;
 	if (ended && head->framing == HTTP_BODY_LENGTH)
 		exchange_request_end(stream->exchange, NULL);
 	touch(stream);
@@ -211,6 +212,7 @@ static int on_body(nghttp3_conn *session, int64_t id, const uint8_t *data, size_
 	struct front_connection *connection = user_data;
 	struct front_http3_stream *stream = stream_data;
 
+	connection->http3->quic->fed = true;
 	/* Answered already: no more is asked for, and others need the room. */
 	if (!stream || stream->reset || !stream->exchange) {
 		ngtcp2_conn_extend_max_offset(connection->http3->quic->conn, len);

@@ -36,9 +36,9 @@ int quic_create(struct front_thread *thread, uint8_t socket, const uint8_t *secr
 	slab_setup(&quic->ids_slab, sizeof(struct quic_id));
 	slab_setup(&quic->streams, sizeof(struct front_http3_stream));
 	slab_setup(&quic->chunks, sizeof(struct front_http3_chunk));
-	quic->input = malloc(QUIC_BATCH * QUIC_BATCH_BYTES);
+	quic->inbox = quic_inbox_create();
 	quic->output = malloc(QUIC_BATCH_BYTES);
-	if (quic->input && quic->output)
+	if (quic->inbox && quic->output)
 		err = quic_table_create(quic);
 	thread->loop.alarmed = quic_table_run;
 	return err;
@@ -69,11 +69,18 @@ void quic_destroy(struct front_thread *thread)
 	slab_clear(&quic->ids_slab);
 	slab_clear(&quic->streams);
 	slab_clear(&quic->chunks);
-	free(quic->input);
+	free(quic->inbox);
 	free(quic->output);
 	explicit_bzero(quic->secret, sizeof(quic->secret));
 	free(quic);
 	thread->quic = NULL;
+}
+
+void quic_listener_watch(struct quic_listener *listener)
+{
+	listener->wants_room = !list_empty(&listener->blocked);
+	loop_modify(&listener->thread->loop, &listener->source,
+		    EPOLLIN | EPOLLET | (listener->wants_room ? EPOLLOUT : 0));
 }
 
 static void listener_ready(struct loop_source *source, uint32_t events)
@@ -95,6 +102,8 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 			quic_connection_unblock(connection);
 		}
 	}
+	if (listener->wants_room && list_empty(&listener->blocked))
+		quic_listener_watch(listener);
 	if (events & (EPOLLIN | EPOLLERR))
 		quic_receive(listener);
 }
@@ -126,7 +135,7 @@ int quic_listen(struct front_thread *thread, int fd)
 	if (getsockname(fd, (struct sockaddr *)&listener->address, &len))
 		return -errno;
 	advertise(thread, &listener->address);
-	err = loop_add(&thread->loop, &listener->source, EPOLLIN | EPOLLOUT | EPOLLET);
+	err = loop_add(&thread->loop, &listener->source, EPOLLIN | EPOLLET);
 	if (!err)
 		quic->listeners_count++;
 	return err;

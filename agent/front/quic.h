@@ -39,6 +39,7 @@
 #define QUIC_SECRET_LEN		32
 
 struct quic_connection;
+struct quic_inbox;
 
 /* A connection id that leads to its connection. */
 struct quic_id {
@@ -53,6 +54,7 @@ struct quic_listener {
 	struct front_thread	*thread;
 	struct sockaddr_storage	address;
 	struct list		blocked;	/* connections that wait for room in the socket */
+	bool			wants_room;	/* the loop is asked to say when there is */
 	bool			segments;	/* the kernel cuts many datagrams of one buffer */
 };
 
@@ -72,7 +74,8 @@ struct quic {
 	struct front_bucket	answers;	/* to what belongs to nothing */
 	struct slab		connections, ids_slab, streams, chunks;
 	size_t			held;		/* bytes of responses, not acknowledged */
-	char			*input, *output;
+	struct quic_inbox	*inbox;
+	char			*output;
 };
 
 struct quic_path {
@@ -93,6 +96,10 @@ struct quic_connection {
 	size_t			heap_at;	/* SIZE_MAX: in none */
 	uint64_t		deadline;	/* nanoseconds */
 	uint64_t		drain_at;	/* the second step of a drain is due; 0: none */
+	struct loop_task	heard;		/* a request has come, and nothing is to be said yet */
+	uint64_t		hold;		/* until then nothing is said for that; 0: nothing held */
+	uint64_t		streams_seen, streams_given;	/* of the client's, for requests */
+	unsigned int		streams_kept;	/* are over, and not given back yet */
 	struct list		blocked;	/* of a listener */
 	struct buf		unsent;		/* datagrams that the socket did not take */
 	size_t			unsent_segment;
@@ -102,6 +109,9 @@ struct quic_connection {
 	struct sockaddr_storage	unproved;	/* where it says it is; no family: nowhere else */
 	uint32_t		client_slot;
 	bool			busy;		/* inside ngtcp2 */
+	bool			asked;		/* what was read is a request: its answer is to come */
+	bool			fed;		/* what was read is a part of one */
+	bool			limited;	/* wanted to say more than it might */
 	bool			handshaken;
 	bool			proven;		/* the client's address, by a token */
 	bool			silent;		/* ends without a word */
@@ -122,12 +132,18 @@ void quic_destroy(struct front_thread *thread);
 /* Takes bound @fd. 0 or a negative errno. */
 int quic_listen(struct front_thread *thread, int fd);
 void quic_close(struct front_thread *thread);
+/*
+ * Asks the loop for what comes and, while a connection is blocked, for room. A socket
+ * of UDP that is asked for room without need says so after every datagram that has left.
+ */
+void quic_listener_watch(struct quic_listener *listener);
 /* What to send by where @local is a connection's address. */
 struct quic_listener *quic_listener_of(struct quic *quic, const struct sockaddr_storage *local);
 /* Once in a process, before it is sealed. 0 or -EIO. */
 int quic_prepare(void);
 
-/* quic_receive.c */
+/* quic_receive.c: room for what comes; freed by free(3). NULL: no memory. */
+struct quic_inbox *quic_inbox_create(void);
 void quic_receive(struct quic_listener *listener);
 
 /*
@@ -151,6 +167,8 @@ struct quic_connection *quic_connection_create(struct quic *quic, const struct q
 /* quic_connection.c */
 void quic_connection_read(struct quic_connection *connection, const struct quic_path *path,
 			  uint8_t ecn, const char *bytes, size_t len);
+/* The task that struct quic_connection has for it. */
+void quic_connection_heard(struct loop_task *task);
 /* Sends what is due and sets the deadline. */
 void quic_connection_write(struct quic_connection *connection);
 void quic_connection_expired(struct quic_connection *connection, uint64_t now);

@@ -20,6 +20,13 @@
 #define WRITES_IN_A_ROW	8
 #define PIECES_MAX	16
 #define CLOSE_BYTES_MAX	1280
+/*
+ * What is said to a request is its answer, and the acknowledgement rides with it: one
+ * datagram instead of two, and the client's own acknowledgement of one. An answer that
+ * takes longer is not waited for: far less than the 25 ms that a client allows for
+ * (RFC 9000 13.2.1, 18.2), and what it measures does not count them (ACK Delay).
+ */
+#define HOLD		NGTCP2_MILLISECONDS
 
 void quic_path_set(const struct quic_path *from, ngtcp2_path *to)
 {
@@ -83,6 +90,7 @@ void quic_connection_closed(struct quic_connection *connection)
 	quic_table_remove_all(connection);
 	quic_table_client_put(quic, connection->client_slot);
 	list_del(&connection->blocked);
+	list_del(&connection->heard.node);
 	buf_clear(&quic->thread->buffers, &connection->unsent);
 }
 
@@ -173,6 +181,17 @@ static void follow(struct quic_connection *connection)
 		front_http3_moved(front);
 }
 
+/*
+ * A request that is complete has been read, or what came since adds nothing that should
+ * be answered sooner: it gave no room where there was none, and is no part of an upload,
+ * whose client goes by acknowledgements.
+ */
+static bool may_hold(const struct quic_connection *connection)
+{
+	return !connection->limited && !connection->fed &&
+	       (connection->asked || connection->hold || !list_empty(&connection->heard.node));
+}
+
 void quic_connection_read(struct quic_connection *connection, const struct quic_path *from,
 			  uint8_t ecn, const char *bytes, size_t len)
 {
@@ -184,6 +203,7 @@ void quic_connection_read(struct quic_connection *connection, const struct quic_
 		return;
 	quic_path_set(from, &path);
 	connection->busy = true;
+	connection->asked = connection->fed = false;
 	err = ngtcp2_conn_read_pkt(connection->conn, &path, &info, (const uint8_t *)bytes, len,
 				   quic_now());
 	connection->busy = false;
@@ -195,7 +215,32 @@ void quic_connection_read(struct quic_connection *connection, const struct quic_
 	}
 	if (connection->front->closed)
 		return;
-	front_connection_post(connection->front);
+	if (may_hold(connection))
+		loop_post(&connection->front->thread->loop, &connection->heard);
+	else
+		front_connection_post(connection->front);
+}
+
+/*
+ * Requests have come that go to containers now. Nothing is said before there is an
+ * answer (which posts the connection's task) or HOLD is over.
+ */
+void quic_connection_heard(struct loop_task *task)
+{
+	struct quic_connection *connection = container_of(task, struct quic_connection, heard);
+	uint64_t due;
+
+	front_http3_request_flush(connection->front->http3);
+	if (connection->front->closed)
+		return;
+	if (!connection->hold)
+		connection->hold = quic_now() + HOLD;
+	due = connection->hold;
+	/* What was due before remains so: a packet that is paced, or was lost. */
+	if (connection->heap_at != SIZE_MAX && connection->deadline < due)
+		due = connection->deadline;
+	if (quic_table_schedule(connection, due))
+		front_connection_close(connection->front);
 }
 
 /* The client wants no more of it; its container need not go on. */
@@ -203,6 +248,15 @@ static void stop_writing(struct quic_connection *connection, nghttp3_conn *sessi
 {
 	nghttp3_conn_shutdown_stream_write(session, id);
 	front_http3_stream_cancelled(connection->front, id, true);
+}
+
+static void stop_for_window(struct quic_connection *connection, nghttp3_conn *session, int64_t id)
+{
+	struct front_http3_stream *stream = front_http3_stream_find(connection->front->http3, id);
+
+	if (stream)
+		stream->no_window = true;
+	nghttp3_conn_block_stream(session, id);
 }
 
 /* One packet into @dest: what HTTP/3 has to say, in its order of priority. */
@@ -230,6 +284,12 @@ static ngtcp2_ssize fill_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pkt
 		}
 		if (ended)
 			flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
+		/*
+		 * A packet that ends here is full: to the byte, so that it and the next
+		 * are one train for the kernel. The last one is not, see below.
+		 */
+		if (id >= 0)
+			flags |= NGTCP2_WRITE_STREAM_FLAG_PADDING;
 		len = ngtcp2_conn_writev_stream(conn, path, info, dest, size, &taken, flags, id,
 						(const ngtcp2_vec *)pieces, count, now);
 		if (taken >= 0)
@@ -237,7 +297,7 @@ static ngtcp2_ssize fill_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pkt
 		if (len == NGTCP2_ERR_WRITE_MORE)
 			continue;
 		if (len == NGTCP2_ERR_STREAM_DATA_BLOCKED)
-			nghttp3_conn_block_stream(session, id);
+			stop_for_window(connection, session, id);
 		else if (len == NGTCP2_ERR_STREAM_NOT_FOUND)
 			nghttp3_conn_shutdown_stream_write(session, id);
 		else if (len == NGTCP2_ERR_STREAM_SHUT_WR)
@@ -259,6 +319,7 @@ static void keep_unsent(struct quic_connection *connection, struct quic_listener
 	connection->unsent_path = *path;
 	connection->unsent_ecn = ecn;
 	list_add_tail(&connection->blocked, &listener->blocked);
+	quic_listener_watch(listener);
 }
 
 /* One call's worth. True where there may be more. */
@@ -305,6 +366,9 @@ void quic_connection_write(struct quic_connection *connection)
 		more = write_batch(connection);
 	if (front->closed)
 		return;
+	connection->hold = 0;
+	connection->limited = !ngtcp2_conn_get_cwnd_left(connection->conn) ||
+			      !ngtcp2_conn_get_max_data_left(connection->conn);
 	if (more)
 		front_connection_post(front);
 	/* While the socket is full there is nothing to be early for. */
@@ -327,6 +391,7 @@ void quic_connection_unblock(struct quic_connection *connection)
 		      buf_head(&connection->unsent), buf_len(&connection->unsent),
 		      connection->unsent_segment) == -EAGAIN) {
 		list_add_tail(&connection->blocked, &listener->blocked);
+		quic_listener_watch(listener);
 		return;
 	}
 	buf_clear(buffers, &connection->unsent);

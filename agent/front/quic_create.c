@@ -95,12 +95,43 @@ static int on_acknowledged(ngtcp2_conn *conn, int64_t id, uint64_t offset, uint6
 		       NGTCP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/*
+ * Streams that are over give room for as many new ones: told in a packet that the
+ * client has to acknowledge, so not one by one. It can always open half of
+ * QUIC_STREAMS_MAX without being told, and gets all of them back where it could not.
+ */
+static void give_streams(struct quic_connection *connection)
+{
+	uint64_t most = QUIC_STREAMS_MAX + connection->streams_given;
+
+	if (!connection->streams_kept || most - connection->streams_seen > QUIC_STREAMS_MAX / 2)
+		return;
+	ngtcp2_conn_extend_max_streams_bidi(connection->conn, connection->streams_kept);
+	connection->streams_given += connection->streams_kept;
+	connection->streams_kept = 0;
+}
+
+/* nghttp3 has to know which streams a client may speak of, as with PRIORITY_UPDATE (RFC 9218 7.2). */
+static int on_streams_given(ngtcp2_conn *conn, uint64_t max, void *user_data)
+{
+	struct quic_connection *connection = user_data;
+	nghttp3_conn *session = connection->front->closed ? NULL : connection->front->http3->session;
+
+	if (session)
+		nghttp3_conn_set_max_client_streams_bidi(session, max);
+	return 0;
+}
+
 static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *user_data)
 {
 	struct quic_connection *connection = user_data;
 
-	if (ngtcp2_is_bidi_stream(id))
+	if (ngtcp2_is_bidi_stream(id)) {
 		front_http3_stream_opened(connection->front, id);
+		if (connection->streams_seen <= (uint64_t)id / 4)
+			connection->streams_seen = id / 4 + 1;
+		give_streams(connection);
+	}
 	return check(connection);
 }
 
@@ -115,10 +146,12 @@ static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64
 				  flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET ?
 					  code : NGHTTP3_H3_NO_ERROR);
 	if (!ngtcp2_conn_is_local_stream(conn, id)) {
-		if (ngtcp2_is_bidi_stream(id))
-			ngtcp2_conn_extend_max_streams_bidi(conn, 1);
-		else
+		if (ngtcp2_is_bidi_stream(id)) {
+			connection->streams_kept++;
+			give_streams(connection);
+		} else {
 			ngtcp2_conn_extend_max_streams_uni(conn, 1);
+		}
 	}
 	return check(connection);
 }
@@ -153,6 +186,13 @@ static int on_window(ngtcp2_conn *conn, int64_t id, uint64_t max, void *user_dat
 	struct quic_connection *connection = user_data;
 	nghttp3_conn *session = connection->front->closed ? NULL : connection->front->http3->session;
 
+	struct front_http3_stream *stream = stream_data;
+
+	/* A client tells its window of every stream: only one that waited has more to say. */
+	if (!stream || stream->no_window)
+		front_connection_post(connection->front);
+	if (stream)
+		stream->no_window = false;
 	return session && nghttp3_conn_unblock_stream(session, id) ?
 		       NGTCP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -240,6 +280,7 @@ static const ngtcp2_callbacks callbacks = {
 	.stream_reset = on_stream_reset,
 	.stream_stop_sending = on_stop_sending,
 	.extend_max_stream_data = on_window,
+	.extend_max_remote_streams_bidi = on_streams_given,
 	.rand = on_random,
 	.get_new_connection_id = on_new_id,
 	.remove_connection_id = on_old_id,
@@ -345,6 +386,7 @@ struct quic_connection *quic_connection_create(struct quic *quic, const struct q
 	connection->proven = accept->proven;
 	list_setup(&connection->ids);
 	list_setup(&connection->blocked);
+	loop_task_setup(&connection->heard, quic_connection_heard);
 	ngtcp2_ccerr_default(&connection->error);
 	ngtcp2_ccerr_set_application_error(&connection->error, NGHTTP3_H3_NO_ERROR, NULL, 0);
 	front = front_connection_create(quic->thread, &accept->path->remote);

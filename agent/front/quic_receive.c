@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <openssl/rand.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -317,28 +318,46 @@ static void take_message(struct quic_listener *listener, struct msghdr *message,
 	}
 }
 
+/* What one recvmmsg(2) fills; the kernel changes lengths of what it has filled alone. */
+struct quic_inbox {
+	struct sockaddr_storage	peers[QUIC_BATCH];
+	struct mmsghdr		messages[QUIC_BATCH];
+	union control		controls[QUIC_BATCH];
+	struct iovec		parts[QUIC_BATCH];
+	char			bytes[QUIC_BATCH][QUIC_BATCH_BYTES];
+};
+
+static void inbox_ready(struct quic_inbox *inbox, int i)
+{
+	inbox->messages[i].msg_hdr = (struct msghdr){
+		.msg_name = &inbox->peers[i],
+		.msg_namelen = sizeof(inbox->peers[i]),
+		.msg_iov = &inbox->parts[i],
+		.msg_iovlen = 1,
+		.msg_control = &inbox->controls[i],
+		.msg_controllen = sizeof(inbox->controls[i]),
+	};
+}
+
+struct quic_inbox *quic_inbox_create(void)
+{
+	struct quic_inbox *inbox = malloc(sizeof(*inbox));
+	int i;
+
+	for (i = 0; inbox && i < QUIC_BATCH; i++) {
+		inbox->parts[i] = (struct iovec){inbox->bytes[i], QUIC_BATCH_BYTES};
+		inbox_ready(inbox, i);
+	}
+	return inbox;
+}
+
 void quic_receive(struct quic_listener *listener)
 {
-	struct quic *quic = listener->thread->quic;
-	struct sockaddr_storage peers[QUIC_BATCH];
-	struct mmsghdr messages[QUIC_BATCH];
-	union control controls[QUIC_BATCH];
-	struct iovec parts[QUIC_BATCH];
+	struct quic_inbox *inbox = listener->thread->quic->inbox;
+	struct mmsghdr *messages = inbox->messages;
 	int i, count, round;
 
 	for (round = 0; round < RECEIVES_IN_A_ROW; round++) {
-		for (i = 0; i < QUIC_BATCH; i++) {
-			parts[i].iov_base = quic->input + i * QUIC_BATCH_BYTES;
-			parts[i].iov_len = QUIC_BATCH_BYTES;
-			messages[i].msg_hdr = (struct msghdr){
-				.msg_name = &peers[i],
-				.msg_namelen = sizeof(peers[i]),
-				.msg_iov = &parts[i],
-				.msg_iovlen = 1,
-				.msg_control = &controls[i],
-				.msg_controllen = sizeof(controls[i]),
-			};
-		}
 		count = recvmmsg(listener->source.fd, messages, QUIC_BATCH, MSG_DONTWAIT, NULL);
 		/* An error of an earlier datagram (ICMP) is told once and means nothing here. */
 		if (count < 0 && errno == EAGAIN)
@@ -346,11 +365,12 @@ void quic_receive(struct quic_listener *listener)
 		for (i = 0; i < count; i++) {
 			if (messages[i].msg_len)
 				take_message(listener, &messages[i].msg_hdr, messages[i].msg_len);
+			inbox_ready(inbox, i);
 		}
 		/* The socket was empty then: what comes later is an event of its own. */
 		if (count >= 0 && count < QUIC_BATCH)
 			return;
 	}
 	/* More than our share: edge-triggered, so it has to be asked for again. */
-	loop_modify(&listener->thread->loop, &listener->source, EPOLLIN | EPOLLOUT | EPOLLET);
+	quic_listener_watch(listener);
 }

@@ -14,7 +14,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 export TLS=18443 RECORD=$WORK/record PREFIX DOMAIN
 export HOST=$PREFIX-http-19000.$DOMAIN
 
-cases=(announced methods five_hundred request_fields trailers early_response app_dies cancel
+cases=(announced methods five_hundred streams_given late_priority request_fields trailers early_response app_dies cancel
 	deaf_app slow_client
 	websocket websocket_app_first websocket_early websocket_refused
 	key_update version_negotiation wrong_protocol stateless_reset

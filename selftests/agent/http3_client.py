@@ -17,7 +17,7 @@ from http3_peer import *
 
 H3_NO_ERROR, H3_INTERNAL_ERROR, H3_FRAME_UNEXPECTED, H3_FRAME_ERROR = 0x100, 0x102, 0x105, 0x106
 H3_EXCESSIVE_LOAD, H3_SETTINGS_ERROR, H3_MISSING_SETTINGS, H3_MESSAGE_ERROR = 0x107, 0x109, 0x10a, 0x10e
-H3_CLOSED_CRITICAL_STREAM, H3_REQUEST_CANCELLED, H3_STREAM_CREATION_ERROR = 0x104, 0x10c, 0x103
+H3_CLOSED_CRITICAL_STREAM, H3_REQUEST_CANCELLED, H3_STREAM_CREATION_ERROR, H3_ID_ERROR = 0x104, 0x10c, 0x103, 0x108
 QPACK_DECOMPRESSION_FAILED, QPACK_ENCODER_STREAM_ERROR = 0x200, 0x201
 INVALID_TOKEN, CONNECTION_REFUSED, NO_APPLICATION_PROTOCOL = 0xb, 0x2, 0x178
 
@@ -72,6 +72,30 @@ def five_hundred():
             check(client.wait(numbers.pop(0)).status == 200)
     for number in numbers:
         check(client.wait(number).status == 200, client.stream(number).__dict__)
+
+
+def streams_given():
+    """Room for new streams is told now and then, and is there when it is needed."""
+    client, told = Client(), set()
+    for _ in range(100):
+        check(client.get("/count").status == 200)
+        told.add(client.quic._remote_max_streams_bidi)
+    check(len(told) <= 4, "told one by one", told)
+    numbers = [client.request(head("/sink", "POST"), end=False) for _ in range(128)]
+    check(client.pump(lambda: not client.quic._streams_blocked_bidi), "no room", told)
+    for number in numbers:
+        client.data(number, b"", True)
+    check(all(client.wait(number).status == 200 for number in numbers))
+
+
+def late_priority():
+    """PRIORITY_UPDATE (RFC 9218 7.2) for a stream that the client was given in time."""
+    client = Client()
+    for _ in range(150):
+        check(client.get("/count").status == 200)
+    control(frame(0xf0700, encode_uint_var(client.quic.get_next_available_stream_id()) + b"u=1"))(client)
+    alive(client)
+    ends(H3_ID_ERROR, control(frame(0xf0700, encode_uint_var(4 * 500) + b"u=1")))
 
 
 def request_fields():
