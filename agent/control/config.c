@@ -156,6 +156,18 @@ static int take(void *user, const char *section, const char *name, const char *v
 	return 1;
 }
 
+/* Who wants fewer kept in all does not have to say how many of each. */
+static void check_idle(struct reader *reader)
+{
+	struct image_settings *settings = &reader->config->settings;
+
+	if (settings->upstream_idle_per_key_max <= settings->upstream_idle_max)
+		return;
+	if (reader->seen[config_key_find("limits", "upstream_idle_per_key_max")])
+		fail(reader, 0, "[limits] upstream_idle_per_key_max: is larger than upstream_idle_max");
+	settings->upstream_idle_per_key_max = settings->upstream_idle_max;
+}
+
 static void check_whole(struct reader *reader)
 {
 	struct config *config = reader->config;
@@ -188,8 +200,7 @@ static void check_whole(struct reader *reader)
 		fail(reader, 0, "[agent] threads: %u threads times %u listen addresses are more than %d sockets; use fewer of one",
 		     settings->threads, config->listeners_count, IPC_FDS_MAX);
 	}
-	if (settings->upstream_idle_per_key_max > settings->upstream_idle_max)
-		fail(reader, 0, "[limits] upstream_idle_per_key_max: is larger than upstream_idle_max");
+	check_idle(reader);
 	if (settings->buffer_bytes < settings->head_bytes_max)
 		fail(reader, 0, "[limits] buffer_bytes: is smaller than head_bytes_max, so that no head of that size would fit");
 }

@@ -522,7 +522,7 @@ const struct config_key config_keys[] = {
 	{ "limits", "handshakes_per_client", set_count, "100", NUMBER(handshakes_per_client), 0, 100000, false },
 	{ "limits", "memory_max", set_count, "4096", NUMBER(memory_max), 0, 16777216, false },
 	{ "limits", "upstream_idle_max", set_count, "4096", NUMBER(upstream_idle_max), 0, 65536, false },
-	{ "limits", "upstream_idle_per_key_max", set_count, "8", NUMBER(upstream_idle_per_key_max), 0, 1024, false },
+	{ "limits", "upstream_idle_per_key_max", set_count, "64", NUMBER(upstream_idle_per_key_max), 0, 1024, false },
 	{ "limits", "upstream_per_container_max", set_count, "4096", NUMBER(upstream_per_container_max), 1, 65536, false },
 	{ "limits", "head_bytes_max", set_bytes, "16K", NUMBER(head_bytes_max), 1024, 65536, false },
 	{ "limits", "header_fields_max", set_count, "100", NUMBER(header_fields_max), 16, 1000, false },

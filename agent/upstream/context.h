@@ -31,6 +31,7 @@ struct up_context {
 	struct slab		connections, containers, streams;
 	struct list		container_buckets[UP_CONTAINER_BUCKETS];
 	struct list		idle_buckets[UP_IDLE_BUCKETS];
+	uint32_t		idle_counts[UP_IDLE_BUCKETS];	/* by hash, of either protocol */
 	struct list		http2_buckets[UP_HTTP2_BUCKETS];
 	struct list		idle_oldest;	/* kept connections, longest idle first */
 	unsigned int		idle_count;

@@ -62,6 +62,7 @@ void up_pool_remove(struct up_connection *connection)
 	list_del(&connection->in_oldest);
 	list_del(&connection->in_container_idle);
 	context->idle_count--;
+	context->idle_counts[connection->hash % UP_IDLE_BUCKETS]--;
 	up_uncount(context, upstream_idle);
 }
 
@@ -123,19 +124,13 @@ struct up_connection *up_pool_find_http2(struct up_context *context, const struc
 	return NULL;
 }
 
-void up_pool_keep(struct up_connection *connection)
+/* Of @most kept ones of @connection's key, or more, the oldest; NULL where there are fewer. */
+static struct up_connection *one_too_many(const struct up_connection *connection,
+					  const struct list *bucket, unsigned int most)
 {
-	struct up_context *context = connection->context;
-	const struct image_settings *settings = &image_header(context->image)->settings;
-	struct list *bucket = bucket_of(connection);
 	struct up_connection *other, *oldest = NULL;
-	unsigned int same = 1;
+	unsigned int same = 0;
 
-	if (!settings->upstream_idle_max || !settings->upstream_idle_per_key_max ||
-	    (connection->real_ip && settings->real_ip_mode != IMAGE_REAL_IP_ON)) {
-		up_connection_close(connection);
-		return;
-	}
 	list_for_each_entry(other, bucket, in_bucket) {
 		if (other->idle && other->hash == connection->hash &&
 		    key_equal(&other->key, &connection->key)) {
@@ -143,7 +138,26 @@ void up_pool_keep(struct up_connection *connection)
 			oldest = other;
 		}
 	}
-	if (oldest && same > settings->upstream_idle_per_key_max)
+	return same >= most ? oldest : NULL;
+}
+
+void up_pool_keep(struct up_connection *connection)
+{
+	struct up_context *context = connection->context;
+	const struct image_settings *settings = &image_header(context->image)->settings;
+	struct list *bucket = bucket_of(connection);
+	struct up_connection *oldest = NULL;
+
+	if (!settings->upstream_idle_max || !settings->upstream_idle_per_key_max ||
+	    (connection->real_ip && settings->real_ip_mode != IMAGE_REAL_IP_ON)) {
+		up_connection_close(connection);
+		return;
+	}
+	/* Only where there are as many can so many be of one key. */
+	if (context->idle_counts[connection->hash % UP_IDLE_BUCKETS] >=
+	    settings->upstream_idle_per_key_max)
+		oldest = one_too_many(connection, bucket, settings->upstream_idle_per_key_max);
+	if (oldest)
 		evict(oldest);
 	else if (context->idle_count >= settings->upstream_idle_max)
 		evict(list_first_entry(&context->idle_oldest, struct up_connection, in_oldest));
@@ -153,6 +167,7 @@ void up_pool_keep(struct up_connection *connection)
 	list_add_tail(&connection->in_oldest, &context->idle_oldest);
 	list_add_tail(&connection->in_container_idle, &connection->key.container->idle);
 	context->idle_count++;
+	context->idle_counts[connection->hash % UP_IDLE_BUCKETS]++;
 	up_count(context, upstream_idle);
 	loop_timer_start(context->loop, &connection->timer, LOOP_TIMER_UPSTREAM_IDLE);
 }

@@ -68,6 +68,7 @@ static void test_defaults(void)
 	tap_ok(config->settings.threads >= 1 && config->settings.threads <= 64,
 	       "config_threads_auto");
 	tap_ok(config->settings.head_bytes_max == 16384 &&
+	       config->settings.upstream_idle_per_key_max == 64 &&
 	       config->settings.connect_timeout == 5000 &&
 	       config->settings.upgrade_idle_timeout == 3600000, "config_limits_and_times");
 	config_free(config);
@@ -87,7 +88,7 @@ static void test_values(void)
 	struct config *config = load(MINIMUM
 		"[services]\nterminal = 7681\nmine = 4000\ndisplay = 0\n"
 		"[listen]\ntls = 192.0.2.1, [2001:db8::1]:8443\ntls = 192.0.2.2:1\nplain = 127.0.0.1\n"
-		"[limits]\nbuffer_bytes = 64K\n"
+		"[limits]\nbuffer_bytes = 64K\nupstream_idle_max = 16\n"
 		"[timeouts]\nhead = 500ms\nconnect = 7\nupgrade_idle = 2h\nbody = 3m\n");
 
 	tap_ok(config != NULL, "config_values_are_taken");
@@ -101,6 +102,7 @@ static void test_values(void)
 	       config->listeners[1].address.port == 8443 &&
 	       config->listeners[2].address.port == 1 && !config->listeners[3].tls &&
 	       config->listeners[3].address.port == 80, "config_listeners_repeat_and_have_ports");
+	tap_ok(config->settings.upstream_idle_per_key_max == 16, "config_kept_of_a_key_follow_all");
 	tap_ok(config->settings.buffer_bytes == 65536 && config->settings.head_timeout == 500 &&
 	       config->settings.connect_timeout == 7000 &&
 	       config->settings.upgrade_idle_timeout == 7200000 &&
@@ -264,7 +266,7 @@ static void test_reload_rules(void)
 int main(void)
 {
 	snprintf(path, sizeof(path), "/tmp/hoody-config-test.%d", (int)getpid());
-	tap_plan(25 + (int)(sizeof(mistakes) / sizeof(mistakes[0])));
+	tap_plan(26 + (int)(sizeof(mistakes) / sizeof(mistakes[0])));
 	test_defaults();
 	test_values();
 	test_mistakes();

@@ -159,16 +159,22 @@ counted() { # PID CMD...: and leaves what PID executed meanwhile in $work/perf
 	fi
 }
 
+connects() { api "$1" GET /api/v1/status | jq '[.. | .upstream_connects? // empty][0]'; }
+
 measure() { # CASE AGENT KIND
-	local before after out requests
+	local before after out requests connects
 	set_policy "$2" "$3"
 	check "$2" "$3"
 	wait_for idle "$2"
+	connects=$(connects "$2")
 	before=$(cpu_ns "${worker[$2]}")
 	out=$(counted "${worker[$2]}" taskset -c $(($(nproc) > 1)) wrk -t1 -c 32 -d "${seconds}s" -H "Host: $host" -H "$(credentials_of "$3")" \
 		"http://127.0.0.1:${port[$2]}/")
 	after=$(cpu_ns "${worker[$2]}")
 	requests=$(awk '/requests in/ { print $1 }' <<<"$out")
+	connects=$(($(connects "$2") - connects))
+	# Otherwise it would be connecting that is measured, and ports of the machine run out.
+	[ $connects -lt $((requests / 10 + 300)) ] || die "$1: $connects upstream connections for $requests requests"
 	if grep -q Non-2xx <<<"$out" || [ "${requests:-0}" -lt 20 ]; then die "$1: $out"; fi
 	printf '{"section":"policy","scenario":"%s","unit":"us/request","value":%s,"requests":%s}\n' "$1" \
 		"$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")" "$requests" >>"$results"
