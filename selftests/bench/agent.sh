@@ -185,7 +185,7 @@ response_size() {
 # Half of what the machine can do: asked for at that rate, by eight clients; "direct" is
 # the application alone.
 latency() {
-	local port=$app from url out
+	local port=$app from url out processes
 	[ "$1" = direct ] || port=${plain[$1]}
 	url="http://$host:$port/"
 	if [ -z "${rate:-}" ]; then
@@ -193,8 +193,11 @@ latency() {
 		rate=$(awk '$1 == "Requests/sec:" { print int($2 / 2 / 8) }' <<<"$out")
 	fi
 	from=$work/latency.$1
-	on_load_core h2load --h1 -t1 -c 8 -D "$seconds" --rps="$rate" --log-file="$from" \
+	mapfile -t processes < <(pgrep -P "$(cat "$work/app.pid")" && echo "${pid[$1]:-}" | grep .)
+	ahead "${processes[@]}"
+	on_load_core "${first[@]}" h2load --h1 -t1 -c 8 -D "$seconds" --rps="$rate" --log-file="$from" \
 		--connect-to="127.0.0.1:$port" "$url" >/dev/null 2>&1 || die "h2load failed"
+	no_more "${processes[@]}"
 	awk '$2 != 200 { exit 1 }' "$from" || die "latency $1: error responses"
 	out=$(cut -f3 "$from" | sort -n | awk '{ v[NR] = $1 } END { print NR, v[int((NR + 1) / 2)], v[int(NR * 0.99)] }')
 	read -r count p50 p99 <<<"$out"

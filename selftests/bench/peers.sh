@@ -95,7 +95,7 @@ start_driver() { # FD-IN WORD-FILE OPTION...: prints the worker's pid
 start_ours() {
 	start_driver 8 "$work/ours.ready" -l "127.0.0.1:${plain[ours]}" -L "127.0.0.1:${tls[ours]}" \
 		-Q "127.0.0.1:${tls[ours]}" \
-		-c "$work/pem" -a 127.0.0.1 -t 1
+		-c "$work/pem" -a 127.0.0.1 -t 1 -o upstream_per_container_max=16000
 	start_driver 7 "$work/fresh.ready" -l "127.0.0.1:${fresh[ours]}" -a 127.0.0.1 -t 1 -o upstream_idle_max=0
 	pid[ours]=$(cut -d' ' -f2 "$work/ours.ready")
 	fresh_pid[ours]=$(cut -d' ' -f2 "$work/fresh.ready")
@@ -236,6 +236,19 @@ cpu_ns() { # PID: of all its threads
 
 anonymous_bytes() { # PID
 	awk '$1 == "Anonymous:" { print $2 * 1024 }' "/proc/$1/smaps_rollup"
+}
+
+# Of other work on the machine one turn on a processor takes longer than a request: what
+# is timed by the clock runs ahead of it, all of it alike, where that is allowed.
+first=()
+! chrt --fifo 20 true 2>/dev/null || first=(chrt --fifo 20)
+ahead() { # PID...
+	local process
+	for process in "$@"; do [ ${#first[@]} = 0 ] || chrt --all-tasks --fifo --pid 20 "$process"; done
+}
+no_more() { # PID...: as before
+	local process
+	for process in "$@"; do [ ${#first[@]} = 0 ] || chrt --all-tasks --other --pid 0 "$process"; done
 }
 
 app_accepts() {

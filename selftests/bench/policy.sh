@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What policy costs a request: the whole agent, control and all, with each kind of
-# permission, with the audit trail, and as one of 10,000 containers whose project has
-# 100 groups. CPU time of the worker, in one run, in turns, and the instructions that it
+# permission, with the audit trail, and as one of 10,000 running containers whose project
+# has 100 groups. CPU time of the worker, in one run, in turns, and the instructions that it
 # executed where the machine counts them: those are the same however busy the machine is.
 # Each case is checked to be what it says: who has no credentials is refused, and who has
 # is not.
@@ -139,6 +139,13 @@ check() { # AGENT KIND
 	esac
 }
 
+# Not another one since: control puts one in the place of what has ended.
+alive() { # AGENT
+	local now
+	now=$(api "$1" GET /api/v1/status | jq -r .data.worker.pid)
+	[ "$now" = "${worker[$1]}" ] || die "the worker of $1 was ${worker[$1]} and is $now: $(tail -n 20 "$work/$1.log")"
+}
+
 cpu_ns() { cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'; }
 
 # Control, on the worker's processor, has done what it was told: a tenth of a second in
@@ -170,6 +177,7 @@ measure() { # CASE AGENT KIND
 	before=$(cpu_ns "${worker[$2]}")
 	out=$(counted "${worker[$2]}" taskset -c $(($(nproc) > 1)) wrk -t1 -c 32 -d "${seconds}s" -H "Host: $host" -H "$(credentials_of "$3")" \
 		"http://127.0.0.1:${port[$2]}/")
+	alive "$2"
 	after=$(cpu_ns "${worker[$2]}")
 	requests=$(awk '/requests in/ { print $1 }' <<<"$out")
 	connects=$(($(connects "$2") - connects))
@@ -188,21 +196,29 @@ register() { # NUMBER
 		"$work/many.sock" "$1" $project $((100 + $1 / 62500)) $(($1 / 250 % 250)) $(($1 % 250 + 1))
 }
 
-# All others of the project, and a hundred groups that the asked one inherits.
+start() { # NUMBER
+	printf 'unix-socket = "%s"\nurl = "http://agent/api/v1/containers/%024x/start"\nrequest = POST\noutput = /dev/null\nfail\n' \
+		"$work/many.sock" "$1"
+}
+
+# All others of the project, running, and a hundred groups that the asked one inherits.
 fill() {
-	local i groups='"last":{"type":"ip","range":"127.0.0.0/8"}' permissions='"last":{"terminal":true}'
-	for ((i = 1; i < containers; i++)); do
-		register "$i"
-		[ $((i + 1)) = $containers ] || echo next
-	done >"$work/requests"
-	curl -s --parallel --parallel-max 50 -K "$work/requests" || die "containers could not be registered"
+	local i step groups='"last":{"type":"ip","range":"127.0.0.0/8"}' permissions='"last":{"terminal":true}'
+	for step in register start; do
+		for ((i = 1; i < containers; i++)); do
+			$step "$i"
+			[ $((i + 1)) = $containers ] || echo next
+		done >"$work/requests"
+		curl -s --parallel --parallel-max 50 -K "$work/requests" || die "$step: not all containers: $(tail -n 5 "$work/many.log")"
+	done
 	for ((i = 1; i < 100; i++)); do
 		groups+=",\"g$i\":{\"type\":\"ip\",\"range\":\"10.$i.0.0/16\"}"
 		permissions+=",\"g$i\":{\"terminal\":true}"
 	done
 	api many PUT /api/v1/projects/$project/proxy/permissions \
 		"{\"project\":\"$project\",\"groups\":{$groups},\"permissions\":{$permissions},\"default\":\"deny\"}" >/dev/null
-	[ "$(api many GET /api/v1/status | jq .data.containers.registered)" = $containers ] || die "some are missing"
+	[ "$(api many GET /api/v1/status | jq .data.containers.running)" = $containers ] || die "some do not run"
+	alive many
 }
 
 host=$project-$container-terminal-1.node-us.containers.example.com
