@@ -77,16 +77,16 @@ static long end_call(const struct actor *actor)
 	return result;
 }
 
-/* Until the first line of /proc/PID/@file holds @text; false after 20 s. */
+/* Until the first line of /proc/PID/@file holds @text; false where it does not. */
 static bool becomes(pid_t pid, const char *file, const char *text)
 {
-	uint64_t end = kmod_now_us() + 20000000;
+	uint64_t end = limit_end_us(20);
 	char path[64], content[512];
 	ssize_t len;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	while (kmod_now_us() < end) {
+	while (limit_now_us() < end) {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		len = read(fd, content, sizeof(content) - 1);
 		close(fd);
@@ -101,12 +101,12 @@ static bool becomes(pid_t pid, const char *file, const char *text)
 /* Interrupts the actor, which sleeps in a read; it sleeps again when this returns. */
 static bool interrupt(const struct actor *actor, int signals)
 {
-	uint64_t end = kmod_now_us() + 20000000;
+	uint64_t end = limit_end_us(20);
 
 	if (!becomes(actor->pid, "wchan", "pipe_read") || kill(actor->pid, SIGUSR1))
 		return false;
 	while (__atomic_load_n(&shared->signals, __ATOMIC_ACQUIRE) < signals) {
-		if (kmod_now_us() > end)
+		if (limit_now_us() > end)
 			return false;
 		sched_yield();
 	}
@@ -322,9 +322,9 @@ static void test_tasks(void)
 			gate_move(A, pid);
 		made += pid > 0;
 	}
-	start = kmod_now_us();
+	start = limit_now_us();
 	attach();
-	tap_note("attached to %d tasks in %llu us", made, (unsigned long long)(kmod_now_us() - start));
+	tap_note("attached to %d tasks in %llu us", made, (unsigned long long)(limit_now_us() - start));
 	close(gate[1]);
 	close(gate[0]);
 	while (wait(&status) > 0)

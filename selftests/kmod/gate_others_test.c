@@ -64,10 +64,10 @@ static void detach(void)
 
 static int patch_remove(void)
 {
-	uint64_t end = kmod_now_us() + 60000000;
+	uint64_t end = limit_end_us(60);
 
 	/* Every task has to leave the patched function first; refused until it is in force. */
-	while (write_file(PATCH "enabled", "0", 0) == -EBUSY && kmod_now_us() < end)
+	while (write_file(PATCH "enabled", "0", 0) == -EBUSY && limit_now_us() < end)
 		usleep(10000);
 	return kmod_remove("rival");
 }
@@ -75,10 +75,10 @@ static int patch_remove(void)
 /* A task sees the patch when the kernel has found it outside of patched functions. */
 static bool patch_works(void)
 {
-	uint64_t end = kmod_now_us() + 60000000;
+	uint64_t end = limit_end_us(60);
 
 	while (actor_call(&actor, TRY_MOUNT) != PATCHED) {
-		if (kmod_now_us() > end)
+		if (limit_now_us() > end)
 			return false;
 		usleep(10000);
 	}
@@ -128,11 +128,11 @@ static bool probe_start(struct tracer *tracer)
 
 static void probe_stop(struct tracer *tracer)
 {
-	uint64_t end = kmod_now_us() + 30000000;
+	uint64_t end = limit_end_us(30);
 
 	write_file(TRACING "events/others/probe/enable", "0", 0);
 	while (write_file(TRACING "kprobe_events", "-:others/probe", O_APPEND) == -EBUSY &&
-	       kmod_now_us() < end)
+	       limit_now_us() < end)
 		usleep(10000);
 }
 

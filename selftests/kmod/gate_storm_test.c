@@ -89,14 +89,14 @@ static void replace(unsigned int times, const char *one, const char *other, cons
 {
 	static uint64_t generation;
 	struct hoody_table *tables[] = { gate_compile(other), gate_compile(one) };
-	uint64_t start = kmod_now_us();
+	uint64_t start = limit_now_us();
 	unsigned int failed = 0;
 
 	for (unsigned int i = 0; i < times; i++)
 		failed += !!gate_table_load(&nl, "storm", ++generation, tables[i % 2]);
 	free(tables[0]);
 	free(tables[1]);
-	tap_note("%s: %llu us each", what, (unsigned long long)(kmod_now_us() - start) / (times ?: 1));
+	tap_note("%s: %llu us each", what, (unsigned long long)(limit_now_us() - start) / (times ?: 1));
 	tap_ok(!failed, "replace_%s_%u_times (%u failed: %s)", what, times, failed, nl.text);
 }
 
@@ -147,16 +147,16 @@ static void prepare_signal(void)
 		_exit(1);
 }
 
-/* Does the actor sleep in the call? False after 60 s. */
+/* Does the actor sleep in the call? False where it does not begin to. */
 static bool sleeps(const struct actor *actor)
 {
-	uint64_t end = kmod_now_us() + 60000000;
+	uint64_t end = limit_end_us(60);
 	char path[64], text[64] = "";
 	ssize_t length;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/wchan", actor->pid);
-	while (strcmp(text, "hrtimer_nanosleep") && kmod_now_us() < end) {
+	while (strcmp(text, "hrtimer_nanosleep") && limit_now_us() < end) {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		length = read(fd, text, sizeof(text) - 1);
 		text[length > 0 ? length : 0] = '\0';
@@ -173,7 +173,7 @@ static void test_unload(void)
 					   "\"args\":[{\"index\":0,\"value\":9999,\"op\":\"SCMP_CMP_EQ\"}]}");
 	/* Static: the actor has it at the same place. */
 	static struct timespec sleep = { .tv_sec = 3600 };
-	uint64_t end = kmod_now_us() + 60000000;
+	uint64_t end = limit_end_us(60);
 	struct actor_request request = {
 		.nr = SYS_clock_nanosleep, .args = { CLOCK_MONOTONIC, 0, (long)&sleep },
 	};
@@ -190,7 +190,7 @@ static void test_unload(void)
 	tap_ok(sleeps(&actor) && kmod_unload() == -EAGAIN, "module_stays_while_it_holds");
 	gate_delete(&nl, 1);
 	kmod_nl_close(&nl);
-	while ((err = kmod_unload()) && kmod_now_us() < end)
+	while ((err = kmod_unload()) && limit_now_us() < end)
 		sched_yield();
 	tap_ok(!err && sleeps(&actor), "module_goes_while_a_task_sleeps_in_the_call (%d)", err);
 	tap_ok(!kill(actor.pid, SIGUSR1) &&

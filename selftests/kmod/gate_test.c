@@ -131,7 +131,7 @@ static bool threads_all(const struct actor *actor, bool refused)
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", actor->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	for (uint64_t end = kmod_now_us() + 20000000; !same && kmod_now_us() < end;) {
+	for (uint64_t end = limit_end_us(20); !same && limit_now_us() < end;) {
 		same = true;
 		if (pread(fd, results, sizeof(results), (off_t)(uintptr_t)thread_results) !=
 		    sizeof(results))
@@ -348,7 +348,7 @@ static int event_read(const struct nlmsghdr *header, void *data)
 static void test_events(void)
 {
 	/* For the first one; those that follow come at once, or not at all. */
-	struct timeval limit = { .tv_sec = 30 }, rest = { .tv_usec = 200000 };
+	struct timeval limit = { .tv_sec = limit_seconds(30) }, rest = { .tv_usec = 200000 };
 	struct actor actor = actor_start(A, NULL);
 	struct gate_seen seen = { 0 };
 	struct kmod_nl events;
@@ -527,20 +527,20 @@ static void test_many(void)
 	uint64_t start;
 	int bad = 0;
 
-	start = kmod_now_us();
+	start = limit_now_us();
 	for (int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "p%d", i);
 		bad += !!gate_profile(&nl, name, 1, i % 2 ? deny_getppid : deny_mount);
 	}
-	tap_note("1,000 profiles: %llu ms", (unsigned long long)(kmod_now_us() - start) / 1000);
-	start = kmod_now_us();
+	tap_note("1,000 profiles: %llu ms", (unsigned long long)(limit_now_us() - start) / 1000);
+	start = limit_now_us();
 	for (int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "p%d", i);
 		snprintf(path, sizeof(path), B "/c%d", i);
 		gate_cgroup(path);
 		bad += !!gate_attach(&nl, 100 + i, path, name, HOODY_GATE_ENFORCE);
 	}
-	tap_note("1,000 containers: %llu ms", (unsigned long long)(kmod_now_us() - start) / 1000);
+	tap_note("1,000 containers: %llu ms", (unsigned long long)(limit_now_us() - start) / 1000);
 	tap_ok(!bad, "many_profiles_and_containers");
 	actor = actor_start(B "/c777", NULL);
 	tap_ok(actor_call(&actor, SYS_getppid) == -77, "many_each_has_its_own_odd");
@@ -558,11 +558,11 @@ static void test_many(void)
 
 static int unload(void)
 {
-	uint64_t end = kmod_now_us() + 20000000;
+	uint64_t end = limit_end_us(20);
 	int err;
 
 	kmod_nl_close(&nl);
-	while ((err = kmod_unload()) && kmod_now_us() < end)
+	while ((err = kmod_unload()) && limit_now_us() < end)
 		sched_yield();
 	return err;
 }

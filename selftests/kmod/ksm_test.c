@@ -205,8 +205,8 @@ static void test_left_alone(void)
 	tap_ok(ksm_area(named.pid, 0).marked, "no_longer_named_is_marked");
 	tap_ok(!kmod_container_del(&nl, (uint8_t[HOODY_ID_LEN]){ 0xc0, [HOODY_ID_LEN - 1] = 1 }, 0),
 	       "container_is_deleted");
-	for (uint64_t end = kmod_now_us() + 30000000;
-	     ksm_area(named.pid, 0).marked && kmod_now_us() < end;)
+	for (uint64_t end = limit_end_us(30);
+	     ksm_area(named.pid, 0).marked && limit_now_us() < end;)
 		usleep(2000);
 	tap_ok(!ksm_area(named.pid, 0).marked, "which_undoes_its_mark");
 	ksm_stop(&actor);
@@ -358,7 +358,7 @@ static void test_unload(void)
 	ksm_set(&nl, 1, HOODY_KSM_ON, 0, "");
 	tap_ok(ksm_wait_merged(one.pid, at, SIZE), "unload_merged_first");
 	kmod_nl_close(&nl);
-	for (uint64_t end = kmod_now_us() + 30000000; err == -EAGAIN && kmod_now_us() < end;)
+	for (uint64_t end = limit_end_us(30); err == -EAGAIN && limit_now_us() < end;)
 		err = kmod_unload();
 	tap_ok(!err, "unload_with_a_container_marked");
 	tap_ok(!ksm_area(one.pid, 0).merged && !ksm_area(two.pid, 0).marked,

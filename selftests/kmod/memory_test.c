@@ -97,8 +97,8 @@ static bool live_becomes(int wanted)
 {
 	if (failslab)
 		return true;
-	for (uint64_t end = kmod_now_us() + 30000000; parameter("live") != wanted;) {
-		if (kmod_now_us() > end) {
+	for (uint64_t end = limit_end_us(30); parameter("live") != wanted;) {
+		if (limit_now_us() > end) {
 			tap_note("%d allocations live, %d were expected", parameter("live"), wanted);
 			return false;
 		}
@@ -339,7 +339,7 @@ static void play_worker(void)
 		wrong += actor_call(&fresh, SYS_getpid) != fresh.pid;
 		fail_at(++n);
 		wrong += ksm_do_on() != 0;
-		for (uint64_t end = kmod_now_us() + 60000000; kmod_now_us() < end; usleep(2000))
+		for (uint64_t end = limit_end_us(60); limit_now_us() < end; usleep(2000))
 			if (!ksm_get(&nl, 1, &status) && status.state != HOODY_KSM_MARKING)
 				break;
 		stopped += status.state == HOODY_KSM_STOPPED_KERNEL;
@@ -373,8 +373,8 @@ static void play_worker_failslab(void)
 		failslab_set("probability", "100");
 		fresh = actor_start(A, NULL);
 		wrong += actor_call(&fresh, SYS_getpid) != fresh.pid;
-		end = kmod_now_us() + 120000000;
-		while (kmod_now_us() < end && !ksm_area(fresh.pid, 0).marked)
+		end = limit_end_us(120);
+		while (limit_now_us() < end && !ksm_area(fresh.pid, 0).marked)
 			usleep(10000);
 		failed += ksm_read(DEBUGFS "failslab/times") == 0;
 		failslab_set("probability", "0");

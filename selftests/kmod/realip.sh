@@ -72,11 +72,12 @@ tap_is container_reaches_its_client "$(grep -c '^ok 10.7.1.2 ' "$WORK/outgoing")
 cat >"$WORK/own.py" <<'PYTHON'
 import socket, sys, time, os
 source, destination, folder = sys.argv[1:]
-end = time.monotonic() + 120
+slow = int(os.environ.get("HOODY_SLOW", 1))
+end = time.monotonic() + 120 * slow
 own = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET)
 own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-own.settimeout(60)
+own.settimeout(60 * slow)
 own.bind((source, 8080))
 own.connect((destination, 9001))
 own.sendall(b"before\n")

@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "limit.h"
 #include "realip.h"
 
 static void die(const char *what)
@@ -319,7 +320,7 @@ static int talk_once(int fd)
 	socklen_t length = sizeof(int);
 	int result = 0, err = 0;
 
-	if (poll(&poll_fd, 1, 60000) != 1) {
+	if (poll(&poll_fd, 1, limit_ms(60)) != 1) {
 		printf("connect: no answer\n");
 		return 1;
 	}
@@ -331,7 +332,7 @@ static int talk_once(int fd)
 	while (!result) {
 		result = exchange_step(&exchange);
 		poll_fd.events = exchange.up_left ? POLLIN | POLLOUT : POLLIN;
-		if (!result && poll(&poll_fd, 1, 60000) != 1)
+		if (!result && poll(&poll_fd, 1, limit_ms(60)) != 1)
 			result = -ETIMEDOUT;
 	}
 	if (result < 0) {

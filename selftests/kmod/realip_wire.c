@@ -8,6 +8,8 @@
  * The client's first byte tells the server what to do. Every case prints "ok"
  * and what both sides saw, or what went wrong; the script watches the wires.
  */
+#include "limit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/hoody.h>
@@ -124,7 +126,7 @@ static int client_socket(char **argv)
 	inet_pton(arg.family, argv[2], &arg.container6);
 	if (setsockopt(fd, v6 ? SOL_IPV6 : SOL_IP, HOODY_SO_REALIP, &arg, sizeof(arg)))
 		err = errno;
-	else if (poll(&poll_fd, 1, 60000) != 1)
+	else if (poll(&poll_fd, 1, limit_ms(60)) != 1)
 		err = ETIMEDOUT;
 	else
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &length);

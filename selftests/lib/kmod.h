@@ -8,6 +8,8 @@
 #ifndef HOODY_SELFTESTS_KMOD_H
 #define HOODY_SELFTESTS_KMOD_H
 
+#include "limit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +26,6 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KMOD_NL_BUFFER	65536
@@ -91,30 +92,21 @@ static inline int kmod_load_helper(const char *name, const char *parameters)
 	return kmod_insert("selftests/kmod/modules", name, parameters);
 }
 
-/* Takes a module out, as soon as nothing holds it; -errno after 60 s. */
+/* Takes a module out, as soon as nothing holds it; -errno after a minute. */
 static inline int kmod_remove(const char *name)
 {
-	int err = -EAGAIN;
+	uint64_t end = limit_end_us(60);
+	int err;
 
-	for (int i = 0; i < 6000 && (err == -EAGAIN || err == -EBUSY); i++) {
-		err = syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
-		if (err)
-			usleep(10000);
-	}
+	while ((err = syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0) &&
+	       (err == -EAGAIN || err == -EBUSY) && limit_now_us() < end)
+		usleep(10000);
 	return err;
 }
 
 static inline int kmod_unload(void)
 {
 	return syscall(SYS_delete_module, "hoody", O_NONBLOCK) ? -errno : 0;
-}
-
-static inline uint64_t kmod_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000ull + now.tv_nsec / 1000;
 }
 
 static inline struct nlmsghdr *kmod_nl_message(struct kmod_nl *nl, void *buffer, uint8_t command,

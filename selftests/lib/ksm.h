@@ -101,7 +101,7 @@ static inline bool ksm_wait(struct kmod_nl *nl, uint32_t n, uint32_t state)
 {
 	struct ksm_status status;
 
-	for (uint64_t end = kmod_now_us() + 60000000; kmod_now_us() < end; usleep(2000)) {
+	for (uint64_t end = limit_end_us(60); limit_now_us() < end; usleep(2000)) {
 		int err = ksm_get(nl, n, &status);
 
 		if (state ? !err && status.state == state : err == -ENOENT)
@@ -168,7 +168,7 @@ static inline bool ksm_wait_merged(pid_t pid, uintptr_t at, unsigned long bytes)
 {
 	struct ksm_area area = { 0 };
 
-	for (uint64_t end = kmod_now_us() + 120000000; kmod_now_us() < end; usleep(20000)) {
+	for (uint64_t end = limit_end_us(120); limit_now_us() < end; usleep(20000)) {
 		area = ksm_area(pid, at);
 		if (bytes ? area.merged >= bytes : !area.merged)
 			return true;
