@@ -4,6 +4,7 @@
 #include "control/handover.h"
 #include "audit/audit.h"
 #include "lib/log.h"
+#include "lib/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -41,22 +42,30 @@ static const struct api_route *const tables[] = {
 	api_certificates_routes,
 };
 
+/*
+ * What a call said is quoted, and cut where it is long; over HTTPS anybody may say
+ * anything. A client reads UTF-8 all the same.
+ */
 static char *error_text(const char *code, const char *field, const char *message)
 {
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root, *error;
-	char *text;
+	char words[512], name[128], *text;
 
 	if (!document)
 		return NULL;
+	snprintf(words, sizeof(words), "%s", message);
+	utf8_repair(words);
+	snprintf(name, sizeof(name), "%s", field ? field : "");
+	utf8_repair(name);
 	root = yyjson_mut_obj(document);
 	yyjson_mut_doc_set_root(document, root);
 	error = yyjson_mut_obj_add_obj(document, root, "error");
 	yyjson_mut_obj_add_strcpy(document, error, "code", code);
-	yyjson_mut_obj_add_strcpy(document, error, "message", message);
+	yyjson_mut_obj_add_strcpy(document, error, "message", words);
 	if (field)
-		yyjson_mut_obj_add_strcpy(document, error, "field", field);
-	text = yyjson_mut_write(document, YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL);
+		yyjson_mut_obj_add_strcpy(document, error, "field", name);
+	text = yyjson_mut_write(document, 0, NULL);
 	yyjson_mut_doc_free(document);
 	return text;
 }

@@ -25,7 +25,7 @@ CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-control-test-$$
 AGENT_PID=
 
-tap_plan 180
+tap_plan 181
 
 # --- a container -------------------------------------------------------------
 ip netns add $NETNS
@@ -296,6 +296,8 @@ refuses ports.http "{$I,\"ports\":{\"http\":81}}"
 refuses ports.terminal "{$I,\"ports\":{\"terminal\":0}}"
 refuses ports.terminal "{$I,\"ports\":{\"terminal\":65536}}"
 refuses ports.terminal "{$I,\"ports\":{\"terminal\":\"7681\"}}"
+# Quoted and cut, but between characters.
+refuses "ports.a$(printf 'ä%.0s' {1..39})?" "{$I,\"ports\":{\"a$(printf 'ä%.0s' {1..60})\":1}}"
 refuses ports "{$I,\"ports\":{$(printf '"s%d":1,' {1..32})\"t\":1}}"
 api_is "nothing_of_that_was_kept" 200 '.data == []' GET /api/v1/containers
 api_is "refuses_unknown_call" 404 '.error.code == "not_found"' GET /api/v1/nothing
