@@ -12,19 +12,6 @@ const struct limits_rules *limits_find(const struct control *control, const uint
 	return documents_find(control->limits, id);
 }
 
-struct image_limit *limits_rule_find(struct limits_rules *rules, const char *service,
-				     bool per_client)
-{
-	for (unsigned int i = 0; i < rules->count; i++) {
-		struct image_limit *rule = &rules->rules[i];
-
-		if (!strcmp(rule->service, service) &&
-		    !(rule->flags & IMAGE_LIMIT_PER_CLIENT) == !per_client)
-			return rule;
-	}
-	return NULL;
-}
-
 int limits_store(struct control *control, const struct limits_rules *rules)
 {
 	return documents_store(control->limits, rules);

@@ -21,10 +21,6 @@ struct limits_rules {
 /* The rules of a container, or NULL. */
 const struct limits_rules *limits_find(const struct control *control, const uint8_t id[ID_LEN]);
 
-/* The rule for the same requests, or NULL. @service: empty for all. */
-struct image_limit *limits_rule_find(struct limits_rules *rules, const char *service,
-				     bool per_client);
-
 /* As db.h: 0, or a negative errno and nothing has changed. No rules removes them. */
 int limits_store(struct control *control, const struct limits_rules *rules);
 
@@ -34,6 +30,9 @@ int limits_publish(const struct control *control, struct image_builder *builder,
 		   const uint8_t id[ID_LEN], struct image_container *entry);
 
 /* limits_json.c */
+/* The rule for the same requests, or NULL. @service: empty for all. */
+struct image_limit *limits_rule_find(struct limits_rules *rules, const char *service,
+				     bool per_client);
 /*
  * A rule as calls show and take it. limits_rule_parse(): 0, or -EINVAL with the
  * field and what it must be.

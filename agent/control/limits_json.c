@@ -121,6 +121,19 @@ int limits_rule_parse(yyjson_val *json, struct image_limit *rule, const char **f
 	return image_limit_ok(rule) ? 0 : -EINVAL;
 }
 
+struct image_limit *limits_rule_find(struct limits_rules *rules, const char *service,
+				     bool per_client)
+{
+	for (unsigned int i = 0; i < rules->count; i++) {
+		struct image_limit *rule = &rules->rules[i];
+
+		if (!strcmp(rule->service, service) &&
+		    !(rule->flags & IMAGE_LIMIT_PER_CLIENT) == !per_client)
+			return rule;
+	}
+	return NULL;
+}
+
 int limits_parse(yyjson_val *body, struct limits_rules *rules, const char **field,
 		 const char **message)
 {

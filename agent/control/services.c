@@ -14,18 +14,6 @@ const struct services_options *services_find(const struct control *control,
 	return documents_find(control->services, id);
 }
 
-struct image_option *services_option_find(struct services_options *options, const char *service,
-					    uint16_t instance)
-{
-	for (unsigned int i = 0; i < options->count; i++) {
-		struct image_option *option = &options->options[i];
-
-		if (!strcmp(option->service, service) && option->instance == instance)
-			return option;
-	}
-	return NULL;
-}
-
 /* What holds for @service, @instance in @options: for one instance, else for all. */
 static const struct image_option *effective(const struct services_options *options,
 					    const char *service, uint16_t instance)

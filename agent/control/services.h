@@ -21,9 +21,6 @@ struct services_options {
 /* The entries of a container, or NULL. */
 const struct services_options *services_find(const struct control *control,
 					     const uint8_t id[ID_LEN]);
-/* The entry for exactly this, or NULL. @instance 0: the one for all. */
-struct image_option *services_option_find(struct services_options *options, const char *service,
-					  uint16_t instance);
 
 /*
  * Whether every middleware that @options name may be one: it exists, in @realm
@@ -42,6 +39,9 @@ int services_publish(const struct control *control, struct image_builder *builde
 		     const uint8_t id[ID_LEN], struct image_container *entry);
 
 /* services_json.c */
+/* The entry for exactly this, or NULL. @instance 0: the one for all. */
+struct image_option *services_option_find(struct services_options *options, const char *service,
+					  uint16_t instance);
 /*
  * An entry as calls show and take it. services_option_parse(): 0, or -EINVAL with
  * the field and what it must be.

@@ -140,6 +140,18 @@ int services_option_parse(yyjson_val *json, struct image_option *option, const c
 	return option->service[0] ? 0 : -EINVAL;
 }
 
+struct image_option *services_option_find(struct services_options *options, const char *service,
+					    uint16_t instance)
+{
+	for (unsigned int i = 0; i < options->count; i++) {
+		struct image_option *option = &options->options[i];
+
+		if (!strcmp(option->service, service) && option->instance == instance)
+			return option;
+	}
+	return NULL;
+}
+
 int services_parse(yyjson_val *body, struct services_options *options, const char **field,
 		   const char **message)
 {
