@@ -6,6 +6,7 @@
 #include "control/api.h"
 #include "control/firewall.h"
 #include "control/kernel_sync.h"
+#include "control/network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -141,6 +142,26 @@ static void add_worker(const struct control *control, yyjson_mut_doc *document,
 #undef X
 }
 
+/* Of exits and names; "off" where no container needs it. */
+static void add_relay(const struct control *control, yyjson_mut_doc *document,
+		      yyjson_mut_val *data)
+{
+	yyjson_mut_val *object = yyjson_mut_obj_add_obj(document, data, "relay");
+	struct relay_daemon_status status = { 0 };
+	const char *state = "off";
+
+	if (network_has_relay(control)) {
+		relay_daemon_status(control->network->daemon, &status);
+		state = status.ready ? "serving" : status.pid ? "starting" : "down";
+	}
+	yyjson_mut_obj_add_str(document, object, "state", state);
+	if (status.pid)
+		yyjson_mut_obj_add_int(document, object, "pid", status.pid);
+	else
+		yyjson_mut_obj_add_null(document, object, "pid");
+	yyjson_mut_obj_add_uint(document, object, "draining", status.draining);
+}
+
 static void add_listeners(const struct control *control, yyjson_mut_doc *document,
 			  yyjson_mut_val *data)
 {
@@ -180,6 +201,7 @@ static void on_stats(void *context, const struct ipc_stats *stats)
 	add_real_ip(control, document, data);
 	add_firewall(control, document, data);
 	add_worker(control, document, data, stats);
+	add_relay(control, document, data);
 	add_listeners(control, document, data);
 	api_upgrade_add(control, document, data);
 	api_module_add(control, document, data, "frozen");

@@ -13,6 +13,7 @@
 #include "control/handover.h"
 #include "control/kernel_sync.h"
 #include "control/module.h"
+#include "control/network.h"
 #include "control/publish.h"
 #include "control/reload.h"
 #include "control/upgrade.h"
@@ -130,7 +131,10 @@ static void on_serving(void *context)
 {
 	struct control *control = context;
 
-	upgrade_serving(control->upgrade);
+	if (!network_waits_for_relay(control)) {
+		network_take_over_relay(control);
+		upgrade_serving(control->upgrade);
+	}
 	if (control->serving_told)
 		return;
 	control->serving_told = true;
@@ -308,6 +312,22 @@ static int set_up_state(struct control *control)
 	return 0;
 }
 
+/* The node's certificate, as a file for workers; -1: none, left as it is. 0 or -1 (logged). */
+static int take_certificate(struct control *control, int *file)
+{
+	struct certificate node = { 0 };
+
+	if (!control->config->certificate[0])
+		return 0;
+	if (certificate_load(control->config, &node, report_to_log, NULL))
+		return -1;
+	*file = certificates_take(control, &node);
+	if (*file >= 0)
+		return 0;
+	log_error("certificates: %s", strerror(-*file));
+	return -1;
+}
+
 /* What serves: sockets, certificate, worker, API. 0 or -1 (logged). */
 static int set_up_service(struct control *control, const struct spawn_identity *identity)
 {
@@ -319,19 +339,12 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 		.context = control,
 	};
 	struct listen_set *set, *left = NULL;
-	struct certificate node = { 0 };
 	int certificate = -1, ret;
 	char fault[1024];
+	bool replace;
 
-	if (control->config->certificate[0]) {
-		if (certificate_load(control->config, &node, report_to_log, NULL))
-			return -1;
-		certificate = certificates_take(control, &node);
-		if (certificate < 0) {
-			log_error("certificates: %s", strerror(-certificate));
-			return -1;
-		}
-	}
+	if (take_certificate(control, &certificate))
+		return -1;
 	if (control->handover) {
 		left = listen_adopt(control->handover);
 		if (!left) {
@@ -369,8 +382,11 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 		log_error("the first image cannot be built: %s", strerror(-ret));
 		return -1;
 	}
+	replace = left && !control->handover->returned;
+	/* The relay first: nothing is replaced where one of both does not come up. */
 	supervise_apply(control->supervisor, set, identity, certificate,
-			left && !control->handover->returned, control->config->handover_timeout);
+			replace && !network_replace_relay(control),
+			control->config->handover_timeout);
 	return 0;
 }
 

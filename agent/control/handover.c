@@ -71,7 +71,7 @@ static void save_tickets(const struct control *control, struct handover *handove
 static void pass_on_fds(struct handover *handover, yyjson_val *value, const char *key)
 {
 	static const char *const names[] = { "fds", "sock", "ring", "wake", "listener", "clients",
-					     "remote", "passes" };
+					     "remote", "passes", "sockets", "counted" };
 	yyjson_val *child, *name;
 	size_t index, max;
 	bool is_fd = false;
@@ -171,10 +171,14 @@ int handover_save(struct control *control, struct handover *handover, int old, i
 	memset(handover, 0, sizeof(*handover));
 	handover->document = document;
 	handover->root = root;
+	handover->format = HANDOVER_FORMAT;
 	if (!root)
 		return -ENOMEM;
 	yyjson_mut_doc_set_root(document, root);
-	ok = yyjson_mut_obj_add_int(document, root, "format", HANDOVER_FORMAT) &&
+	/* On the way back it is for the program that this one has taken over from. */
+	if (why && control->handover)
+		handover->format = (int)handover_number(control->handover->root, "format");
+	ok = yyjson_mut_obj_add_int(document, root, "format", handover->format) &&
 	     yyjson_mut_obj_add_int(document, root, "ipc", IPC_VERSION) &&
 	     yyjson_mut_obj_add_int(document, root, "image", IMAGE_VERSION) &&
 	     yyjson_mut_obj_add_int(document, root, "database", DB_VERSION) &&
@@ -215,6 +219,7 @@ int handover_read(struct handover_found *found, int fd, char *fault, size_t faul
 	struct stat st;
 	char *text = NULL;
 	int ret = -EBADMSG;
+	int64_t format;
 
 	snprintf(fault, fault_size, "the state that was handed over cannot be read");
 	if (fstat(fd, &st) || st.st_size <= 0 || st.st_size > HANDOVER_BYTES_MAX)
@@ -229,11 +234,11 @@ int handover_read(struct handover_found *found, int fd, char *fault, size_t faul
 	found->root = yyjson_doc_get_root(found->document);
 	if (!yyjson_is_obj(found->root))
 		goto err_forget;
-	if (handover_number(found->root, "format") != HANDOVER_FORMAT) {
+	format = handover_number(found->root, "format");
+	if (format < HANDOVER_FORMAT_FIRST || format > HANDOVER_FORMAT) {
 		snprintf(fault, fault_size,
 			 "the state that is handed over has format %lld and this version knows %d: "
-			 "restart the agent instead",
-			 (long long)handover_number(found->root, "format"), HANDOVER_FORMAT);
+			 "restart the agent instead", (long long)format, HANDOVER_FORMAT);
 		goto err_forget;
 	}
 	found->returned = yyjson_get_bool(yyjson_obj_get(found->root, "returned"));

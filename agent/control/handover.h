@@ -6,7 +6,7 @@
  *
  *	listeners	sockets of all addresses and slots, the secret of QUIC
  *	workers		pid, channel, what is unanswered, audit rings, counts
- *	relay		pid and channel
+ *	relay		pid, channel and sockets of the one that serves; those that drain
  *	resolver	addresses of proxies that are known
  *	api		the control socket, and connections that wait for a request
  *	tickets		keys of session tickets
@@ -25,7 +25,9 @@
 #include <stdint.h>
 #include <yyjson.h>
 
-#define HANDOVER_FORMAT		1
+/* 2: relays that drain, which a program that knows only 1 would leave unrevoked. */
+#define HANDOVER_FORMAT		2
+#define HANDOVER_FORMAT_FIRST	1	/* that is understood */
 #define HANDOVER_BYTES_MAX	(1024 * 1024)
 #define HANDOVER_FDS_MAX	2048
 #define HANDOVER_VARIABLE	"HOODY_HANDOVER"	/* in the environment: the memfd */
@@ -38,6 +40,7 @@ struct handover {
 	yyjson_mut_val	*root;
 	int		fds[HANDOVER_FDS_MAX];
 	size_t		fds_count;
+	int		format;		/* that the next program knows */
 	bool		failed;		/* something did not fit */
 };
 

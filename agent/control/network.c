@@ -153,68 +153,6 @@ out:
 	return text;
 }
 
-static int attach(void *context, enum fw_relay_socket which, int sock)
-{
-	struct network *network = context;
-	struct firewall *firewall = network->control->firewall;
-	int ret = firewall_load(firewall);
-
-	return ret ? ret : knl_bpf_relay_set(firewall->bpf, which, sock);
-}
-
-static int learn(void *context, const struct relay_learn *learned)
-{
-	struct network *network = context;
-
-	return firewall_names_learn(network->control->firewall, learned);
-}
-
-/* The relay of the control process before this one; NULL: there is none. */
-static yyjson_val *left_relay(const struct control *control)
-{
-	return control->handover ? yyjson_obj_get(control->handover->root, "relay") : NULL;
-}
-
-/* The process is made once there is something to carry. */
-int network_need_relay(struct network *network)
-{
-	const struct control *control = network->control;
-	struct spawn_identity identity;
-	int ret;
-
-	if (network->daemon)
-		return 0;
-	ret = spawn_identity_find(control->config->worker_user, &identity);
-	if (ret)
-		return ret;
-	network->daemon = relay_daemon_create(control->event, &identity, attach, network);
-	if (!network->daemon)
-		return -ENOMEM;
-	relay_daemon_learns(network->daemon, learn);
-	ret = network_need_resolver(network);
-	if (ret) {
-		relay_daemon_destroy(network->daemon);
-		network->daemon = NULL;
-		return ret;
-	}
-	network_read_servers(network);
-	if (!control->relay_taken && left_relay(control)) {
-		network->control->relay_taken = true;
-		return relay_daemon_adopt(network->daemon, left_relay(control));
-	}
-	return 0;
-}
-
-bool network_has_relay(const struct control *control)
-{
-	return control->network && control->network->daemon;
-}
-
-void network_save(struct control *control, struct handover *handover)
-{
-	relay_daemon_save(control->network->daemon, handover);
-}
-
 bool network_save_names(struct control *control, struct handover *handover)
 {
 	if (!control->network || !control->network->resolver)
@@ -416,7 +354,7 @@ static int set_up(struct control *control, char *fault, size_t fault_size)
 		return ret;
 	}
 	network_tunnels_sync(network);
-	if (!is_relay_needed(network) && !left_relay(control))
+	if (!is_relay_needed(network) && !network_left_relay(control))
 		return 0;
 	ret = network_need_relay(network);
 	if (ret)

@@ -81,11 +81,27 @@ void network_secret_free(char *text);
 void network_policy(const struct network *network, const struct container *container,
 		    struct fw_policy *policy);
 
+/* --- network_relay.c --- */
+
 /* The relay process is there, or is being started. 0 or a negative errno. */
 int network_need_relay(struct network *network);
 /* From one control process to the next, see handover.h: there is a relay, and what it leaves. */
 bool network_has_relay(const struct control *control);
 void network_save(struct control *control, struct handover *handover);
+/* Relays of the control process before this one; NULL: there are none. */
+yyjson_val *network_left_relay(const struct control *control);
+/*
+ * network_replace_relay(): a relay of this program is to come before a worker of it;
+ * false where there is none to replace. Once it is ready the worker is started, and
+ * where it does not come up the upgrade is given up. network_waits_for_relay(): it is
+ * not ready yet. network_take_over_relay(): the worker serves, and so may the relay.
+ */
+bool network_replace_relay(struct control *control);
+bool network_waits_for_relay(const struct control *control);
+void network_take_over_relay(struct control *control);
+
+/* --- network.c --- */
+
 /* The names that are known; false: none is looked up here. */
 bool network_save_names(struct control *control, struct handover *handover);
 /* Rules about names have changed: the relay hears of them. */

@@ -62,6 +62,7 @@ static void write_failure(FILE *out, const char *name, uint64_t value)
 void network_metrics(const struct network *network, const struct relay_totals *totals, FILE *out)
 {
 	uint32_t tunnels[RELAY_HEALTHS] = { 0 };
+	struct relay_daemon_status relay;
 
 	if (!network)
 		return;
@@ -73,8 +74,12 @@ void network_metrics(const struct network *network, const struct relay_totals *t
 	write_healths(out, EXIT_WIREGUARD, tunnels);
 	if (!network->daemon)
 		return;
+	relay_daemon_status(network->daemon, &relay);
 	head(out, "hoody_relay_ready", "gauge", "1 while the relay carries connections.");
-	fprintf(out, "hoody_relay_ready %d\n", relay_daemon_is_ready(network->daemon));
+	fprintf(out, "hoody_relay_ready %d\n", relay.ready);
+	head(out, "hoody_relay_draining", "gauge",
+	     "Relays that were replaced in an upgrade and finish what they carry.");
+	fprintf(out, "hoody_relay_draining %u\n", relay.draining);
 	if (!totals)
 		return;
 #define X(name) write_counter(out, #name, totals->name);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The relay's life and the messages to it, see relay_daemon.h. */
+/* Which relays there are, see relay_daemon.h; one by itself is relay_daemon_child.c. */
 #include "control/relay_daemon_internal.h"
 
 #include "kernel/steer.h"
@@ -8,66 +8,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define ANSWER_US		(10 * 1000000ull)	/* to start, or to answer */
 #define BACKOFF_FIRST_US	(100 * 1000ull)
 #define BACKOFF_MAX_US		(10 * 1000000ull)
 
 static const sa_family_t families[] = { AF_INET, AF_INET6 };
 #define FAMILIES	(sizeof(families) / sizeof(families[0]))
 
-static void start(struct relay_daemon *daemon);
-
 bool relay_daemon_is_ready(const struct relay_daemon *daemon)
 {
-	return daemon->ready;
+	return daemon->current && daemon->current->state == RELAY_CHILD_SERVING;
 }
 
-static void kill_relay(struct relay_daemon *daemon, const char *why)
+void relay_daemon_learns(struct relay_daemon *daemon, relay_daemon_learn *learn)
 {
-	if (daemon->killed || !daemon->pid)
-		return;
-	log_error("relay killed: pid=%d reason=\"%s\"", (int)daemon->pid, why);
-	daemon->killed = true;
-	kill(daemon->pid, SIGKILL);
+	daemon->learn = learn;
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct relay_daemon *daemon = context;
-
-	if (daemon->count || !daemon->ready)
-		kill_relay(daemon, "it did not answer in time");
-	return 0;
-}
-
-/* The time runs for the oldest question. */
-static void arm(struct relay_daemon *daemon)
-{
-	sd_event_source_set_time_relative(daemon->timer, ANSWER_US);
-	sd_event_source_set_enabled(daemon->timer, daemon->count || !daemon->ready ?
-							   SD_EVENT_ONESHOT : SD_EVENT_OFF);
-}
-
-/* @payload: what was asked for, or NULL. */
-static void answer(const struct outstanding *question, const void *payload)
-{
-	if (question->done)
-		question->done(question->context);
-	if (question->stats_done)
-		question->stats_done(question->context, payload);
-	if (question->totals_done)
-		question->totals_done(question->context, payload);
-}
-
-static void close_sockets(struct relay_daemon *daemon)
+void relay_daemon_close_sockets(struct relay_daemon *daemon)
 {
 	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++) {
 		if (daemon->sockets[i] >= 0)
@@ -76,239 +39,9 @@ static void close_sockets(struct relay_daemon *daemon)
 	}
 }
 
-/* Whoever waits learns that nothing is carried any more. */
-static void give_up_outstanding(struct relay_daemon *daemon)
+static bool has_sockets(const struct relay_daemon *daemon)
 {
-	while (daemon->count) {
-		const struct outstanding question = daemon->outstanding[daemon->first];
-
-		daemon->first = (daemon->first + 1) % OUTSTANDING_MAX;
-		daemon->count--;
-		answer(&question, NULL);
-	}
-}
-
-static int on_restart(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct relay_daemon *daemon = context;
-
-	daemon->restart = sd_event_source_disable_unref(daemon->restart);
-	start(daemon);
-	return 0;
-}
-
-void relay_daemon_clear_process(struct relay_daemon *daemon)
-{
-	daemon->io = sd_event_source_disable_unref(daemon->io);
-	daemon->child = sd_event_source_disable_unref(daemon->child);
-	daemon->timer = sd_event_source_disable_unref(daemon->timer);
-	if (daemon->sock >= 0)
-		close(daemon->sock);
-	daemon->sock = -1;
-	daemon->pid = 0;
-	daemon->ready = false;
-	daemon->killed = false;
-	close_sockets(daemon);
-}
-
-void relay_daemon_start_later(struct relay_daemon *daemon)
-{
-	daemon->backoff = daemon->backoff ? daemon->backoff * 2 : BACKOFF_FIRST_US;
-	if (daemon->backoff > BACKOFF_MAX_US)
-		daemon->backoff = BACKOFF_MAX_US;
-	daemon->restart = sd_event_source_disable_unref(daemon->restart);
-	if (sd_event_add_time_relative(daemon->event, &daemon->restart, CLOCK_MONOTONIC,
-				       daemon->backoff, 1000, on_restart, daemon) < 0)
-		log_error("the relay cannot be started again: out of memory");
-}
-
-static int on_child(sd_event_source *source, const siginfo_t *info, void *context)
-{
-	struct relay_daemon *daemon = context;
-
-	log_error("relay ended: pid=%d %s=%d; containers with an exit reach nothing until the next "
-		  "one is ready", (int)info->si_pid,
-		  info->si_code == CLD_EXITED ? "status" : "signal", info->si_status);
-	relay_daemon_clear_process(daemon);
-	relay_daemon_start_later(daemon);
-	give_up_outstanding(daemon);
-	return 0;
-}
-
-/* It takes connections: from here on the programs may steer to it. */
-static void on_ready(struct relay_daemon *daemon)
-{
-	int ret = 0;
-
-	daemon->ready = true;
-	daemon->backoff = 0;
-	for (size_t i = 0; i < FW_RELAY_SOCKETS && !ret; i++) {
-		if (daemon->sockets[i] >= 0)
-			ret = daemon->attach(daemon->attach_context, (enum fw_relay_socket)i,
-					     daemon->sockets[i]);
-	}
-	/* The relay holds them alone: they go when it goes. */
-	close_sockets(daemon);
-	if (ret) {
-		log_error("the firewall's programs do not take the relay's sockets: error=\"%s\"",
-			  strerror(-ret));
-		kill_relay(daemon, "it cannot be reached");
-	}
-}
-
-/* A port that the relay answers from. It has to do without where there is none. */
-static int on_port(struct relay_daemon *daemon, const struct ipc_message *message,
-		   const struct relay_port *port)
-{
-	int fd, ret;
-
-	if (message->length != sizeof(*port) || !port->port || port->port > UINT16_MAX ||
-	    (port->family != AF_INET && port->family != AF_INET6))
-		return -1;
-	fd = knl_steer_datagrams_from((sa_family_t)port->family, (uint16_t)port->port);
-	/* Asked for again and again: told once. */
-	if (fd < 0 && daemon->port_refused != port->port)
-		log_warning("datagrams of containers cannot be answered from a port: port=%u "
-			    "error=\"%s\" hint=\"another program has it at all addresses: bind it "
-			    "to some\"", port->port, strerror(-fd));
-	daemon->port_refused = fd < 0 ? port->port : 0;
-	ret = ipc_send(daemon->sock, RELAY_PORT_SOCKET, 0, port, sizeof(*port), &fd, fd >= 0);
-	if (fd >= 0)
-		close(fd);
-	return ret && ret != -EPIPE && ret != -ECONNRESET ? -1 : 0;
-}
-
-/* 0, or -1 where it is no such message. */
-static int on_learn(struct relay_daemon *daemon, const struct ipc_message *message,
-		    const struct relay_learn *learn)
-{
-	struct relay_ack ack = { .status = -ENOSYS };
-
-	if (message->length != sizeof(*learn) || learn->count > NAMES_ADDRESSES_MAX ||
-	    !memchr(learn->name, '\0', sizeof(learn->name)))
-		return -1;
-	for (unsigned int i = 0; i < learn->count; i++) {
-		if (learn->addresses[i].family != AF_INET && learn->addresses[i].family != AF_INET6)
-			return -1;
-	}
-	if (daemon->learn)
-		ack.status = daemon->learn(daemon->attach_context, learn);
-	/* Where its channel is full the relay gives the query up. */
-	ipc_send(daemon->sock, RELAY_LEARNED, message->sequence, &ack, sizeof(ack), NULL, 0);
-	return 0;
-}
-
-void relay_daemon_learns(struct relay_daemon *daemon, relay_daemon_learn *learn)
-{
-	daemon->learn = learn;
-}
-
-/* What answers a question of @type. */
-static void expect(uint32_t type, uint32_t *reply, size_t *length)
-{
-	switch (type) {
-	case RELAY_POLICY:
-		*reply = RELAY_ACK;
-		*length = sizeof(struct relay_ack);
-		return;
-	case RELAY_STATS:
-		*reply = RELAY_STATS_REPLY;
-		*length = sizeof(struct relay_stats);
-		return;
-	default:
-		*reply = RELAY_TOTALS_REPLY;
-		*length = sizeof(struct relay_totals);
-	}
-}
-
-/* 0, or -1 where the message does not fit what was asked. */
-static int on_message(struct relay_daemon *daemon, const struct ipc_message *message,
-		      const void *payload)
-{
-	const struct relay_ack *ack = payload;
-	struct outstanding question;
-	uint32_t reply;
-	size_t length;
-
-	if (message->type == RELAY_READY && !daemon->ready) {
-		on_ready(daemon);
-		return 0;
-	}
-	if (message->type == RELAY_PORT && daemon->ready)
-		return on_port(daemon, message, payload);
-	if (message->type == RELAY_LEARN)
-		return on_learn(daemon, message, payload);
-	if (!daemon->count)
-		return -1;
-	question = daemon->outstanding[daemon->first];
-	expect(question.type, &reply, &length);
-	if (message->sequence != question.sequence || message->type != reply ||
-	    message->length != length)
-		return -1;
-	daemon->first = (daemon->first + 1) % OUTSTANDING_MAX;
-	daemon->count--;
-	if (question.type == RELAY_POLICY && ack->status) {
-		log_error("relay refuses the policy: error=\"%s\"", strerror(-ack->status));
-		kill_relay(daemon, "it goes on with what was revoked");
-	}
-	answer(&question, payload);
-	return 0;
-}
-
-static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
-{
-	struct relay_daemon *daemon = context;
-	union {
-		struct relay_ack	ack;
-		struct relay_stats	stats;
-		struct relay_totals	totals;
-		struct relay_port	port;
-		struct relay_learn	learn;
-	} payload;
-	struct ipc_message message;
-	int fds[IPC_FDS_MAX];
-	size_t count;
-	ssize_t ret;
-
-	memset(&payload, 0, sizeof(payload));
-	while ((ret = ipc_receive(fd, &message, &payload, sizeof(payload), fds, &count)) >= 0) {
-		while (count)
-			close(fds[--count]);
-		if (message.type == RELAY_STATS_REPLY)
-			payload.stats.fault[sizeof(payload.stats.fault) - 1] = '\0';
-		if (on_message(daemon, &message, &payload)) {
-			kill_relay(daemon, "its message does not fit");
-			break;
-		}
-	}
-	if (ret < 0 && ret != -EAGAIN) {
-		sd_event_source_set_enabled(source, SD_EVENT_OFF);
-		if (ret != -ECONNRESET)
-			kill_relay(daemon, "its channel is broken");
-		return 0;
-	}
-	arm(daemon);
-	return 0;
-}
-
-/* Sends a question and remembers it. */
-static int ask(struct relay_daemon *daemon, const struct outstanding *question, const void *payload,
-	       size_t len, int fd)
-{
-	struct outstanding *slot;
-	int ret;
-
-	if (daemon->count == OUTSTANDING_MAX)
-		return -ENOBUFS;
-	slot = &daemon->outstanding[(daemon->first + daemon->count) % OUTSTANDING_MAX];
-	*slot = *question;
-	slot->sequence = ++daemon->sequence;
-	ret = ipc_send(daemon->sock, question->type, slot->sequence, payload, len, &fd, fd >= 0);
-	if (ret)
-		return ret;
-	if (!daemon->count++)
-		arm(daemon);
-	return 0;
+	return daemon->sockets[FW_RELAY_TCP4] >= 0 || daemon->sockets[FW_RELAY_TCP6] >= 0;
 }
 
 static bool is_missing(int error)
@@ -358,7 +91,7 @@ static int open_sockets(struct relay_daemon *daemon)
 	return found ? 0 : -EAFNOSUPPORT;
 }
 
-static int send_sockets(struct relay_daemon *daemon)
+static int send_sockets(const struct relay_daemon *daemon, const struct relay_child *child)
 {
 	struct relay_sockets message = { 0 };
 	int fds[FW_RELAY_SOCKETS];
@@ -369,54 +102,235 @@ static int send_sockets(struct relay_daemon *daemon)
 		message.which[message.count] = i;
 		fds[message.count++] = daemon->sockets[i];
 	}
-	return ipc_send(daemon->sock, RELAY_SOCKETS, 0, &message, sizeof(message), fds,
+	return ipc_send(child->sock, RELAY_SOCKETS, 0, &message, sizeof(message), fds,
 			message.count);
 }
 
-int relay_daemon_watch(struct relay_daemon *daemon)
+/* ---- one that serves ---- */
+
+/* It takes connections: from here on the programs may steer to it. */
+static void serve(struct relay_daemon *daemon)
 {
-	if (sd_event_add_child(daemon->event, &daemon->child, daemon->pid, WEXITED, on_child,
-			       daemon) < 0 ||
-	    sd_event_add_io(daemon->event, &daemon->io, daemon->sock, EPOLLIN, on_io, daemon) < 0 ||
-	    sd_event_add_time_relative(daemon->event, &daemon->timer, CLOCK_MONOTONIC, ANSWER_US,
-				       1000, on_timer, daemon) < 0)
-		return -ENOMEM;
-	return 0;
+	int ret = send_sockets(daemon, daemon->current);
+
+	daemon->current->state = RELAY_CHILD_SERVING;
+	daemon->backoff = 0;
+	for (size_t i = 0; i < FW_RELAY_SOCKETS && !ret; i++) {
+		if (daemon->sockets[i] >= 0)
+			ret = daemon->attach(daemon->attach_context, (enum fw_relay_socket)i,
+					     daemon->sockets[i]);
+	}
+	if (!ret)
+		return;
+	log_error("the firewall's programs do not take the relay's sockets: error=\"%s\"",
+		  strerror(-ret));
+	relay_child_kill(daemon->current, "it cannot be reached");
+}
+
+static int on_restart(sd_event_source *source, uint64_t usec, void *context);
+
+void relay_daemon_start_later(struct relay_daemon *daemon)
+{
+	daemon->backoff = daemon->backoff ? daemon->backoff * 2 : BACKOFF_FIRST_US;
+	if (daemon->backoff > BACKOFF_MAX_US)
+		daemon->backoff = BACKOFF_MAX_US;
+	daemon->restart = sd_event_source_disable_unref(daemon->restart);
+	if (sd_event_add_time_relative(daemon->event, &daemon->restart, CLOCK_MONOTONIC,
+				       daemon->backoff, 1000, on_restart, daemon) < 0)
+		log_error("the relay cannot be started again: out of memory");
 }
 
 static void start(struct relay_daemon *daemon)
 {
-	const struct outstanding question = { .type = RELAY_POLICY };
-	pid_t pid;
-	int ret;
+	const int ret = open_sockets(daemon);
 
-	ret = open_sockets(daemon);
+	if (ret)
+		log_error("the relay's sockets cannot be made: error=\"%s\"", strerror(-ret));
+	else
+		daemon->current = relay_child_start(daemon);
+	if (daemon->current)
+		return;
+	relay_daemon_close_sockets(daemon);
+	relay_daemon_start_later(daemon);
+}
+
+/* ---- the next one ---- */
+
+static struct relay_child *oldest_draining(struct relay_daemon *daemon)
+{
+	struct relay_child *oldest = NULL;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct relay_child *child = &daemon->children[i];
+
+		if (child->pid && child->state == RELAY_CHILD_DRAINING &&
+		    (!oldest || child->end_at < oldest->end_at))
+			oldest = child;
+	}
+	return oldest;
+}
+
+struct relay_child *relay_daemon_place(struct relay_daemon *daemon)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct relay_child *child = &daemon->children[i];
+
+		if (child->pid)
+			continue;
+		*child = (struct relay_child){ .daemon = daemon, .sock = -1, .counted = -1 };
+		return child;
+	}
+	return NULL;
+}
+
+/* Where every place is taken: when the oldest that drains has ended. */
+static void start_next(struct relay_daemon *daemon)
+{
+	struct relay_child *oldest = oldest_draining(daemon);
+	size_t living = 0;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		living += daemon->children[i].pid != 0;
+	if (living == CHILDREN_MAX && oldest) {
+		log_warning("relay is ended for the next one, with what it carries: pid=%d",
+			    (int)oldest->pid);
+		relay_child_end(oldest);
+		return;
+	}
+	daemon->next = relay_child_start(daemon);
+	if (!daemon->next)
+		relay_daemon_start_later(daemon);
+}
+
+static int on_restart(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct relay_daemon *daemon = context;
+
+	daemon->restart = sd_event_source_disable_unref(daemon->restart);
+	if (!daemon->current)
+		start(daemon);
+	else if (daemon->replacing && !daemon->next)
+		start_next(daemon);
+	return 0;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* The sockets stay; what is open stays where it is. */
+static void take_over(struct relay_daemon *daemon)
+{
+	struct relay_child *old = daemon->current, *next = daemon->next;
+
+	if (send_sockets(daemon, next)) {
+		relay_child_kill(next, "its channel is broken");
+		return;
+	}
+	next->state = RELAY_CHILD_SERVING;
+	daemon->current = next;
+	daemon->next = NULL;
+	daemon->replacing = daemon->holds = false;
+	daemon->backoff = 0;
+	log_info("relay takes over: pid=%d before=%d", (int)next->pid, (int)old->pid);
+	if (relay_child_drain(old, now_us() + daemon->drain_ms * 1000ull))
+		relay_child_kill(old, "it cannot be told to drain");
+}
+
+void relay_daemon_ready(struct relay_child *child)
+{
+	struct relay_daemon *daemon = child->daemon;
+
+	if (child == daemon->next && !daemon->holds) {
+		take_over(daemon);
+		return;
+	}
+	if (child == daemon->current)
+		serve(daemon);
+	if (daemon->holds)
+		daemon->told(daemon->attach_context, true);
+	/* One that was to take over from one that has ended meanwhile. */
+	if (child == daemon->current)
+		daemon->holds = false;
+}
+
+bool relay_daemon_replace(struct relay_daemon *daemon, uint32_t drain_ms, relay_daemon_next *told)
+{
+	if (!relay_daemon_is_ready(daemon) || !has_sockets(daemon) || daemon->policy < 0)
+		return false;
+	daemon->drain_ms = drain_ms;
+	daemon->told = told;
+	daemon->replacing = daemon->holds = true;
+	start_next(daemon);
+	return true;
+}
+
+bool relay_daemon_waits(const struct relay_daemon *daemon)
+{
+	return daemon->holds && (!daemon->next || daemon->next->state != RELAY_CHILD_READY);
+}
+
+void relay_daemon_take_over(struct relay_daemon *daemon)
+{
+	daemon->holds = false;
+	if (daemon->next && daemon->next->state == RELAY_CHILD_READY)
+		take_over(daemon);
+}
+
+/* ---- ends ---- */
+
+/* What it has counted is its successor's, so that no counter falls. */
+static void pass_on_counted(const struct relay_daemon *daemon, const struct relay_child *child)
+{
+	if (child->counted < 0 || !relay_daemon_is_ready(daemon) ||
+	    ipc_send(daemon->current->sock, RELAY_COUNTED, 0, NULL, 0, &child->counted, 1))
+		log_warning("what a relay has counted is lost with it: pid=%d", (int)child->pid);
+}
+
+/* Nothing is replaced any more where there is nothing to replace. */
+static void promote(struct relay_daemon *daemon)
+{
+	const int ret = open_sockets(daemon);
+
+	daemon->current = daemon->next;
+	daemon->next = NULL;
+	daemon->replacing = false;
 	if (ret) {
 		log_error("the relay's sockets cannot be made: error=\"%s\"", strerror(-ret));
-		goto err_sockets;
+		relay_child_kill(daemon->current, "it has no sockets");
+	} else if (daemon->current->state == RELAY_CHILD_READY) {
+		serve(daemon);
+		daemon->holds = false;
 	}
-	pid = spawn_relay(&daemon->identity, &daemon->sock);
-	if (pid < 0) {
-		log_error("relay cannot be started: error=\"%s\"", strerror(-(int)pid));
-		goto err_sockets;
+}
+
+void relay_daemon_ended(struct relay_child *child, bool clean)
+{
+	struct relay_daemon *daemon = child->daemon;
+	const bool was_current = child == daemon->current, was_next = child == daemon->next;
+
+	if (was_current) {
+		daemon->current = NULL;
+		/* What waits in their queues has nobody to wait for. */
+		relay_daemon_close_sockets(daemon);
 	}
-	daemon->pid = pid;
-	ret = relay_daemon_watch(daemon);
-	if (ret)
-		goto err_process;
-	ret = send_sockets(daemon) ?:
-	      ask(daemon, &question, NULL, 0, daemon->policy);
-	/* It may have ended already; then it is reaped and started again. */
-	if (ret && ret != -EPIPE && ret != -ECONNRESET)
-		kill_relay(daemon, strerror(-ret));
-	return;
-err_process:
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	relay_daemon_clear_process(daemon);
-err_sockets:
-	close_sockets(daemon);
-	relay_daemon_start_later(daemon);
+	if (was_next)
+		daemon->next = NULL;
+	if (clean && child->state == RELAY_CHILD_DRAINING)
+		pass_on_counted(daemon, child);
+	relay_child_clear(child);
+	if (was_current && daemon->next)
+		promote(daemon);
+	else if (was_current || was_next)
+		relay_daemon_start_later(daemon);
+	else if (daemon->replacing && daemon->current && !daemon->next && !daemon->restart)
+		start_next(daemon);
+	if (was_next && daemon->holds)
+		daemon->told(daemon->attach_context, false);
 }
 
 static int make_file(const char *text, size_t len)
@@ -444,48 +358,30 @@ err_close:
 int relay_daemon_policy(struct relay_daemon *daemon, const char *text, size_t len,
 			relay_daemon_done *done, void *context)
 {
-	const struct outstanding question = { .type = RELAY_POLICY, .done = done,
-					      .context = context };
-	int fd = len > RELAY_POLICY_BYTES_MAX ? -E2BIG : make_file(text, len), ret = 0;
+	int fd = len > RELAY_POLICY_BYTES_MAX ? -E2BIG : make_file(text, len), ret;
 
 	if (fd < 0)
 		return fd;
-	if (daemon->pid && !daemon->killed)
-		ret = ask(daemon, &question, NULL, 0, fd);
-	else if (done)
-		ret = -ENOTCONN;
-	if (ret && daemon->pid && ret != -EPIPE && ret != -ECONNRESET && ret != -ENOTCONN)
-		kill_relay(daemon, "its channel is full: it does not read");
+	ret = relay_daemon_tell(daemon, fd, done, context);
 	/* This one or the next: it starts with what was said last. */
 	if (daemon->policy >= 0)
 		close(daemon->policy);
 	daemon->policy = fd;
-	if (!daemon->pid && !daemon->restart)
+	if (!daemon->current && !daemon->restart)
 		start(daemon);
-	return ret;
+	return !done && ret == -ENOTCONN ? 0 : ret;
 }
 
-int relay_daemon_stats(struct relay_daemon *daemon, const uint8_t id[ID_LEN],
-		       relay_daemon_stats_done *done, void *context)
+void relay_daemon_status(const struct relay_daemon *daemon, struct relay_daemon_status *status)
 {
-	const struct outstanding question = { .type = RELAY_STATS, .stats_done = done,
-					      .context = context };
-	struct relay_stats_query query = { 0 };
-
-	if (!daemon->ready || daemon->killed)
-		return -ENOTCONN;
-	memcpy(query.id, id, ID_LEN);
-	return ask(daemon, &question, &query, sizeof(query), -1);
-}
-
-int relay_daemon_totals(struct relay_daemon *daemon, relay_daemon_totals_done *done, void *context)
-{
-	const struct outstanding question = { .type = RELAY_TOTALS, .totals_done = done,
-					      .context = context };
-
-	if (!daemon->ready || daemon->killed)
-		return -ENOTCONN;
-	return ask(daemon, &question, NULL, 0, -1);
+	memset(status, 0, sizeof(*status));
+	if (daemon->current) {
+		status->pid = daemon->current->pid;
+		status->ready = relay_daemon_is_ready(daemon);
+	}
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		status->draining += daemon->children[i].pid &&
+				    daemon->children[i].state == RELAY_CHILD_DRAINING;
 }
 
 struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_identity *identity,
@@ -499,7 +395,7 @@ struct relay_daemon *relay_daemon_create(sd_event *event, const struct spawn_ide
 	daemon->identity = *identity;
 	daemon->attach = attach;
 	daemon->attach_context = context;
-	daemon->sock = daemon->policy = -1;
+	daemon->policy = -1;
 	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++)
 		daemon->sockets[i] = -1;
 	return daemon;
@@ -509,14 +405,12 @@ void relay_daemon_destroy(struct relay_daemon *daemon)
 {
 	if (!daemon)
 		return;
-	give_up_outstanding(daemon);
 	sd_event_source_disable_unref(daemon->restart);
-	if (daemon->pid) {
-		/* Nothing leaves from here on, and nobody is asked to finish. */
-		kill(daemon->pid, SIGKILL);
-		waitpid(daemon->pid, NULL, 0);
-	}
-	relay_daemon_clear_process(daemon);
+	daemon->current = daemon->next = NULL;
+	/* Nothing leaves from here on, and nobody is asked to finish. */
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		relay_child_reap(&daemon->children[i]);
+	relay_daemon_close_sockets(daemon);
 	if (daemon->policy >= 0)
 		close(daemon->policy);
 	for (size_t i = 0; i < FAMILIES; i++)

@@ -4,8 +4,15 @@
  * policy for it comes, watched, started again when it ends. While it does not
  * run nothing of containers with an exit leaves the host.
  *
- *	stopped -> starting (listeners, policy sent) -> ready: sockets are handed
- *	to the kernel's programs, which steer from then on
+ *	stopped -> starting (policy sent) -> ready -> serves: it has the sockets, and
+ *	the kernel's programs, which steer from then on, have them too
+ *
+ * In an upgrade the next one is started beside it, and gets the same sockets when
+ * the new control has a worker that serves; the one before drains: it takes nothing
+ * new, keeps what is open for at most drain_ms and ends. Control keeps the sockets
+ * for that; they are closed when the relay that has them ends without a next one.
+ *
+ * A policy goes to each of them, and holds when all have said so.
  */
 #ifndef HOODY_CONTROL_RELAY_DAEMON_H
 #define HOODY_CONTROL_RELAY_DAEMON_H
@@ -57,15 +64,37 @@ int relay_daemon_stats(struct relay_daemon *daemon, const uint8_t id[ID_LEN],
 int relay_daemon_totals(struct relay_daemon *daemon, relay_daemon_totals_done *done, void *context);
 
 /*
- * From one control process to the next: the relay goes on as it is. One that is not
- * ready is ended instead, and false returned. relay_daemon_adopt(): 0 or a negative
- * errno.
+ * From one control process to the next: those that serve or drain go on as they are,
+ * others are ended; false where none is left. Sockets are left to programs that know
+ * them only (@sockets). relay_daemon_adopt(): 0 or a negative errno.
  */
 struct handover;
 struct yyjson_val;
-bool relay_daemon_save(struct relay_daemon *daemon, struct handover *handover);
+bool relay_daemon_save(struct relay_daemon *daemon, struct handover *handover, bool sockets);
 int relay_daemon_adopt(struct relay_daemon *daemon, struct yyjson_val *object);
 
+/* One serves. */
 bool relay_daemon_is_ready(const struct relay_daemon *daemon);
+
+/*
+ * relay_daemon_replace(): a relay of this program is to take the place of the one that
+ * serves; false where there is none, or its sockets are not known (the version before
+ * left none): it goes on. @told is called with the context of @attach each time that
+ * the next one has become ready (true) or has ended before it took over (false, and it
+ * is started again). It takes over after relay_daemon_take_over(), the other then
+ * drains for at most @drain_ms. relay_daemon_waits(): it is not ready to.
+ */
+typedef void relay_daemon_next(void *context, bool ready);
+bool relay_daemon_replace(struct relay_daemon *daemon, uint32_t drain_ms, relay_daemon_next *told);
+bool relay_daemon_waits(const struct relay_daemon *daemon);
+void relay_daemon_take_over(struct relay_daemon *daemon);
+
+struct relay_daemon_status {
+	pid_t		pid;		/* of the one that serves or starts; 0: none */
+	bool		ready;
+	uint32_t	draining;
+};
+
+void relay_daemon_status(const struct relay_daemon *daemon, struct relay_daemon_status *status);
 
 #endif /* HOODY_CONTROL_RELAY_DAEMON_H */

@@ -270,16 +270,22 @@ void supervise_apply(struct supervisor *supervisor, struct listen_set *set,
 		supervise_certificate(supervisor, certificate);
 	supervisor->identity = *identity;
 	supervisor->drain_ms = drain_ms;
+	if (!supervisor->current || replace)
+		supervise_replace(supervisor);
+}
+
+void supervise_replace(struct supervisor *supervisor)
+{
 	if (!supervisor->current) {
 		/* Nothing runs, or the pause after a failure is cut short. */
 		start(supervisor);
-	} else if (replace) {
-		supervisor->replacing = true;
-		if (supervisor->next)
-			supervise_worker_kill(supervisor->next, "its configuration is out of date");
-		else
-			start(supervisor);
+		return;
 	}
+	supervisor->replacing = true;
+	if (supervisor->next)
+		supervise_worker_kill(supervisor->next, "its configuration is out of date");
+	else
+		start(supervisor);
 }
 
 uint64_t supervise_certificate(struct supervisor *supervisor, int fd)

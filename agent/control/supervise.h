@@ -106,6 +106,8 @@ uint64_t supervise_image_sequence(const struct supervisor *supervisor);
 void supervise_apply(struct supervisor *supervisor, struct listen_set *set,
 		     const struct spawn_identity *identity, int certificate, bool replace,
 		     uint32_t drain_ms);
+/* The same as @replace above, with what was said last. */
+void supervise_replace(struct supervisor *supervisor);
 /* The sockets now in use, or NULL. */
 const struct listen_set *supervise_listeners(const struct supervisor *supervisor);
 

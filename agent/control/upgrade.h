@@ -7,14 +7,14 @@
  *	                   v            v             v
  *	                refused      refused      starting --> done
  *	                   ^                          |
- *	                   '----- execve(2) of this --'  its worker does not come up
+ *	                   '----- execve(2) of this --'  its worker or relay does not come up
  *
  * checking	the new program, as a child, reads what it would take over
  *		(handover.h), the configuration and the certificates: what it does
  *		not like is refused here, and nothing has happened
  * waiting	calls of the API that are under way are answered, new ones wait
- * starting	the new control has taken sockets, workers and relay over; the
- *		worker before it serves until one of the new program does
+ * starting	the new control has taken sockets, workers and relays over; those
+ *		before it serve until a relay and then a worker of the new program do
  *
  * The process, its children and its sockets stay the same; policy reaches every
  * worker all the time, but for the moment of the start.

@@ -66,6 +66,11 @@ int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 	return control(loop, EPOLL_CTL_MOD, source, events);
 }
 
+int loop_remove(struct loop *loop, struct loop_source *source)
+{
+	return control(loop, EPOLL_CTL_DEL, source, 0);
+}
+
 void loop_timer_setup(struct loop_timer *timer,
 		      void (*expired)(struct loop_timer *timer, enum loop_timer_class class))
 {

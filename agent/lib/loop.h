@@ -80,6 +80,8 @@ void loop_run(struct loop *loop);
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);
 /* Changes what a source is told; 0 events: errors only. */
 int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events);
+/* For a descriptor that stays open, here or in another process: it is told nothing more. */
+int loop_remove(struct loop *loop, struct loop_source *source);
 
 void loop_timer_setup(struct loop_timer *timer,
 		      void (*expired)(struct loop_timer *timer, enum loop_timer_class class));

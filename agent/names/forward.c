@@ -27,6 +27,7 @@ static void end_query(struct names_query *query)
 	list_del(&query->task.node);
 	loop_task_setup(&query->task, free_query);
 	loop_bury(&query->names->relay->loop, &query->task);
+	relay_left(query->names->relay);
 }
 
 struct relay_container *names_container(const struct names_query *query)

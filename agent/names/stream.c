@@ -47,6 +47,7 @@ static void end_stream(struct names_stream *stream)
 	list_del(&stream->task.node);
 	loop_task_setup(&stream->task, free_stream);
 	loop_bury(&stream->names->relay->loop, &stream->task);
+	relay_left(stream->names->relay);
 }
 
 /* 1: all of the answer is sent; 0: waits; or it is broken. */

@@ -2,6 +2,8 @@
 /*
  * The relay process: control's messages and the listeners. It ends when control
  * is gone, and takes no connection before the first policy and the sandbox.
+ *
+ *	policy -> READY -> sockets -> serves -> DRAIN: serves what is open -> ends
  */
 #include "relay/strict.h"
 #include "relay/udp.h"
@@ -10,6 +12,7 @@
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "names/forward.h"
+#include "relay/counted.h"
 #include "relay/health.h"
 
 #include <errno.h>
@@ -40,6 +43,7 @@ struct relay_process {
 	struct loop_source	control;
 	struct relay_listener	listeners[FW_RELAY_SOCKETS];
 	bool			ready;
+	int			counted;	/* memfd, while it drains; else -1 */
 	int			status;
 };
 
@@ -148,6 +152,9 @@ static void on_more(struct loop_task *task)
 {
 	struct relay_listener *listener = container_of(task, struct relay_listener, more);
 
+	/* What comes is the next relay's. */
+	if (listener->relay->draining)
+		return;
 	if (listener->datagrams)
 		take_datagrams(listener);
 	else
@@ -156,7 +163,7 @@ static void on_more(struct loop_task *task)
 
 static void on_pause_over(struct loop_timer *timer, enum loop_timer_class class)
 {
-	accept_some(container_of(timer, struct relay_listener, pause));
+	on_more(&container_of(timer, struct relay_listener, pause)->more);
 }
 
 static void on_listener(struct loop_source *source, uint32_t events)
@@ -164,11 +171,14 @@ static void on_listener(struct loop_source *source, uint32_t events)
 	on_more(&container_of(source, struct relay_listener, source)->more);
 }
 
+/* From here on it takes what comes. */
 static int take_sockets(struct relay_process *process, const struct ipc_message *message,
 			const struct relay_sockets *sockets, const int *fds, size_t count)
 {
-	if (process->has_sockets || message->length != sizeof(*sockets) || !count ||
-	    sockets->count != count || count > FW_RELAY_SOCKETS)
+	int ret = 0;
+
+	if (!process->ready || process->has_sockets || message->length != sizeof(*sockets) ||
+	    !count || sockets->count != count || count > FW_RELAY_SOCKETS)
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++) {
 		if (sockets->which[i] >= FW_RELAY_SOCKETS)
@@ -176,6 +186,54 @@ static int take_sockets(struct relay_process *process, const struct ipc_message 
 		process->listeners[sockets->which[i]].source.fd = fds[i];
 	}
 	process->has_sockets = true;
+	for (size_t i = 0; !ret && i < FW_RELAY_SOCKETS; i++) {
+		if (process->listeners[i].source.fd >= 0)
+			ret = loop_add(&process->relay.loop, &process->listeners[i].source,
+				       EPOLLIN | EPOLLET);
+	}
+	if (ret)
+		log_error("event=serve_failed error=\"%s\"", strerror(-ret));
+	else
+		log_info("event=relay_serves");
+	return ret;
+}
+
+void relay_left(struct relay *relay)
+{
+	if (relay->draining && !relay->sessions_count && !relay->names->queries_count &&
+	    !relay->names->streams_count)
+		relay->loop.stop = true;
+}
+
+/*
+ * The sockets are another relay's too: those of connections are closed, those of
+ * datagrams stay for answers to queries that are under way.
+ */
+static int drain(struct relay_process *process, const int *fds, size_t count)
+{
+	struct relay *relay = &process->relay;
+
+	if (!process->has_sockets || relay->draining || count != 1)
+		return -EINVAL;
+	process->counted = fds[0];
+	relay->draining = true;
+	relay->probe_ms = 0;
+	for (size_t i = 0; i < FW_RELAY_SOCKETS; i++) {
+		struct relay_listener *listener = &process->listeners[i];
+
+		if (listener->source.fd < 0)
+			continue;
+		loop_timer_stop(&listener->pause);
+		/* Closing alone would not do: the file is open elsewhere. */
+		loop_remove(&relay->loop, &listener->source);
+		if (listener->datagrams)
+			continue;
+		close(listener->source.fd);
+		listener->source.fd = -1;
+	}
+	relay_udp_drain(relay);
+	log_info("event=relay_drains connections=%zu", relay->sessions_count);
+	relay_left(relay);
 	return 0;
 }
 
@@ -191,13 +249,6 @@ static bool has_exit(const struct relay_policy *policy, const struct relay_exit 
 	return false;
 }
 
-static void add_counters(struct relay_stats *sum, const struct relay_stats *stats)
-{
-#define X(name) sum->name += stats->name;
-	RELAY_COUNTERS(X)
-#undef X
-}
-
 /* What containers have counted that the new policy does not know. */
 static void keep_counters(struct relay *relay, const struct relay_policy *policy)
 {
@@ -207,10 +258,10 @@ static void keep_counters(struct relay *relay, const struct relay_policy *policy
 	containers = relay->policy ? relay_policy_containers(relay->policy, &count) : NULL;
 	for (size_t i = 0; i < count; i++) {
 		if (!relay_policy_by_id(policy, containers[i].id))
-			add_counters(&relay->gone, &containers[i].stats);
+			relay_counters_add(&relay->gone, &containers[i].stats);
 	}
-	/* What was open of theirs is not: no gauge. */
-	relay->gone.connections_open = relay->gone.udp_associations_open = 0;
+	/* What was open of theirs is not. */
+	relay_counters_close(&relay->gone);
 }
 
 /* Sessions of the old policy belong to the new one, or end. */
@@ -263,7 +314,7 @@ static int take_policy(struct relay *relay, const int *fds, size_t count)
 	relay_policy_destroy(old);
 	times = relay_policy_times(policy);
 	relay->loop.durations[LOOP_TIMER_CONNECT] = times->timeout_ms;
-	relay->probe_ms = times->probe_ms;
+	relay->probe_ms = relay->draining ? 0 : times->probe_ms;
 	relay_health_policy_changed(relay);
 	names_policy_changed(relay->names);
 	strict_udp_policy_changed(relay);
@@ -297,7 +348,7 @@ static int send_totals(struct relay *relay, const struct ipc_message *message)
 
 	containers = relay->policy ? relay_policy_containers(relay->policy, &count) : NULL;
 	for (size_t i = 0; i < count; i++)
-		add_counters(&sum, &containers[i].stats);
+		relay_counters_add(&sum, &containers[i].stats);
 #define X(name) totals.name = sum.name;
 	RELAY_COUNTERS(X)
 #undef X
@@ -315,27 +366,22 @@ static int take_port(struct relay *relay, const struct ipc_message *message,
 	return 0;
 }
 
-/* Sockets and a policy are there: the sandbox, then work. */
+/* A policy is there: the sandbox, then sockets may come. */
 static int start(struct relay_process *process)
 {
 	int ret;
 
-	if (process->ready || !process->has_sockets || !process->relay.policy)
+	if (process->ready || !process->relay.policy)
 		return 0;
 	ret = sandbox_enter();
 	if (!ret)
 		ret = relay_seal();
-	for (size_t i = 0; !ret && i < FW_RELAY_SOCKETS; i++) {
-		if (process->listeners[i].source.fd >= 0)
-			ret = loop_add(&process->relay.loop, &process->listeners[i].source,
-				       EPOLLIN | EPOLLET);
-	}
 	if (ret) {
 		log_error("event=start_failed error=\"%s\"", strerror(-ret));
 		return ret;
 	}
 	process->ready = true;
-	log_info("event=relay_ready");
+	log_info("event=relay_ready version=%s", HOODY_VERSION);
 	return ipc_send(IPC_WORKER_FD, RELAY_READY, 0, NULL, 0, NULL, 0);
 }
 
@@ -371,6 +417,16 @@ static int handle(struct relay_process *process, const struct ipc_message *messa
 		learned = payload;
 		if (message->length == sizeof(*learned))
 			names_learned(process->relay.names, message->sequence, learned->status);
+		break;
+	case RELAY_DRAIN:
+		ret = drain(process, fds, count);
+		kept = !ret;
+		break;
+	case RELAY_END:
+		process->relay.loop.stop = true;
+		break;
+	case RELAY_COUNTED:
+		ret = count == 1 ? relay_counted_take(&process->relay, fds[0]) : -EINVAL;
 		break;
 	default:
 		ret = -EPROTO;
@@ -468,6 +524,7 @@ int relay_run(void)
 	signal(SIGHUP, SIG_IGN);
 	process.relay.names = &names;
 	process.relay.heed = heed;
+	process.counted = -1;
 	ret = set_up(&process);
 	if (ret) {
 		log_error("event=start_failed error=\"%s\"", strerror(-ret));
@@ -477,5 +534,7 @@ int relay_run(void)
 	names_clear(&names);
 	list_for_each_entry_safe(session, next, &process.relay.sessions, node)
 		relay_session_cut(session);
+	if (process.counted >= 0)
+		relay_counted_write(&process.relay, process.counted);
 	return process.status;
 }

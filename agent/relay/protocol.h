@@ -3,11 +3,14 @@
  * Control and the relay process, over the messages of lib/ipc.h.
  *
  *	control                            relay
- *	  | -- RELAY_SOCKETS (fds) ------> |   once, first: see struct relay_sockets
  *	  | -- RELAY_POLICY (fd) --------> |   memfd: JSON, see policy.h
- *	  | <------------ RELAY_READY ---- |   sealed; takes connections from now on
+ *	  | <------------ RELAY_READY ---- |   sealed; could take connections
+ *	  | -- RELAY_SOCKETS (fds) ------> |   once, see struct relay_sockets: takes them
  *	  | -- RELAY_POLICY, RELAY_STATS, any order ...
  *	  | <-------------- RELAY_ACK ---- |   the policy holds, and what it forbids is cut
+ *	  | -- RELAY_DRAIN (fd) ---------> |   once: takes nothing new, and ends when what
+ *	  |                                |   it carries has ended
+ *	  | -- RELAY_END ----------------> |   the same at once, by resets
  *
  *	  | <-- RELAY_PORT ... RELAY_PORT_SOCKET (fd) --> |   at any time
  *	  | <------------- RELAY_LEARN --- |   addresses that a name stands for
@@ -17,6 +20,8 @@
  * RELAY_STATS_REPLY and every RELAY_TOTALS with RELAY_TOTALS_REPLY, with its
  * sequence number and in order. A status below 0 is
  * a negative errno and means that the relay goes on with the policy it had.
+ * While one drains another serves; sockets are shared by both, so that nobody waits
+ * in the queue of one that closes, and a policy goes to both.
  * End of file: control is gone; the relay ends, and nothing leaves.
  */
 #ifndef HOODY_RELAY_PROTOCOL_H
@@ -49,6 +54,9 @@ enum relay_message {
 	RELAY_LEARNED,		/* struct relay_ack, with that sequence */
 	RELAY_TOTALS,		/* nothing follows */
 	RELAY_TOTALS_REPLY,	/* struct relay_totals */
+	RELAY_DRAIN,		/* fd: a memfd for what it has counted, see counted.h */
+	RELAY_END,		/* nothing follows */
+	RELAY_COUNTED,		/* fd: that of another relay, which has ended */
 };
 
 /* At least a TCP listener; what the host lacks is left out. */

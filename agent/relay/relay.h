@@ -13,6 +13,7 @@
  *	policy.c	whose connections, where to
  *	handshake.c	what is said to proxies
  *	health.c	whether exits work
+ *	counted.c	what one leaves to the next: its counters
  *	exit.c		exits as users write them
  *
  * One thread, one loop. A connection of the container is there, with the
@@ -97,10 +98,14 @@ struct relay {
 	struct relay_container	prober;		/* what probes count, and nobody asks for */
 	uint32_t		probe_ms;	/* of the policy; 0: none are made */
 	unsigned int		probes;		/* under way */
+	bool			draining;	/* takes nothing new, and ends when nothing is open */
 };
 
 /* process.c: the process that --relay is. Returns the exit status. */
 int relay_run(void);
+
+/* process.c: something has ended: the last of it ends a relay that drains. */
+void relay_left(struct relay *relay);
 
 /* process.c: 0 where it is no Internet address. */
 bool relay_address(const struct sockaddr_storage *storage, struct address *address, uint16_t *port);

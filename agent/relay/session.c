@@ -83,6 +83,7 @@ static void end_session(struct relay_session *session, bool broken)
 	loop_bury(&session->relay->loop, &session->task);
 	if (association)
 		relay_association_end(association);
+	relay_left(session->relay);
 }
 
 void relay_session_end(struct relay_session *session)

@@ -192,9 +192,23 @@ static void idle(struct loop_timer *timer, enum loop_timer_class class)
 	relay_session_end(container_of(timer, struct relay_association, timer)->session);
 }
 
+/* While the relay drains, what the container sends goes to the next one: answers are soon over. */
 static void touch(struct relay_association *association)
 {
-	loop_timer_start(&association->relay->loop, &association->timer, LOOP_TIMER_KEEPALIVE);
+	struct relay *relay = association->relay;
+
+	loop_timer_start(&relay->loop, &association->timer,
+			 relay->draining ? LOOP_TIMER_RESPONSE : LOOP_TIMER_KEEPALIVE);
+}
+
+void relay_udp_drain(struct relay *relay)
+{
+	struct relay_association *association;
+
+	for (size_t i = 0; i < BUCKETS; i++) {
+		list_for_each_entry(association, &relay->udp->buckets[i], node)
+			touch(association);
+	}
 }
 
 static void remember(struct relay_association *association, const struct address *address,

@@ -40,6 +40,8 @@ size_t udp_header_read(const unsigned char *bytes, size_t len, struct address *a
 /* --- */
 
 struct relay_udp *relay_udp_create(void);
+/* The relay drains: associations end once nothing has come for them for a moment. */
+void relay_udp_drain(struct relay *relay);
 
 /*
  * relay_udp_take(): a datagram of a container. False where its exit does not carry

@@ -70,15 +70,27 @@ static void show_worker(const struct cli *cli, yyjson_val *worker)
 	print_field(cli, WIDTH, "worker", text, PRINT_PLAIN);
 }
 
+/* Nothing where no container needs it. */
+static void show_relay(const struct cli *cli, yyjson_val *relay)
+{
+	const char *state = text_of(relay, "state");
+
+	if (state[0] && strcmp(state, "off"))
+		print_fieldf(cli, WIDTH, "relay", "%s, pid %llu", state, number_of(relay, "pid"));
+}
+
 /* Nothing where there was none. */
 static void show_upgrade(const struct cli *cli, yyjson_val *data)
 {
 	yyjson_val *upgrade = yyjson_obj_get(data, "upgrade");
 	const unsigned long long draining = number_of(yyjson_obj_get(data, "worker"), "draining");
+	const unsigned long long relays = number_of(yyjson_obj_get(data, "relay"), "draining");
 	const char *state = text_of(upgrade, "state"), *reason = text_of(upgrade, "reason");
 
 	if (draining)
 		print_fieldf(cli, WIDTH, "draining", "%llu workers that were replaced", draining);
+	if (relays)
+		print_fieldf(cli, WIDTH, "draining", "%llu relays that were replaced", relays);
 	if (!state[0] || !strcmp(state, "idle"))
 		return;
 	print_fieldf(cli, WIDTH, "upgrade", "%s%s%s%s%s", state, reason[0] ? ": " : "", reason,
@@ -189,6 +201,7 @@ static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
 	if (yyjson_obj_get(data, "firewall"))
 		show_firewall(cli, yyjson_obj_get(data, "firewall"));
 	show_worker(cli, yyjson_obj_get(data, "worker"));
+	show_relay(cli, yyjson_obj_get(data, "relay"));
 	show_upgrade(cli, data);
 	show_counters(cli, yyjson_obj_get(yyjson_obj_get(data, "worker"), "counters"));
 out:

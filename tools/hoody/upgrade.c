@@ -28,6 +28,7 @@ static enum cli_status show(struct cli *cli, yyjson_val *data)
 	const char *state = yyjson_get_str(yyjson_obj_get(upgrade, "state")) ?: "";
 	const char *reason = yyjson_get_str(yyjson_obj_get(upgrade, "reason"));
 	yyjson_val *worker = yyjson_obj_get(data, "worker");
+	yyjson_val *relay = yyjson_obj_get(data, "relay");
 
 	if (strcmp(state, "done"))
 		return print_error(cli, CLI_FAILED, "refused, the agent goes on as it was: %s",
@@ -40,6 +41,9 @@ static enum cli_status show(struct cli *cli, yyjson_val *data)
 		    PRINT_PLAIN);
 	print_fieldf(cli, 8, "workers", "%llu before it finish what they have",
 		     (unsigned long long)yyjson_get_uint(yyjson_obj_get(worker, "draining")));
+	if (yyjson_get_uint(yyjson_obj_get(relay, "draining")))
+		print_fieldf(cli, 8, "relays", "%llu before it finish what they carry",
+			     (unsigned long long)yyjson_get_uint(yyjson_obj_get(relay, "draining")));
 	return CLI_DONE;
 }
 
