@@ -31,41 +31,21 @@ struct {
 	__type(value, struct fw_work);
 } fw_work SEC(".maps");
 
-/* What the image says about the packet's container, for those who cannot reach the map. */
-static __always_inline void fw_take_header(const struct fw_header *header, struct fw_work *work)
-{
-	work->generation = header->generation;
-	work->slot = header->slot;
-	work->flags = header->flags;
-	work->project[0] = header->project[0];
-	work->project[1] = header->project[1];
-	work->project[2] = header->project[2];
-	work->quota[0] = header->quota[0];
-	work->quota[1] = header->quota[1];
-	work->quota[2] = header->quota[2];
-	work->rules = header->rules;
-	work->counters = header->counters;
-	__builtin_memcpy(work->owner.mac, header->mac, 6);
-	work->owner.addresses4 = header->addresses4;
-	work->owner.addresses6 = header->addresses6;
-	__builtin_memcpy(work->steer_mac, header->steer_mac, 6);
-	work->tunnel = header->tunnel;
-}
-
 static __always_inline int fw_leave_by_exit(struct __sk_buff *skb, struct fw_view *view,
-					    struct fw_work *work)
+					    struct fw_work *work, const struct fw_head *head)
 {
 	const __u32 *line = fw_line(view, FW_STEER_BRIDGE / FW_LINE_SIZE);
 
 	if (!line)
 		return FW_DROP_LAYOUT;
 	work->steer_bridge = line[FW_STEER_BRIDGE % FW_LINE_SIZE / 4];
-	return fw_leave(skb, work);
+	return fw_leave(skb, work, head);
 }
 
 /* Whether it is from and to whom it says; @done: that is all there is to say. */
 static __always_inline int fw_judge_owner(struct __sk_buff *skb, struct fw_view *view,
-					  struct fw_work *work, int *done)
+					  struct fw_work *work, const struct fw_owner *owner,
+					  int *done)
 {
 	struct fw_packet *packet = &work->packet;
 	const void *line, *next;
@@ -76,56 +56,62 @@ static __always_inline int fw_judge_owner(struct __sk_buff *skb, struct fw_view 
 		if (!line)
 			return FW_DROP_LAYOUT;
 		if (!packet->ip)
-			return fw_judge_arp(skb, packet, &work->owner, line);
+			return fw_judge_arp(skb, packet, owner, line);
 		*done = 0;
-		return fw_judge_addresses4(packet, &work->owner, line);
+		return fw_judge_addresses4(packet, owner, line);
 	}
 	line = fw_line(view, 2);
 	next = fw_line(view, 3);
 	if (!line || !next)
 		return FW_DROP_LAYOUT;
 	if (fw_is_discovery(packet))
-		return fw_judge_discovery(skb, packet, &work->owner, line, next);
+		return fw_judge_discovery(skb, packet, owner, line, next);
 	if (packet->hop_by_hop)
 		return FW_DROP_EXTENSION_HEADER;
 	*done = 0;
-	return fw_judge_addresses6(packet, &work->owner, line, next);
+	return fw_judge_addresses6(packet, owner, line, next);
 }
 
 static __always_inline int fw_judge(struct __sk_buff *skb, struct fw_view *view,
-				    struct fw_work *work, struct fw_state *state, __u32 direction)
+				    struct fw_work *work, const struct fw_head *head,
+				    struct fw_state *state, __u32 direction)
 {
+	const struct fw_owner *owner = &head->who;
 	int ret, done;
 
 	ret = fw_parse(skb, &work->packet, direction);
 	if (ret)
 		return ret;
-	if (!(work->flags & FW_MAC_KNOWN))
+	if (!(head->flags & FW_MAC_KNOWN)) {
+		work->owner = head->who;
 		fw_learn_mac(state, &work->packet, work->owner.mac);
-	if (direction == FW_EGRESS && !fw_same_halves(work->packet.mac_source, work->owner.mac))
+		owner = &work->owner;
+	}
+	if (direction == FW_EGRESS && !fw_same_halves(work->packet.mac_source, owner->mac))
 		return FW_DROP_SOURCE_MAC;
-	ret = fw_judge_owner(skb, view, work, &done);
+	ret = fw_judge_owner(skb, view, work, owner, &done);
 	if (ret || done)
 		return ret;
-	ret = fw_meet(skb, work);
+	ret = fw_meet(skb, work, head);
 	if (ret == FW_ASK)
-		ret = fw_settle(work, fw_ask(view, work));
+		ret = fw_settle(work, head, fw_ask(view, work, head));
 	if (ret)
 		return ret;
-	if (direction == FW_EGRESS && work->flags & (FW_EXIT_ANY | FW_NAMES)) {
-		ret = fw_leave_by_exit(skb, view, work);
+	if (direction == FW_EGRESS && head->flags & (FW_EXIT_ANY | FW_NAMES)) {
+		ret = fw_leave_by_exit(skb, view, work, head);
 		if (ret)
 			return ret;
 	}
 	if (work->packet.fragment && !work->packet.fragment_offset)
-		fw_fragment_remember(&work->packet, work->slot, work->generation);
+		fw_fragment_remember(&work->packet, head->slot, head->generation);
 	return FW_PASSED;
 }
 
 static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 {
-	__u32 zero = 0, ifindex = skb->ifindex;
-	const struct fw_header *header;
+	const struct fw_policy_key key = { .ifindex = skb->ifindex };
+	const struct fw_head *head;
+	__u32 zero = 0, slot;
 	struct fw_state *state;
 	struct fw_work *work;
 	struct fw_view view;
@@ -137,29 +123,29 @@ static __always_inline int fw_handle(struct __sk_buff *skb, __u32 direction)
 	__builtin_memset(&work->packet, 0, sizeof(work->packet));
 	work->rule = FW_NO_RULE;
 	work->opened = 0;
-	view.map = bpf_map_lookup_elem(&fw_policies, &ifindex);
+	view.map = bpf_map_lookup_elem(&fw_policies, &key);
 	if (!view.map) {
 		fw_parse(skb, &work->packet, direction);
 		fw_drop(&work->packet, 0, 0, FW_DROP_NO_POLICY, FW_NO_RULE);
 		return FW_STOP;
 	}
-	header = (const void *)fw_line(&view, 0);
-	if (!header)
+	head = (const void *)fw_line(&view, 0);
+	if (!head)
 		return FW_STOP;
-	fw_take_header(header, work);
 	work->redirect = 0;
-	state = bpf_map_lookup_elem(&fw_states, &work->slot);
+	slot = head->slot;
+	state = bpf_map_lookup_elem(&fw_states, &slot);
 	if (!state)
 		return FW_STOP;
-	ret = fw_judge(skb, &view, work, state, direction);
+	ret = fw_judge(skb, &view, work, head, state, direction);
 	/* The deciding rule counts, whether it allowed or denied. */
-	fw_count_rule(&view, work);
+	fw_count_rule(&view, work, head);
 	if (ret) {
-		fw_drop(&work->packet, work->slot, work->generation, ret, work->rule);
+		fw_drop(&work->packet, head->slot, head->generation, ret, work->rule);
 		return FW_STOP;
 	}
-	if (work->opened && work->flags & FW_TELL_FLOWS)
-		fw_tell_flow(&work->packet, work->slot, work->generation, work->opened - 1,
+	if (work->opened && head->flags & FW_TELL_FLOWS)
+		fw_tell_flow(&work->packet, head->slot, head->generation, work->opened - 1,
 			     work->rule);
 	__sync_fetch_and_add(&state->passed[direction], work->packet.segments);
 	/* Past the bridge, whose netfilter hooks would take the socket off. */

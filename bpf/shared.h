@@ -14,7 +14,10 @@
  *	...		for each section (direction and family) its boundaries: the
  *			address space cut where the answer changes, in ascending order,
  *			from the beginning of a line on
- *			v4: pairs { first address, node }
+ *			v4: pairs { first address, node }; where they take more than
+ *			one line, an index behind them: the first address of each line,
+ *			16 in a line, the rest of the last one 0xffffffff; then an index
+ *			of that, and so on until one is a single line
  *			v6: keys of 4 words, most significant first, then the nodes
  *	...		nodes: what the rules say about one piece of address space
  *	...		port tables: words { first port, action, rule }, ascending
@@ -28,7 +31,7 @@
 
 #include <linux/types.h>
 
-#define FW_LAYOUT		3
+#define FW_LAYOUT		4
 
 #define FW_LINE_WORDS		16
 #define FW_LINE_SIZE		64
@@ -161,13 +164,24 @@ struct fw_section {
 	__u32	count;		/* boundaries; 0: no rule of this section */
 };
 
-struct fw_header {
-	/* line 0 */
+/* Boundaries of IPv4 in one line, and the lines that @count of them take. */
+#define FW_LINE_BOUNDARIES4	(FW_LINE_WORDS / 2)
+#define FW_LINES4(count)	(((count) + FW_LINE_BOUNDARIES4 - 1) / FW_LINE_BOUNDARIES4)
+/* Lines of the index over @lines, which names the first address of each. */
+#define FW_INDEX_LINES(lines)	(((lines) + FW_LINE_WORDS - 1) / FW_LINE_WORDS)
+
+/* Whose packets they are, or ought to be. */
+struct fw_owner {
+	__u8	mac[6];
+	__u8	addresses4, addresses6;	/* how many */
+};
+
+/* The first line of an image: what every packet is held to. */
+struct fw_head {
 	__u64	generation;
 	__u32	slot;
 	__u32	flags;			/* enum fw_flags */
-	__u8	mac[6];
-	__u8	addresses4, addresses6;	/* how many */
+	struct fw_owner who;
 	__u32	quota[FW_FLOW_CLASSES];
 	__u32	rules;
 	__u32	counters;		/* word of the first counter */
@@ -175,6 +189,10 @@ struct fw_header {
 	__u8	tunnel;			/* for FW_EXIT_TUNNEL: 1 to FW_TUNNELS_MAX; 0: none yet */
 	__u8	pad;
 	__u32	project[3];		/* its id */
+};
+
+struct fw_header {
+	struct fw_head head;
 	/* line 1 */
 	struct fw_section sections[FW_DIRECTIONS][FW_FAMILIES];
 	__u32	address4[FW_ADDRESSES_MAX];	/* host order */
@@ -267,19 +285,28 @@ struct fw_answer {
 };
 
 /*
+ * The keys of what each packet is looked up in are multiples of eight bytes: the
+ * kernel compares the bytes that are left over one by one, ten instructions each.
+ */
+
+/* Whose policy it is. */
+struct fw_policy_key {
+	__u64	ifindex;
+};
+
+/*
  * A flow, seen from the container: local is the container's side. The same key
  * for both directions. IPv4 addresses in the first four bytes, rest 0. For ICMP
  * echo the local port is the identifier.
  */
 struct fw_flow_key {
-	__u32	slot;
+	__u16	slot;
 	__u8	family;			/* enum fw_family */
 	__u8	protocol;
 	__be16	local_port;
+	__be16	remote_port;
 	__u8	local[16];
 	__u8	remote[16];
-	__be16	remote_port;
-	__u16	pad;
 };
 
 /* Whose an address is, where it is a registered container's. As in a flow's key. */
@@ -391,6 +418,8 @@ struct fw_event {
 	__u8	remote[16];
 };
 
+_Static_assert(sizeof(struct fw_head) == FW_LINE_SIZE, "header line 0");
+_Static_assert(FW_SLOTS_MAX <= 1 << 16, "a slot fits a flow's key");
 _Static_assert(sizeof(struct fw_header) == FW_HEADER_LINES * FW_LINE_SIZE, "header lines");
 _Static_assert(__builtin_offsetof(struct fw_header, sections) == FW_LINE_SIZE, "header line 1");
 _Static_assert(__builtin_offsetof(struct fw_header, address6) == 2 * FW_LINE_SIZE, "header line 2");
@@ -398,12 +427,14 @@ _Static_assert(__builtin_offsetof(struct fw_header, owner) == 4 * FW_LINE_SIZE, 
 _Static_assert(sizeof(struct fw_node) == 32, "two nodes a line");
 _Static_assert(sizeof(struct fw_counter) == 16, "four counters a line");
 _Static_assert(sizeof(struct fw_flow) == 24, "flow has no hole");
-_Static_assert(sizeof(struct fw_flow_key) == 44, "flow key has no hole");
+_Static_assert(sizeof(struct fw_flow_key) == 40, "flow key has no hole");
 _Static_assert(sizeof(struct fw_name_key) == 28, "name key has no hole");
 _Static_assert(sizeof(struct fw_opening) == 16, "opening has no hole");
 _Static_assert(sizeof(struct fw_event) == 80, "event");
 _Static_assert(FW_REASONS <= FW_REASONS_MAX, "reasons fit their counters");
 _Static_assert(FW_RULES_MAX == 1 << 14, "rule number has 14 bits");
+_Static_assert(FW_INDEX_LINES(FW_INDEX_LINES(FW_INDEX_LINES(FW_INDEX_LINES(
+		       FW_LINES4(FW_BOUNDARIES_MAX))))) == 1, "four levels of an index suffice");
 _Static_assert((1 << FW_SEARCH_STEPS) > FW_BOUNDARIES_MAX, "a search ends");
 
 #endif /* HOODY_BPF_SHARED_H */

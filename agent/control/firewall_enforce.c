@@ -207,15 +207,15 @@ static int commit(struct firewall *firewall, struct firewall_entry *entry, uint3
 	ret = knl_bpf_attach(firewall->bpf, ifindex);
 	if (ret)
 		return ret;
-	ret = firewall_names_prepare(firewall, entry, (uint32_t)(header->generation >> 32));
+	ret = firewall_names_prepare(firewall, entry, (uint32_t)(header->head.generation >> 32));
 	if (!ret)
 		ret = knl_bpf_commit(firewall->bpf, ifindex, image, &old);
 	if (ret)
 		return ret;
-	firewall_names_settle(firewall, entry, (uint32_t)(header->generation >> 32));
+	firewall_names_settle(firewall, entry, (uint32_t)(header->head.generation >> 32));
 	keep_counters(entry, &old);
 	entry->ifindex = ifindex;
-	entry->generation = header->generation;
+	entry->generation = header->head.generation;
 	remember_image(entry, entry->rules);
 	return 0;
 }
@@ -405,15 +405,15 @@ static void take_image(void *context, uint32_t ifindex, const struct fw_header *
 	char name[IF_NAMESIZE] = "";
 
 	if_indextoname(ifindex, name);
-	if (container && container->running && entry && !entry->slot && header->slot &&
-	    header->slot < FW_SLOTS_MAX && !firewall->slots[header->slot] &&
+	if (container && container->running && entry && !entry->slot && header->head.slot &&
+	    header->head.slot < FW_SLOTS_MAX && !firewall->slots[header->head.slot] &&
 	    !strcmp(name, container->netdev)) {
-		entry->slot = header->slot;
+		entry->slot = header->head.slot;
 		entry->ifindex = ifindex;
-		entry->generation = header->generation;
+		entry->generation = header->head.generation;
 		firewall->slots[entry->slot] = entry;
 		/* Made of these very rules: then its counters are theirs. */
-		if (header->generation >> 32 == (entry->rules ? entry->rules->revision : 0))
+		if (header->head.generation >> 32 == (entry->rules ? entry->rules->revision : 0))
 			remember_image(entry, entry->rules);
 		return;
 	}

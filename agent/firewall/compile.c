@@ -117,19 +117,19 @@ static void write_header(const struct fw_policy *policy, struct fw_header *heade
 {
 	unsigned int i;
 
-	header->generation = policy->generation;
-	header->slot = policy->slot;
-	header->flags = policy->flags;
-	memcpy(header->project, policy->project, sizeof(header->project));
+	header->head.generation = policy->generation;
+	header->head.slot = policy->slot;
+	header->head.flags = policy->flags;
+	memcpy(header->head.project, policy->project, sizeof(header->head.project));
 	memcpy(header->owner, policy->owner, sizeof(header->owner));
-	header->addresses4 = policy->addresses4_count;
-	header->addresses6 = policy->addresses6_count;
-	header->rules = policy->rules_count;
-	memcpy(header->mac, policy->mac, sizeof(header->mac));
-	header->tunnel = policy->tunnel;
+	header->head.who.addresses4 = policy->addresses4_count;
+	header->head.who.addresses6 = policy->addresses6_count;
+	header->head.rules = policy->rules_count;
+	memcpy(header->head.who.mac, policy->mac, sizeof(header->head.who.mac));
+	header->head.tunnel = policy->tunnel;
 	header->steer_bridge = policy->steer_bridge;
-	memcpy(header->steer_mac, policy->steer_mac, sizeof(header->steer_mac));
-	memcpy(header->quota, policy->quota, sizeof(header->quota));
+	memcpy(header->head.steer_mac, policy->steer_mac, sizeof(header->head.steer_mac));
+	memcpy(header->head.quota, policy->quota, sizeof(header->head.quota));
 	memcpy(header->address6, policy->addresses6, sizeof(header->address6));
 	for (i = 0; i < policy->addresses4_count; i++)
 		header->address4[i] = (uint32_t)fw_address_value(policy->addresses4[i], 4);
@@ -160,7 +160,7 @@ int fw_compile(const struct fw_policy *policy, struct fw_image *image, struct fw
 		ret = (int)at;
 		goto err;
 	}
-	header.counters = (uint32_t)at;
+	header.head.counters = (uint32_t)at;
 	memcpy(words.words, &header, sizeof(header));
 	image->words = words.words;
 	image->lines = words.used / FW_LINE_WORDS;

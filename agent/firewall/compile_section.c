@@ -342,10 +342,46 @@ static int walk_nodes(struct section *section)
 	return 0;
 }
 
-static int write_boundaries(struct section *section, struct fw_section *out)
+/* An index of the lines that begin at word @base, and one of the index, up to one line. */
+static int write_index(struct section *section, uint32_t base, uint32_t lines)
 {
-	const uint32_t count = section->boundaries_count, size = section->family == FW_V4 ? 2 : 5;
-	const int64_t base = fw_words_take(section->words, count * size, FW_LINE_WORDS);
+	while (lines > 1) {
+		const uint32_t room = FW_INDEX_LINES(lines) * FW_LINE_WORDS;
+		const int64_t at = fw_words_take(section->words, room, FW_LINE_WORDS);
+		uint32_t *words, i;
+
+		if (at < 0)
+			return (int)at;
+		words = section->words->words;
+		for (i = 0; i < room; i++)
+			words[at + i] = i < lines ? words[base + i * FW_LINE_WORDS] : UINT32_MAX;
+		base = (uint32_t)at;
+		lines = FW_INDEX_LINES(lines);
+	}
+	return 0;
+}
+
+static int write_boundaries4(struct section *section, struct fw_section *out)
+{
+	const uint32_t count = section->boundaries_count, lines = FW_LINES4(count);
+	const int64_t base = fw_words_take(section->words, lines * FW_LINE_WORDS, FW_LINE_WORDS);
+	uint32_t *words, i;
+
+	if (base < 0)
+		return (int)base;
+	words = section->words->words + base;
+	for (i = 0; i < count; i++) {
+		words[2 * i] = (uint32_t)section->boundaries[i].start;
+		words[2 * i + 1] = section->boundaries[i].word;
+	}
+	*out = (struct fw_section){ .base = (uint32_t)base, .count = count };
+	return write_index(section, out->base, lines);
+}
+
+static int write_boundaries6(struct section *section, struct fw_section *out)
+{
+	const uint32_t count = section->boundaries_count;
+	const int64_t base = fw_words_take(section->words, count * 5, FW_LINE_WORDS);
 	uint32_t *words, i, part;
 
 	if (base < 0)
@@ -354,11 +390,6 @@ static int write_boundaries(struct section *section, struct fw_section *out)
 	for (i = 0; i < count; i++) {
 		const struct boundary *boundary = &section->boundaries[i];
 
-		if (section->family == FW_V4) {
-			words[2 * i] = (uint32_t)boundary->start;
-			words[2 * i + 1] = boundary->word;
-			continue;
-		}
 		for (part = 0; part < 4; part++)
 			words[4 * i + part] = (uint32_t)(boundary->start >> (96 - 32 * part));
 		words[4 * count + i] = boundary->word;
@@ -398,7 +429,8 @@ int fw_section_compile(const struct fw_policy *policy, struct fw_words *words,
 	memset(section.memo, 0xff, slots * sizeof(*section.memo));
 	ret = walk_nodes(&section);
 	if (!ret)
-		ret = write_boundaries(&section, out);
+		ret = family == FW_V4 ? write_boundaries4(&section, out) :
+					write_boundaries6(&section, out);
 out:
 	free(section.boundaries);
 	free(section.memo);

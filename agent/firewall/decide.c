@@ -13,7 +13,6 @@ static inline const __u32 *fw_line(struct fw_view *view, __u32 line)
 
 #define fw_checked_once		static inline uint32_t
 #define fw_expects
-#define fw_repeat_long		fw_repeat
 #define fw_repeat(i, n)		for ((i) = 0; (i) < (n); (i)++)
 #ifndef __always_inline
 #define __always_inline		inline __attribute__((always_inline))

@@ -77,19 +77,19 @@ static int read_counters(int fd, struct knl_bpf_counters *out)
 	if (memory == MAP_FAILED)
 		return -errno;
 	header = memory;
-	if (header->counters * 4ull + header->rules * sizeof(struct fw_counter) > bytes) {
+	if (header->head.counters * 4ull + header->head.rules * sizeof(struct fw_counter) > bytes) {
 		ret = -EBADMSG;
 		goto out;
 	}
-	out->counters = malloc(header->rules * sizeof(struct fw_counter) + 1);
+	out->counters = malloc(header->head.rules * sizeof(struct fw_counter) + 1);
 	if (!out->counters) {
 		ret = -ENOMEM;
 		goto out;
 	}
-	out->generation = header->generation;
-	out->count = header->rules;
-	memcpy(out->counters, (const uint32_t *)memory + header->counters,
-	       header->rules * sizeof(struct fw_counter));
+	out->generation = header->head.generation;
+	out->count = header->head.rules;
+	memcpy(out->counters, (const uint32_t *)memory + header->head.counters,
+	       header->head.rules * sizeof(struct fw_counter));
 out:
 	munmap(memory, bytes);
 	return ret;
@@ -135,13 +135,14 @@ int knl_bpf_commit(struct knl_bpf *bpf, uint32_t ifindex, const struct fw_image 
 		   struct knl_bpf_counters *old)
 {
 	const struct fw_header *header = (const struct fw_header *)image->words;
+	const struct fw_policy_key key = { .ifindex = ifindex };
 	uint64_t quota = 0;
 	int fd, before, ret = 0, i;
 
 	if (old)
 		*old = (struct knl_bpf_counters){ 0 };
 	for (i = 0; i < FW_FLOW_CLASSES; i++)
-		quota += header->quota[i];
+		quota += header->head.quota[i];
 	if (quota > bpf->share)
 		return -ENOSPC;
 	fd = make_image(image);
@@ -149,7 +150,7 @@ int knl_bpf_commit(struct knl_bpf *bpf, uint32_t ifindex, const struct fw_image 
 		return fd;
 	before = open_image(bpf, ifindex);
 	ret = pin_fresh(bpf, ifindex, fd);
-	if (!ret && bpf_map_update_elem(bpf->policies, &ifindex, &fd, BPF_ANY))
+	if (!ret && bpf_map_update_elem(bpf->policies, &key, &fd, BPF_ANY))
 		ret = errno == E2BIG ? -ENOSPC : -errno;
 	settle_fresh(bpf, ifindex, !ret);
 	close(fd);
@@ -164,13 +165,14 @@ int knl_bpf_commit(struct knl_bpf *bpf, uint32_t ifindex, const struct fw_image 
 
 int knl_bpf_withdraw(struct knl_bpf *bpf, uint32_t ifindex, struct knl_bpf_counters *old)
 {
+	const struct fw_policy_key key = { .ifindex = ifindex };
 	const int before = open_image(bpf, ifindex);
 	char path[KNL_BPF_PATH_MAX];
 	int ret = 0;
 
 	if (old)
 		*old = (struct knl_bpf_counters){ 0 };
-	if (bpf_map_delete_elem(bpf->policies, &ifindex) && errno != ENOENT)
+	if (bpf_map_delete_elem(bpf->policies, &key) && errno != ENOENT)
 		ret = -errno;
 	image_path(bpf, ifindex, "", path);
 	if (!ret)

@@ -4,12 +4,12 @@
  * both into the programs and into the agent (explain, tests).
  *
  * The includer says how a line is reached: struct fw_view and fw_line(), which
- * returns 64 bytes or NULL; and gives two loops of at most n steps. fw_repeat(i, n)
- * is fast, and the verifier follows each of its steps; fw_repeat_long(i, n) calls the
- * kernel for each step, which costs as much as the step, and the verifier does not.
- * So the short and frequent searches have the first.
+ * returns 64 bytes or NULL; and gives fw_repeat(i, n), a loop of at most n steps.
+ * It calls the kernel for each, which costs as much as the step: the searches of
+ * IPv4 addresses and of short port tables do without.
  *
- *	1. the last boundary at or before the address, by binary search
+ *	1. the last boundary at or before the address: by the index for IPv4, by binary
+ *	   search for IPv6
  *	2. its node, and along the links those of wider prefixes (at most 8)
  *	3. in each the entry of the port, by binary search
  *	4. deny beats allow; among equals the rule with the lowest number is named
@@ -22,9 +22,6 @@
 #define HOODY_BPF_DECIDE_H
 
 #include "../shared.h"
-
-/* Steps of a search among the words of one line. */
-#define FW_SEARCH_STEPS_LINE	4
 
 /* The word at @index; 0 where the image ends. */
 static __always_inline __u32 fw_word(struct fw_view *view, __u32 index)
@@ -51,9 +48,6 @@ static __always_inline int fw_key_at_most(struct fw_view *view, __u32 index, con
 	return line[3] <= address[3];
 }
 
-/* Boundaries of IPv4 in one line. */
-#define FW_LINE_BOUNDARIES4	(FW_LINE_WORDS / 2)
-
 /* The node of the address in a line that holds @count boundaries or more. */
 fw_checked_once fw_node_in_line(const struct fw_line *line fw_expects, __u32 count, __u32 address)
 {
@@ -73,49 +67,78 @@ fw_checked_once fw_node_in_line(const struct fw_line *line fw_expects, __u32 cou
 fw_checked_once fw_port_in_line(const struct fw_line *line fw_expects, __u32 offset, __u32 count,
 				__u32 port)
 {
-	__u32 low = 0, high = count, middle, i;
+	const __u32 *words = line->words;
+	/* The last entry that @port can have: what is smaller begins at or before it. */
+	const __u32 last = FW_ENTRY(port + 1, 0, 0) - 1;
+	__u32 at = offset;
 
-	fw_repeat(i, FW_SEARCH_STEPS_LINE)
-	{
-		if (low + 1 >= high)
-			break;
-		middle = (low + high) / 2;
-		if (FW_ENTRY_PORT(line->words[(offset + middle) % FW_LINE_WORDS]) <= port)
-			low = middle;
-		else
-			high = middle;
-	}
-	return line->words[(offset + low) % FW_LINE_WORDS];
+	count += offset;
+	if (count > at + 8 && words[(at + 8) % FW_LINE_WORDS] <= last)
+		at += 8;
+	if (count > at + 4 && words[(at + 4) % FW_LINE_WORDS] <= last)
+		at += 4;
+	if (count > at + 2 && words[(at + 2) % FW_LINE_WORDS] <= last)
+		at += 2;
+	if (count > at + 1 && words[(at + 1) % FW_LINE_WORDS] <= last)
+		at += 1;
+	return words[at % FW_LINE_WORDS];
+}
+
+/* The last word of an index line that is at most @address; the first one is. */
+fw_checked_once fw_place_in_line(const struct fw_line *line fw_expects, __u32 address)
+{
+	const __u32 *words = line->words;
+	__u32 at = 0;
+
+	if (words[8] <= address)
+		at = 8;
+	if (words[at + 4] <= address)
+		at += 4;
+	if (words[at + 2] <= address)
+		at += 2;
+	if (words[at + 1] <= address)
+		at += 1;
+	return at;
+}
+
+/*
+ * Which of @lines lines the address is in: by line @at of their index, which begins at
+ * line @index. Behind the index's end is 0xffffffff, which is an address as well.
+ */
+static __always_inline __u32 fw_descend(struct fw_view *view, __u32 index, __u32 at, __u32 lines,
+					__u32 address)
+{
+	const __u32 *line = fw_line(view, index + at);
+
+	if (!line)
+		return 0;
+	at = at * FW_LINE_WORDS + fw_place_in_line((const struct fw_line *)line, address);
+	return at < lines ? at : lines - 1;
 }
 
 /*
  * The node of the IPv4 address in a section of @count boundaries, 0: none. First the
- * line, then the boundary in it: reaching a line costs more than a comparison.
+ * line, then the boundary in it: reaching a line costs more than its comparisons.
  */
-static __noinline __u32 fw_find_node4(struct fw_view *view, struct fw_answer *answer, __u32 base,
-				      __u32 count, __u32 address)
+static __noinline __u32 fw_find_node4(struct fw_view *view, __u32 base, __u32 count, __u32 address)
 {
+	const __u32 lines = FW_LINES4(count), first = FW_INDEX_LINES(lines),
+		    second = FW_INDEX_LINES(first), third = FW_INDEX_LINES(second);
 	const __u32 *line;
-	__u32 middle, i;
+	__u32 at = 0;
 
-	/* Line @low begins at or before the address, @high behind it. */
-	answer->low = 0;
-	answer->high = (count + FW_LINE_BOUNDARIES4 - 1) / FW_LINE_BOUNDARIES4;
 	base /= FW_LINE_WORDS;
-	fw_repeat(i, FW_SEARCH_STEPS)
-	{
-		if (answer->low + 1 >= answer->high)
-			break;
-		middle = (answer->low + answer->high) / 2;
-		line = fw_line(view, base + middle);
-		if (line && line[0] <= address)
-			answer->low = middle;
-		else
-			answer->high = middle;
-	}
-	line = fw_line(view, base + answer->low);
+	if (third > 1)
+		at = fw_descend(view, base + lines + first + second + third, at, third, address);
+	if (second > 1)
+		at = fw_descend(view, base + lines + first + second, at, second, address);
+	if (first > 1)
+		at = fw_descend(view, base + lines + first, at, first, address);
+	if (lines > 1)
+		at = fw_descend(view, base + lines, at, lines, address);
+	line = fw_line(view, base + at);
 	return line ? fw_node_in_line((const struct fw_line *)line,
-				      count - answer->low * FW_LINE_BOUNDARIES4, address) : 0;
+				      count - at * FW_LINE_BOUNDARIES4, address) : 0;
 }
 
 static __noinline __u32 fw_find_node6(struct fw_view *view, const __u32 *address,
@@ -125,7 +148,7 @@ static __noinline __u32 fw_find_node6(struct fw_view *view, const __u32 *address
 
 	answer->low = 0;
 	answer->high = count;
-	fw_repeat_long(i, FW_SEARCH_STEPS)
+	fw_repeat(i, FW_SEARCH_STEPS)
 	{
 		if (answer->low + 1 >= answer->high)
 			break;
@@ -155,7 +178,7 @@ static __noinline __u32 fw_find_port(struct fw_view *view, struct fw_answer *ans
 	}
 	answer->low = 0;
 	answer->high = count;
-	fw_repeat_long(i, FW_SEARCH_STEPS)
+	fw_repeat(i, FW_SEARCH_STEPS)
 	{
 		if (answer->low + 1 >= answer->high)
 			break;
@@ -235,11 +258,11 @@ static __always_inline int fw_decide(struct fw_view *view, const struct fw_quest
 	if (!count)
 		return 0;
 	answer->node = question->family == FW_V4 ?
-			       fw_find_node4(view, answer, base, count, question->address[0]) :
+			       fw_find_node4(view, base, count, question->address[0]) :
 			       fw_find_node6(view, question->address, answer, base, count);
 	/* Few addresses have rules of wider prefixes as well. */
 	if (answer->node && fw_ask_node(view, question, answer)) {
-		fw_repeat_long(i, FW_HOPS_MAX - 1)
+		fw_repeat(i, FW_HOPS_MAX - 1)
 		{
 			if (!fw_ask_node(view, question, answer))
 				break;

@@ -95,26 +95,27 @@ fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects,
 }
 
 /* Marks the packet for the policy's tunnel. 0 or a reason. */
-static __always_inline int fw_mark_tunnel(struct __sk_buff *skb, const struct fw_work *work)
+static __always_inline int fw_mark_tunnel(struct __sk_buff *skb, const struct fw_head *head)
 {
-	if (!work->tunnel)
+	if (!head->tunnel)
 		return FW_DROP_EXIT_DOWN;
 	skb->mark = (skb->mark & ~FW_TUNNEL_MARK_MASK) | FW_TUNNEL_MARK |
-		    work->tunnel << FW_TUNNEL_MARK_SHIFT;
+		    head->tunnel << FW_TUNNEL_MARK_SHIFT;
 	return FW_PASSED;
 }
 
 /* For a packet from the container that passed. */
-fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
+fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects,
+			 const struct fw_head *head fw_expects)
 {
-	__u32 tunnel = work->flags & FW_EXIT_TUNNEL, strict = work->flags & FW_STRICT;
-	const __u32 exit = work->flags & FW_EXIT_ANY;
+	__u32 tunnel = head->flags & FW_EXIT_TUNNEL, strict = head->flags & FW_STRICT;
+	const __u32 exit = head->flags & FW_EXIT_ANY;
 	const struct fw_packet *packet = &work->packet;
 	struct fw_flow *flow;
 	__u8 to[6];
 	int ret;
 
-	if (work->flags & FW_NAMES && !packet->fragment && fw_is_dns(&work->key))
+	if (head->flags & FW_NAMES && !packet->fragment && fw_is_dns(&work->key))
 		tunnel = strict = 0;
 	else if (!exit && !strict)
 		return FW_PASSED;
@@ -138,14 +139,14 @@ fw_checked_once fw_leave(struct __sk_buff *skb, struct fw_work *work fw_expects)
 		/* The first one has passed, so no name had opened its flow. */
 		return FW_PASSED;
 	}
-	if (work->flags & FW_EXIT_BLOCK)
+	if (head->flags & FW_EXIT_BLOCK)
 		return FW_DROP_EXIT_BLOCKED;
 	if ((!tunnel || strict) && packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return FW_DROP_EXIT_PROTOCOL;
-	__builtin_memcpy(to, work->steer_mac, sizeof(to));
+	__builtin_memcpy(to, head->steer_mac, sizeof(to));
 	if (!fw_mac_value(to))
 		return FW_DROP_EXIT_DOWN;
-	ret = tunnel && !strict ? fw_mark_tunnel(skb, work) : fw_steer(skb, work, strict);
+	ret = tunnel && !strict ? fw_mark_tunnel(skb, head) : fw_steer(skb, work, strict);
 	if (ret)
 		return ret;
 	if (bpf_skb_store_bytes(skb, 0, to, sizeof(to), 0) ||

@@ -156,11 +156,11 @@ static __always_inline int fw_flow_count(struct fw_state *state, __u32 class, __
 	return 0;
 }
 
-fw_checked_once fw_flow_create(const struct fw_flow_key *key fw_expects, __u32 class, __u32 quota,
-			       __u64 generation, __u32 rule)
+/* Opens the flow as @fresh has it. 0 or a reason. */
+fw_checked_once fw_flow_create(const struct fw_flow_key *key fw_expects,
+			       const struct fw_flow *fresh fw_expects, __u32 quota)
 {
-	struct fw_flow fresh = { .generation = generation, .seen = fw_now(),
-				 .rule = rule, .class = class };
+	const __u32 class = fresh->class;
 	__u32 slot = key->slot;
 	struct fw_state *state = bpf_map_lookup_elem(&fw_states, &slot);
 
@@ -169,7 +169,7 @@ fw_checked_once fw_flow_create(const struct fw_flow_key *key fw_expects, __u32 c
 	if (!fw_flow_count(state, class, quota) &&
 	    (!fw_sweep_overdue() || !fw_flow_count(state, class, quota)))
 		return FW_DROP_FLOW_QUOTA;
-	switch (bpf_map_update_elem(&fw_flows, key, &fresh, BPF_NOEXIST)) {
+	switch (bpf_map_update_elem(&fw_flows, key, fresh, BPF_NOEXIST)) {
 	case 0:
 		return FW_PASSED;
 	case -17: /* EEXIST: another CPU was faster, with a packet of the same flow */

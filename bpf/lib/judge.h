@@ -38,23 +38,18 @@ enum fw_pending {
 /* What one packet's verdict needs; lives in a per-CPU map, the stack is small. */
 struct fw_work {
 	struct fw_packet	packet;
-	struct fw_owner		owner;
+	struct fw_owner		owner;		/* where the MAC address was learned */
 	struct fw_flow_key	key;
 	struct fw_member_key	member;
 	struct fw_question	question;
 	struct fw_answer	answer;
-	__u64			generation;
-	__u32			slot;
-	__u32			flags;
-	__u32			quota[FW_FLOW_CLASSES];
-	__u32			rules, counters;
+	__u64			now;		/* fw_now() of fw_judge_flow() */
+	struct fw_flow		fresh;		/* the flow that it opens */
 	__u32			redirect;	/* ifindex to go on at; 0: here */
-	__u32			steer_bridge;	/* of struct fw_header, as the next */
-	__u8			steer_mac[6];
+	__u32			steer_bridge;	/* of struct fw_header */
 	__u8			pending;	/* enum fw_pending */
 	__u8			replaces;	/* class + 1 of the flow that is over */
-	__u32			tunnel;		/* of struct fw_header */
-	__u32			project[3];
+	__u16			pad;
 	__u32			rule;		/* the one that decided, or FW_NO_RULE */
 	__u32			known;		/* asked about a flow that is open */
 	__u32			by_name;	/* the rule is about a name */
@@ -101,16 +96,15 @@ static __always_inline void fw_copy_address(__u8 *to, const __u8 *from)
 	destination[3] = source[3];
 }
 
-static __always_inline void fw_key_of_packet(struct fw_work *work)
+static __always_inline void fw_key_of_packet(struct fw_work *work, const struct fw_head *head)
 {
 	const struct fw_packet *packet = &work->packet;
 	const int out = packet->direction == FW_EGRESS;
 	struct fw_flow_key *key = &work->key;
 
-	key->slot = work->slot;
+	key->slot = head->slot;
 	key->family = packet->ip == 4 ? FW_V4 : FW_V6;
 	key->protocol = packet->protocol;
-	key->pad = 0;
 	fw_copy_address(key->local, out ? packet->source : packet->destination);
 	fw_copy_address(key->remote, out ? packet->destination : packet->source);
 	if (fw_is_icmp(packet)) {
@@ -131,7 +125,8 @@ static __always_inline __u32 fw_load_word(const __u8 *bytes)
  * What no rule speaks of. Containers do not reach each other, but for the gateways
  * of a project, which reach the others of it; all else is the policy's default.
  */
-fw_checked_once fw_default(struct fw_work *work fw_expects, __u32 direction)
+fw_checked_once fw_default(struct fw_work *work fw_expects,
+			   const struct fw_head *head fw_expects, __u32 direction)
 {
 	const struct fw_flow_key *key = &work->key;
 	struct fw_member *member;
@@ -141,16 +136,16 @@ fw_checked_once fw_default(struct fw_work *work fw_expects, __u32 direction)
 	__builtin_memcpy(work->member.address, key->remote, 16);
 	member = bpf_map_lookup_elem(&fw_members, &work->member);
 	if (member) {
-		gateway = direction == FW_EGRESS ? work->flags : member->flags;
-		return gateway & FW_GATEWAY && member->project[0] == work->project[0] &&
-		       member->project[1] == work->project[1] &&
-		       member->project[2] == work->project[2] ? FW_PASSED : FW_DROP_CONTAINER;
+		gateway = direction == FW_EGRESS ? head->flags : member->flags;
+		return gateway & FW_GATEWAY && member->project[0] == head->project[0] &&
+		       member->project[1] == head->project[1] &&
+		       member->project[2] == head->project[2] ? FW_PASSED : FW_DROP_CONTAINER;
 	}
-	if (work->flags & (direction == FW_EGRESS ? FW_EGRESS_OPEN : FW_INGRESS_OPEN))
+	if (head->flags & (direction == FW_EGRESS ? FW_EGRESS_OPEN : FW_INGRESS_OPEN))
 		return FW_PASSED;
-	if (!(work->flags & FW_LEARN))
+	if (!(head->flags & FW_LEARN))
 		return FW_DROP_DEFAULT;
-	fw_drop(&work->packet, work->slot, work->generation, FW_TOLD_LEARNED, FW_NO_RULE);
+	fw_drop(&work->packet, head->slot, head->generation, FW_TOLD_LEARNED, FW_NO_RULE);
 	return FW_PASSED;
 }
 
@@ -158,7 +153,7 @@ fw_checked_once fw_default(struct fw_work *work fw_expects, __u32 direction)
  * Rules about names, where no other denies. Port 53 is answered on the host and
  * needs no rule; names asked behind TLS would not be seen, so 853 needs one.
  */
-static __always_inline int fw_ask_names(struct fw_work *work)
+static __always_inline int fw_ask_names(struct fw_work *work, const struct fw_head *head)
 {
 	const struct fw_flow_key *key = &work->key;
 	const __u32 allowed = work->answer.action == FW_ALLOW;
@@ -170,7 +165,7 @@ static __always_inline int fw_ask_names(struct fw_work *work)
 		return FW_PASSED;
 	if (!allowed && fw_is_dns(key))
 		return FW_PASSED;
-	rule = fw_ask_name(key, work->generation, work->known);
+	rule = fw_ask_name(key, head->generation, work->known);
 	if (rule != FW_NO_RULE) {
 		work->rule = rule;
 		work->by_name = 1;
@@ -180,11 +175,12 @@ static __always_inline int fw_ask_names(struct fw_work *work)
 		work->rule = FW_NO_RULE;
 		return FW_DROP_DEFAULT;
 	}
-	return fw_default(work, FW_EGRESS);
+	return fw_default(work, head, FW_EGRESS);
 }
 
 /* What the rules say about opening the flow of @work->key, in @work->question's direction. */
-static __noinline int fw_ask(struct fw_view *view, struct fw_work *work)
+static __noinline int fw_ask(struct fw_view *view, struct fw_work *work,
+			     const struct fw_head *head)
 {
 	struct fw_question *question = &work->question;
 	const struct fw_flow_key *key = &work->key;
@@ -205,11 +201,11 @@ static __noinline int fw_ask(struct fw_view *view, struct fw_work *work)
 	work->by_name = 0;
 	if (work->answer.action == FW_DENY)
 		return FW_DROP_RULE;
-	if (direction == FW_EGRESS && work->flags & FW_NAMES_ONLY)
-		return fw_ask_names(work);
+	if (direction == FW_EGRESS && head->flags & FW_NAMES_ONLY)
+		return fw_ask_names(work, head);
 	if (work->answer.action == FW_ALLOW)
 		return FW_PASSED;
-	return fw_default(work, direction);
+	return fw_default(work, head, direction);
 }
 
 /*
@@ -259,15 +255,16 @@ fw_checked_once fw_is_agent(struct __sk_buff *skb, const struct fw_packet *packe
 	return bpf_skb_ancestor_cgroup_id(skb, config->agent_level) == config->agent_cgroup;
 }
 
-static __always_inline void fw_count_rule(struct fw_view *view, const struct fw_work *work)
+static __always_inline void fw_count_rule(struct fw_view *view, const struct fw_work *work,
+					  const struct fw_head *head)
 {
 	struct fw_counter *counter;
 	__u32 word, line;
 	__u32 *words;
 
-	if (work->rule >= work->rules)
+	if (work->rule >= head->rules)
 		return;
-	word = work->counters + work->rule * (sizeof(*counter) / 4);
+	word = head->counters + work->rule * (sizeof(*counter) / 4);
 	line = word / FW_LINE_WORDS;
 	words = bpf_map_lookup_elem(view->map, &line);
 	if (!words)
@@ -282,16 +279,17 @@ static __always_inline void fw_count_rule(struct fw_view *view, const struct fw_
  * holds now, FW_ASK where only the rules know.
  */
 static __always_inline int fw_recheck(struct __sk_buff *skb, struct fw_work *work,
-				      struct fw_flow *flow, __u32 pending)
+				      const struct fw_head *head, struct fw_flow *flow,
+				      __u32 pending)
 {
 	if (flow->class == FW_FLOW_AGENT) {
-		flow->generation = work->generation;
+		flow->generation = head->generation;
 		work->rule = FW_NO_RULE;
 		if (work->packet.direction == FW_EGRESS && !fw_has_socket(skb, &work->key))
 			return FW_DROP_NO_SOCKET;
 		return work->packet.fragment ? FW_DROP_FRAGMENT : FW_PASSED;
 	}
-	if (flow->generation == work->generation) {
+	if (flow->generation == head->generation) {
 		work->rule = flow->rule;
 		return FW_PASSED;
 	}
@@ -307,7 +305,8 @@ static __always_inline int fw_is_idle(const struct fw_flow *flow, __u32 protocol
 }
 
 /* An ICMP error: finds the flow of the packet that it quotes. */
-fw_checked_once fw_judge_error(struct __sk_buff *skb, struct fw_work *work fw_expects)
+fw_checked_once fw_judge_error(struct __sk_buff *skb, struct fw_work *work fw_expects,
+			       const struct fw_head *head fw_expects)
 {
 	const struct fw_packet *packet = &work->packet;
 	const int out = packet->direction == FW_EGRESS, v4 = packet->ip == 4;
@@ -326,7 +325,7 @@ fw_checked_once fw_judge_error(struct __sk_buff *skb, struct fw_work *work fw_ex
 	if (v4 ? inner[0] != 0x45 || (inner[6] & 0x1f) || inner[7] : inner[0] >> 4 != 6)
 		return FW_DROP_ICMP_TYPE;
 	__builtin_memset(key, 0, sizeof(*key));
-	key->slot = work->slot;
+	key->slot = head->slot;
 	key->family = v4 ? FW_V4 : FW_V6;
 	key->protocol = v4 ? inner[9] : inner[6];
 	ports = v4 ? inner + 20 : inner + 40;
@@ -351,12 +350,24 @@ fw_checked_once fw_judge_error(struct __sk_buff *skb, struct fw_work *work fw_ex
 	flow = bpf_map_lookup_elem(&fw_flows, key);
 	if (!flow || fw_is_idle(flow, key->protocol, fw_now()))
 		return FW_DROP_NO_FLOW;
-	return fw_recheck(skb, work, flow, FW_PENDING_QUOTED);
+	return fw_recheck(skb, work, head, flow, FW_PENDING_QUOTED);
+}
+
+/* The packet opens a flow of @class. 0 or a reason. */
+static __always_inline int fw_open(struct fw_work *work, const struct fw_head *head, __u32 class)
+{
+	work->opened = class + 1;
+	work->fresh.generation = head->generation;
+	work->fresh.seen = work->now;
+	work->fresh.rule = work->rule;
+	work->fresh.class = class;
+	work->fresh.bits = work->by_name ? FW_BY_NAME : 0;
+	return fw_flow_create(&work->key, &work->fresh, head->quota[class]);
 }
 
 /* No known flow, or one (@old) that this packet does not belong to. */
 static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *work,
-					 const struct fw_flow *old)
+					 const struct fw_head *head, const struct fw_flow *old)
 {
 	const __u32 direction = work->packet.direction;
 
@@ -372,18 +383,17 @@ static __always_inline int fw_meet_first(struct __sk_buff *skb, struct fw_work *
 	 * answer to the SYN, which passes by that flow, tells the agent to take another
 	 * port; the container's own connection must live on.
 	 */
-	if (old && old->class == FW_FLOW_EGRESS && !fw_is_idle(old, work->packet.protocol, fw_now()) &&
+	if (old && old->class == FW_FLOW_EGRESS && !fw_is_idle(old, work->packet.protocol, work->now) &&
 	    !fw_flow_is_over(old))
 		return FW_PASSED;
 	/* Only now: a refused packet must not end a flow that it is not part of. */
 	if (old)
 		fw_flow_delete(&work->key, old->class);
-	work->opened = FW_FLOW_AGENT + 1;
-	return fw_flow_create(&work->key, FW_FLOW_AGENT, work->quota[FW_FLOW_AGENT],
-			      work->generation, work->rule);
+	return fw_open(work, head, FW_FLOW_AGENT);
 }
 
-static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *work)
+static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *work,
+					 const struct fw_head *head)
 {
 	const struct fw_packet *packet = &work->packet;
 	const int icmp = fw_is_icmp(packet), tcp = packet->protocol == IPPROTO_TCP;
@@ -391,9 +401,10 @@ static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *
 	int opens = 1, ret;
 	struct fw_flow *flow;
 
+	work->now = now;
 	if (icmp) {
 		if (fw_is_icmp_error(packet))
-			return fw_judge_error(skb, work);
+			return fw_judge_error(skb, work, head);
 		if (!fw_is_echo(packet, 0) && !fw_is_echo(packet, 1))
 			return FW_DROP_ICMP_TYPE;
 		opens = fw_is_echo(packet, 0);
@@ -401,27 +412,28 @@ static __always_inline int fw_judge_flow(struct __sk_buff *skb, struct fw_work *
 		opens = (packet->tcp_flags &
 			 (FW_TCP_SYN | FW_TCP_ACK | FW_TCP_RST | FW_TCP_FIN)) == FW_TCP_SYN;
 	}
-	fw_key_of_packet(work);
+	fw_key_of_packet(work, head);
 	/* Where the first fragment stays here, the others must not leave. */
-	if (packet->fragment && packet->direction == FW_EGRESS && work->flags & FW_NAMES &&
+	if (packet->fragment && packet->direction == FW_EGRESS && head->flags & FW_NAMES &&
 	    fw_is_dns(&work->key))
 		return FW_DROP_FRAGMENT;
 	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
 	/* TCP, opened from the other side, or again after its end: a new flow. */
 	if (!flow || fw_is_idle(flow, packet->protocol, now) ||
 	    (tcp && opens && (packet->direction != fw_flow_opener(flow) || fw_flow_is_over(flow))))
-		return opens ? fw_meet_first(skb, work, flow) : FW_DROP_NO_FLOW;
+		return opens ? fw_meet_first(skb, work, head, flow) : FW_DROP_NO_FLOW;
 	/* The opener asks, the other side answers. */
 	if (icmp && opens != (packet->direction == fw_flow_opener(flow)))
 		return FW_DROP_NO_FLOW;
-	ret = fw_recheck(skb, work, flow, FW_PENDING_GO_ON);
+	ret = fw_recheck(skb, work, head, flow, FW_PENDING_GO_ON);
 	if (!ret)
 		fw_flow_touch(flow, packet, now);
 	return ret;
 }
 
 /* 0, a reason, or FW_ASK. */
-fw_checked_once fw_meet(struct __sk_buff *skb, struct fw_work *work fw_expects)
+fw_checked_once fw_meet(struct __sk_buff *skb, struct fw_work *work fw_expects,
+			const struct fw_head *head fw_expects)
 {
 	const struct fw_packet *packet = &work->packet;
 
@@ -431,12 +443,13 @@ fw_checked_once fw_meet(struct __sk_buff *skb, struct fw_work *work fw_expects)
 	if (fw_is_tunnel(packet->protocol))
 		return FW_DROP_TUNNEL;
 	if (packet->fragment_offset)
-		return fw_judge_fragment(packet, work->slot, work->generation);
-	return fw_judge_flow(skb, work);
+		return fw_judge_fragment(packet, head->slot, head->generation);
+	return fw_judge_flow(skb, work, head);
 }
 
 /* What follows from the rules' answer @ret to what fw_meet() left open. 0 or a reason. */
-fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
+fw_checked_once fw_settle(struct fw_work *work fw_expects,
+			  const struct fw_head *head fw_expects, __u32 ret)
 {
 	const struct fw_packet *packet = &work->packet;
 	__u32 class = packet->direction == FW_EGRESS ? FW_FLOW_EGRESS : FW_FLOW_INGRESS;
@@ -447,15 +460,7 @@ fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
 			return ret;
 		if (work->replaces)
 			fw_flow_delete(&work->key, work->replaces - 1);
-		work->opened = class + 1;
-		ret = fw_flow_create(&work->key, class, work->quota[class], work->generation,
-				     work->rule);
-		if (ret || !work->by_name)
-			return ret;
-		flow = bpf_map_lookup_elem(&fw_flows, &work->key);
-		if (flow)
-			flow->bits |= FW_BY_NAME;
-		return FW_PASSED;
+		return fw_open(work, head, class);
 	}
 	flow = bpf_map_lookup_elem(&fw_flows, &work->key);
 	if (!flow)
@@ -469,9 +474,9 @@ fw_checked_once fw_settle(struct fw_work *work fw_expects, __u32 ret)
 		flow->bits |= FW_BY_NAME;
 	else
 		flow->bits &= ~FW_BY_NAME;
-	flow->generation = work->generation;
+	flow->generation = head->generation;
 	if (work->pending == FW_PENDING_GO_ON)
-		fw_flow_touch(flow, packet, fw_now());
+		fw_flow_touch(flow, packet, work->now);
 	return FW_PASSED;
 }
 

@@ -25,7 +25,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
 	__uint(max_entries, FW_SLOTS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);
+	__type(key, struct fw_policy_key);
 	__array(values, struct fw_image_map);
 } fw_policies SEC(".maps");
 
@@ -94,8 +94,6 @@ static __always_inline const __u32 *fw_line(struct fw_view *view, __u32 line)
 	return bpf_map_lookup_elem(view->map, &line);
 }
 
-#define fw_repeat(i, n) \
-	_Pragma("clang loop unroll(disable)") for ((i) = 0; (i) < (n); (i)++)
-#define fw_repeat_long(i, n) bpf_for(i, 0, n)
+#define fw_repeat(i, n) bpf_for(i, 0, n)
 
 #endif /* HOODY_BPF_MAPS_H */

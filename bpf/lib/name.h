@@ -39,7 +39,7 @@ static __noinline __u32 fw_ask_name(const struct fw_flow_key *flow, __u64 genera
 		return FW_NO_RULE;
 	now = bpf_ktime_get_ns();
 	known = known && now < name->linger;
-	fw_repeat_long(i, FW_OPENINGS_MAX)
+	fw_repeat(i, FW_OPENINGS_MAX)
 	{
 		const struct fw_opening *opening = &name->openings[i & (FW_OPENINGS_MAX - 1)];
 

@@ -12,12 +12,6 @@
 
 #include "packet.h"
 
-/* Whose packet it is, or ought to be. */
-struct fw_owner {
-	__u8	mac[6];
-	__u8	addresses4, addresses6;
-};
-
 /* The lines of an image that hold the container's addresses. */
 struct fw_lines4 {
 	__u32	sections[8];

@@ -10,6 +10,7 @@
 #include "firewall_sample.h"
 #include "tap.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -100,6 +101,64 @@ static void test_deep(void)
 	       "firewall_deep_policy_agrees");
 	fw_image_clear(&image);
 	sample_clear(&sample);
+}
+
+/* @count single addresses all over IPv4, its first and its last among them. */
+static uint32_t spread(uint32_t count, uint32_t i)
+{
+	return i + 1 == count ? UINT32_MAX : (uint32_t)(((uint64_t)i << 32) / count);
+}
+
+/* Wrong answers to what lies at and beside each of @count addresses, four of a rule. */
+static uint32_t ask_spread(const struct fw_image *image, uint32_t count)
+{
+	struct fw_question question = { .direction = FW_EGRESS, .family = FW_V4,
+					.protocol = IPPROTO_UDP, .port = 53 };
+	uint32_t wrong = 0, i;
+
+	for (i = 0; i < count; i++) {
+		struct fw_answer answer;
+
+		question.address[0] = spread(count, i);
+		answer = fw_image_decide(image, &question);
+		wrong += answer.action != FW_ALLOW || answer.rule != i / 4;
+		question.address[0]++;
+		wrong += i + 1 < count && fw_image_decide(image, &question).action != FW_NONE;
+		question.address[0] -= 2;
+		wrong += i && fw_image_decide(image, &question).action != FW_NONE;
+	}
+	return wrong;
+}
+
+/* Of every depth of the index over IPv4 addresses, each answer. */
+static void test_index(void)
+{
+	static const uint32_t counts[] = { 2, 3, 4, 63, 64, 65, 1023, 1024, 1025, 16385, 65535 };
+	static struct fw_prefix prefixes[65536];
+	static struct fw_rule rules[FW_RULES_MAX];
+	struct fw_policy policy = { .generation = 1, .slot = 1, .rules = rules };
+	uint32_t round, i;
+
+	for (round = 0; round < sizeof(counts) / sizeof(*counts); round++) {
+		const uint32_t count = counts[round];
+		struct fw_image image = { 0 };
+		struct fw_fault fault;
+
+		for (i = 0; i < count; i++) {
+			const uint32_t address = htonl(spread(count, i));
+
+			prefixes[i] = (struct fw_prefix){ .family = FW_V4, .length = 32 };
+			memcpy(prefixes[i].address, &address, sizeof(address));
+			rules[i / 4] = (struct fw_rule){ .action = FW_ALLOW, .protocol = FW_UDP,
+							 .port_last = UINT16_MAX,
+							 .prefixes = &prefixes[i / 4 * 4],
+							 .prefixes_count = i % 4 + 1 };
+		}
+		policy.rules_count = (count + 3) / 4;
+		tap_ok(!fw_compile(&policy, &image, &fault) && !ask_spread(&image, count),
+		       "firewall_index_of_%u_addresses", count);
+		fw_image_clear(&image);
+	}
 }
 
 /* 16,384 rules of different prefixes and ports fit; one more is refused. */
@@ -224,9 +283,10 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		sample_state = strtoull(argv[1], NULL, 0) | 1;
-	tap_plan(3 + 2 + 4 + 9 + 16 + 6 + 11 + 2);
+	tap_plan(3 + 2 + 11 + 4 + 9 + 16 + 6 + 11 + 2);
 	test_random();
 	test_deep();
+	test_index();
 	test_limits();
 	test_refused();
 	test_texts();
