@@ -439,10 +439,12 @@ int firewall_store(struct firewall *firewall, const struct container *container,
 		container_fault_set(fault, 503, "unavailable", "", "out of memory");
 		goto err_free;
 	}
-	if (firewall_has_names(rules) && network_has_tunnel(firewall->control->network, entry->id)) {
+	if (firewall_has_names(rules) &&
+	    network_lacks_servers(firewall->control->network, entry->id)) {
 		container_fault_set(fault, 422, "not_possible", "destination",
-				    "must be an address or a container: names are not asked "
-				    "through the WireGuard tunnel that is the container's exit");
+				    "must be an address or a container: the file of the WireGuard "
+				    "tunnel that is the container's exit has no line DNS, and "
+				    "names are not asked beside it");
 		goto err_free;
 	}
 	old = entry->rules;

@@ -93,10 +93,22 @@ static void add_container(const struct network *network, yyjson_mut_doc *documen
 	else
 		yyjson_mut_obj_add_uint(document, entry, "exit", (uint64_t)exit);
 	/* The host's servers are asked directly, or not at all: never beside an exit. */
-	if (settings && (settings->dns_count || settings->spec.kind != EXIT_DIRECT))
+	if (settings && settings->spec.kind == EXIT_WIREGUARD)
+		add_addresses(document, entry, "dns", settings->tunnel_dns,
+			      settings->tunnel_dns_count);
+	else if (settings && (settings->dns_count || settings->spec.kind != EXIT_DIRECT))
 		add_addresses(document, entry, "dns", settings->dns, settings->dns_count);
 	else
 		add_addresses(document, entry, "dns", network->servers, network->servers_count);
+	if (settings && settings->spec.kind == EXIT_WIREGUARD) {
+		char name[IFNAMSIZ] = "";
+		const uint8_t index = network_tunnel_index(network, settings);
+
+		/* Without its tunnel nothing is asked, and nothing leaves. */
+		if (index)
+			knl_tunnel_name(index, name);
+		yyjson_mut_obj_add_strcpy(document, entry, "interface", name);
+	}
 	if (firewall_has_names(rules))
 		firewall_names_to_json(rules, document, entry);
 	addresses = yyjson_mut_obj_add_arr(document, entry, "addresses");
@@ -206,13 +218,17 @@ static int check(struct network *network, const struct container *container,
 		return -EOPNOTSUPP;
 	}
 	if (settings->spec.kind == EXIT_WIREGUARD) {
-		if (!firewall_has_names(network_rules(network, container)))
-			return network_tunnel_need(network, settings, fault, size);
-		snprintf(fault, size, "names are not asked through a tunnel: delete the "
-			 "container's rules about names first");
-		return -EINVAL;
-	}
-	if (!exit_is_relayed(&settings->spec) && !settings->dns_count)
+		const bool names = firewall_has_names(network_rules(network, container));
+
+		if (names && !settings->tunnel_dns_count) {
+			snprintf(fault, size, "the container has rules about names, and the "
+				 "tunnel's file has no line DNS that says whom to ask for them");
+			return -EINVAL;
+		}
+		ret = network_tunnel_need(network, settings, fault, size);
+		if (ret || !names)
+			return ret;
+	} else if (!exit_is_relayed(&settings->spec) && !settings->dns_count)
 		return 0;
 	ret = network_need_relay(network);
 	if (ret)

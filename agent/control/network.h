@@ -37,6 +37,8 @@ struct network_settings {
 	char			*ca;	/* PEM, or NULL */
 	char			*wireguard;	/* the file of EXIT_WIREGUARD: a secret */
 	uint8_t			tunnel[TUNNEL_HASH_LEN];	/* of that file */
+	struct address		tunnel_dns[RELAY_DNS_MAX];	/* its servers of names */
+	uint8_t			tunnel_dns_count;
 	uint8_t			dns_count;
 	struct address		dns[RELAY_DNS_MAX];
 };
@@ -117,8 +119,10 @@ bool network_read_servers(struct network *network);
 /* The container's rules, or NULL. */
 const struct firewall_rules *network_rules(const struct network *network,
 					   const struct container *container);
-/* Whether the container's exit is a tunnel, through which the relay asks nothing. */
+/* Whether the container's exit is a tunnel. */
 bool network_has_tunnel(const struct network *network, const uint8_t id[ID_LEN]);
+/* Whether it is one, and its file names no server to ask for names. */
+bool network_lacks_servers(const struct network *network, const uint8_t id[ID_LEN]);
 /* Whether something of a container goes through the relay. */
 bool network_is_relayed(const struct network *network, const struct container *container);
 /* All of those, in the order of ids, to free(); NULL without memory. */

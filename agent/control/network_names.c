@@ -60,6 +60,13 @@ bool network_has_tunnel(const struct network *network, const uint8_t id[ID_LEN])
 	return settings && settings->spec.kind == EXIT_WIREGUARD;
 }
 
+bool network_lacks_servers(const struct network *network, const uint8_t id[ID_LEN])
+{
+	const struct network_settings *settings = network_find(network, id);
+
+	return network_has_tunnel(network, id) && !settings->tunnel_dns_count;
+}
+
 bool network_is_relayed(const struct network *network, const struct container *container)
 {
 	const struct network_settings *settings = network_find(network, container->id);

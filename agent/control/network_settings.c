@@ -100,6 +100,12 @@ static int read_wireguard(struct network_settings *settings, const char *text,
 		return -ENOMEM;
 	fault->field = "wireguard";
 	ret = wireguard_file_parse(text, strlen(text), file, fault->why, sizeof(fault->why));
+	if (!ret) {
+		_Static_assert(WIREGUARD_DNS_MAX >= RELAY_DNS_MAX, "the first ones are asked");
+		memcpy(settings->tunnel_dns, file->dns, sizeof(settings->tunnel_dns));
+		settings->tunnel_dns_count =
+			file->dns_count < RELAY_DNS_MAX ? file->dns_count : RELAY_DNS_MAX;
+	}
 	explicit_bzero(file, sizeof(*file));
 	free(file);
 	if (ret)

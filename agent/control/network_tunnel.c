@@ -87,7 +87,9 @@ void network_tunnels_repair(struct network *network)
 	network_tunnels_follow(network);
 	if (!tunnels_repair(network->tunnels))
 		return;
-	/* Policies that were made without it. */
+	/* What was said without it: to the relay, and in policies. */
+	if (network->daemon)
+		network_names_changed(network);
 	for (size_t i = 0; i < network->settings.count; i++) {
 		const struct container *container = running(network, network->settings.list[i]);
 

@@ -118,7 +118,8 @@ static void write_dns(FILE *out, const struct tunnel *tunnel)
 /*
  * The table is the second line behind the routing rules: what is marked leaves by
  * its tunnel or is dropped, also where somebody took a rule away. It reaches no
- * service of the host, and nobody comes in by a tunnel. A connection that was there
+ * service of the host, and nobody comes in by a tunnel: to the host itself come the
+ * answers to what the relay has asked by it, and nothing else. A connection that was there
  * before its container got the tunnel has no translated address: it is reset.
  */
 static void write_filter(const struct tunnels *tunnels, FILE *out)
@@ -134,6 +135,8 @@ static void write_filter(const struct tunnels *tunnels, FILE *out)
 	}
 	fprintf(out, "}\nchain host {\ntype filter hook input priority filter - 5\n"
 		"meta mark & 0x%x == 0x%x counter drop\n"
+		"iifname \"" KNL_TUNNEL_PREFIX "*\" ct direction reply "
+		"ct state { established, related } return\n"
 		"iifname \"" KNL_TUNNEL_PREFIX "*\" counter drop\n}\n", FW_MARK_MASK,
 		FW_TUNNEL_MARK);
 	fprintf(out, "chain way {\ntype filter hook forward priority filter - 5\n"

@@ -5,6 +5,7 @@
  *
  *	interface hoody-wg<index>, its alias saying whose it is
  *	ip rule: pref KNL_TUNNEL_TABLE fwmark <mark of index> lookup KNL_TUNNEL_TABLE + index
+ *	ip rule: pref KNL_TUNNEL_TABLE oif hoody-wg<index> lookup KNL_TUNNEL_TABLE + index
  *	ip rule: pref KNL_TUNNEL_TABLE + 1 fwmark <mark of any> unreachable
  *	table KNL_TUNNEL_TABLE + index: the AllowedIPs, by that interface
  *

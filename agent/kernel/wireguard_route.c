@@ -163,6 +163,25 @@ static int add_route(struct nl_sock *sock, const struct knl_tunnel_prefix *prefi
 	return talk(sock, message);
 }
 
+/* The rule for what the host itself sends by the interface: sockets bound to it. */
+static int change_own_rule(struct nl_sock *sock, uint8_t family, unsigned int index, bool add)
+{
+	const struct fib_rule_hdr header = { .family = family, .action = FR_ACT_TO_TBL };
+	struct nl_msg *message = make(add ? RTM_NEWRULE : RTM_DELRULE,
+				      add ? NLM_F_CREATE | NLM_F_EXCL : 0, &header, sizeof(header));
+	char name[IFNAMSIZ];
+	int ret;
+
+	if (message) {
+		knl_tunnel_name(index, name);
+		nla_put_u32(message, FRA_PRIORITY, KNL_TUNNEL_TABLE);
+		nla_put_string(message, FRA_OIFNAME, name);
+		nla_put_u32(message, FRA_TABLE, KNL_TUNNEL_TABLE + index);
+	}
+	ret = talk(sock, message);
+	return add && ret == -EEXIST ? 0 : ret;
+}
+
 /* @index 0: the rule that refuses what no tunnel takes. */
 static int change_rule(struct nl_sock *sock, uint8_t family, unsigned int index, bool add)
 {
@@ -203,7 +222,8 @@ static int set_routes(struct nl_sock *sock, const struct knl_tunnel *tunnel, uns
 	}
 	for (size_t i = 0; !ret && i < FAMILIES; i++) {
 		if (families[i] == AF_INET || v6)
-			ret = change_rule(sock, families[i], tunnel->index, true);
+			ret = change_rule(sock, families[i], tunnel->index, true) ?:
+			      change_own_rule(sock, families[i], tunnel->index, true);
 	}
 	return ret;
 }
@@ -253,8 +273,10 @@ int knl_tunnel_remove(unsigned int index)
 	info.ifi_index = (int)if_nametoindex(name);
 	if (info.ifi_index)
 		ret = talk(sock, make(RTM_DELLINK, 0, &info, sizeof(info)));
-	for (size_t i = 0; i < FAMILIES; i++)
+	for (size_t i = 0; i < FAMILIES; i++) {
 		change_rule(sock, families[i], index, false);
+		change_own_rule(sock, families[i], index, false);
+	}
 	nl_socket_free(sock);
 	return ret == -ENODEV ? 0 : ret;
 }

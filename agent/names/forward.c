@@ -363,7 +363,8 @@ void names_policy_changed(struct names *names)
 	list_for_each_entry_safe(query, next, &names->queries, node) {
 		const struct relay_container *container = names_container(query);
 
-		if (container && (!query->direct || !container->exit))
+		if (container && (!query->direct || (!container->exit &&
+						     relay_way_holds(container, query->way))))
 			continue;
 		reply(&query->client, NULL, 0);
 		end_query(query);

@@ -66,6 +66,7 @@ struct names_query {
 	struct list		node;
 	enum names_stage	stage;
 	bool			direct;		/* not through an exit */
+	char			way[IFNAMSIZ];	/* then: see relay_way_take() */
 	uint16_t		id;		/* towards the server */
 	unsigned int		server, tries;	/* now */
 	uint64_t		sequence;	/* of its RELAY_LEARN */

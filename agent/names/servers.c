@@ -114,7 +114,8 @@ static void ready(struct loop_source *source, uint32_t events)
 }
 
 /* A socket towards the server, or -errno. */
-static int open_server(struct names_query *query, const struct address *server)
+static int open_server(struct names_query *query, const struct relay_container *container,
+		       const struct address *server)
 {
 	const int type = query->stage == NAMES_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	struct sockaddr_storage to;
@@ -123,9 +124,11 @@ static int open_server(struct names_query *query, const struct address *server)
 
 	if (fd < 0)
 		return -errno;
-	if (!connect(fd, (struct sockaddr *)&to, len) || errno == EINPROGRESS)
+	ret = relay_way_take(container, fd, query->way);
+	if (!ret && connect(fd, (struct sockaddr *)&to, len) && errno != EINPROGRESS)
+		ret = -errno;
+	if (!ret)
 		return fd;
-	ret = -errno;
 	close(fd);
 	return ret;
 }
@@ -151,7 +154,7 @@ void names_ask(struct names_query *query)
 		return;
 	}
 	if (query->direct) {
-		pair[0] = open_server(query, &container->dns[query->server]);
+		pair[0] = open_server(query, container, &container->dns[query->server]);
 		if (pair[0] < 0) {
 			give_up_server(query);
 			return;

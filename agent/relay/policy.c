@@ -309,6 +309,9 @@ static int read_container(struct relay_policy *policy, yyjson_val *value,
 	/* Sorted by control: found by a binary search. */
 	if (policy->containers_count && memcmp(container[-1].id, container->id, ID_LEN) >= 0)
 		return -EBADMSG;
+	container->bound = yyjson_obj_get(value, "interface") != NULL;
+	if (take_string(value, "interface", container->interface, sizeof(container->interface)))
+		return -EBADMSG;
 	if (!yyjson_is_null(number))
 		container->exit = policy->exits[yyjson_get_uint(number)];
 	before = old ? relay_policy_by_id(old, container->id) : NULL;

@@ -4,7 +4,7 @@
  * table that is made of it. As JSON:
  *
  *	{"containers":[{"id":"...","addresses":["10.0.0.2"],"exit":N,
- *			"dns":["192.0.2.53"],
+ *			"dns":["192.0.2.53"],"interface":"hoody-wg1",
  *			"names":{"closed":true,"allow":["*.example.com"],"deny":[],
  *				 "strict":[["*.example.com",6,443,443]]}}],
  *	 "exits":[{"kind":"socks5","host":"...","addresses":["192.0.2.1"],"port":1080,
@@ -13,7 +13,8 @@
  *
  * "host": where the proxy is known by a name, whose addresses are what is known of
  * them now, perhaps none; else there is one. "exit" null: directly; such a container
- * is here for its names. "names": its rules about them, sorted; without them every
+ * is here for its names. "interface": what is asked and carried directly leaves by it
+ * alone, empty: by nothing, for its tunnel is not there. "names": its rules about them, sorted; without them every
  * name is asked. "strict": pattern, protocol and ports of the allow rules, where
  * connections are held against them (strict.h). "timeout_ms": until an exit must
  * carry a connection; "probe_ms": between probes of one that works, 0: none.
@@ -29,6 +30,7 @@
 #include "relay/exit.h"
 #include "relay/protocol.h"
 
+#include <net/if.h>
 #include <openssl/ssl.h>
 
 /* Where the proxy is. One that has been reached is tried first the next time. */
@@ -69,6 +71,8 @@ struct relay_container {
 	struct relay_names	names;
 	uint8_t			dns_count;
 	struct address		dns[RELAY_DNS_MAX];
+	bool			bound;		/* sockets without an exit leave by @interface */
+	char			interface[IFNAMSIZ];	/* empty: there is none now */
 	struct relay_stats	stats;
 };
 

@@ -9,6 +9,7 @@
  *	udp.c		other UDP, through SOCKS5
  *	session.c	one connection: connect, TLS, handshake, then bytes
  *	pump.c		the bytes: splice(2), or copied where TLS is in the way
+ *	way.c		by which interface sockets without an exit leave
  *	strict.c	what connections say, held against rules about names (strict.h)
  *	policy.c	whose connections, where to
  *	handshake.c	what is said to proxies
@@ -72,6 +73,7 @@ struct relay_session {
 	enum relay_state	state;
 	struct relay_end	client, proxy;
 	struct address		place;		/* of the proxy, that is tried or was reached */
+	char			way[IFNAMSIZ];	/* EXIT_DIRECT, once it is dialled: see way.c */
 	unsigned int		tries;		/* addresses that were tried before */
 	struct relay_flow	out, in;	/* to the proxy, to the container */
 	struct handshake	handshake;
@@ -118,6 +120,15 @@ bool relay_take_datagrams(struct relay *relay, int udp, bool strict);
 /* A datagram to @peer by @fd's port, from any address @from. */
 bool relay_send_from(int fd, const struct address *from, const struct address *peer,
 		     uint16_t peer_port, const void *bytes, size_t len);
+
+/*
+ * way.c: holds @fd, a new socket without an exit, to the interface of the container's
+ * tunnel where it has one. 0, and @way is what it is held to; or a negative errno:
+ * then nothing may be sent by it.
+ */
+int relay_way_take(const struct relay_container *container, int fd, char way[IFNAMSIZ]);
+/* Whether what was opened by @way is still how the container's sockets leave. */
+bool relay_way_holds(const struct relay_container *container, const char *way);
 
 /*
  * session.c: takes @fd over. Cuts it where it cannot be carried, and counts why.

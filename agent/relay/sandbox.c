@@ -44,6 +44,7 @@ static const struct {
 	{ IPPROTO_TCP, TCP_NODELAY },
 	{ SOL_SOCKET, SO_KEEPALIVE },
 	{ SOL_SOCKET, SO_LINGER },
+	{ SOL_SOCKET, SO_BINDTODEVICE },
 };
 
 static int add_checked(scmp_filter_ctx filter)

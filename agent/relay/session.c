@@ -410,6 +410,12 @@ static int connect_proxy(struct relay_session *session)
 	if (fd < 0)
 		return -errno;
 	session->proxy.source.fd = fd;
+	if (session->exit->spec.kind == EXIT_DIRECT) {
+		const int ret = relay_way_take(session->container, fd, session->way);
+
+		if (ret)
+			return ret;
+	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	if (connect(fd, (struct sockaddr *)&storage, len) && errno != EINPROGRESS)

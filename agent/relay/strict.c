@@ -137,6 +137,9 @@ bool strict_holds(const struct relay_session *session, const struct relay_contai
 	if (session->exit->spec.kind == EXIT_DIRECT ? container->exit != NULL :
 						      container->exit != session->exit)
 		return false;
+	if (session->exit->spec.kind == EXIT_DIRECT && session->proxy.source.fd >= 0 &&
+	    !relay_way_holds(container, session->way))
+		return false;
 	return !strict || (container->names.strict &&
 			   (!session->name ||
 			    strict_allows(container, session->name, IPPROTO_TCP,

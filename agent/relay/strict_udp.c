@@ -42,6 +42,7 @@ struct strict_flow {
 	struct loop_timer	again;		/* the port to answer from is not there yet */
 	struct loop_task	task;		/* frees */
 	struct loop_source	udp;		/* to @asked, without an exit; fd -1: none */
+	char			way[IFNAMSIZ];	/* of that socket, see way.c */
 	uint8_t			container[ID_LEN];
 	struct address		peer, asked;
 	uint16_t		peer_port, asked_port;
@@ -150,7 +151,7 @@ static void ready(struct loop_source *source, uint32_t events)
 	}
 }
 
-static int open_socket(struct strict_flow *flow)
+static int open_socket(struct strict_flow *flow, const struct relay_container *container)
 {
 	struct sockaddr_storage storage;
 	const socklen_t len = address_sockaddr(&flow->asked, flow->asked_port, &storage);
@@ -159,7 +160,8 @@ static int open_socket(struct strict_flow *flow)
 	if (fd < 0)
 		return -errno;
 	flow->udp = (struct loop_source){ fd, ready };
-	if (!connect(fd, (struct sockaddr *)&storage, len) &&
+	if (!relay_way_take(container, fd, flow->way) &&
+	    !connect(fd, (struct sockaddr *)&storage, len) &&
 	    !loop_add(&flow->relay->loop, &flow->udp, EPOLLIN))
 		return 0;
 	close(fd);
@@ -177,7 +179,7 @@ static void pass(struct strict_flow *flow, struct relay_container *container,
 			container->stats.udp_refused++;
 		return;
 	}
-	if ((flow->udp.fd < 0 && open_socket(flow)) ||
+	if ((flow->udp.fd < 0 && open_socket(flow, container)) ||
 	    send(flow->udp.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 		container->stats.udp_dropped++;
 		return;
@@ -364,7 +366,8 @@ void strict_udp_policy_changed(struct relay *relay)
 			struct relay_container *container = container_of_flow(flow);
 
 			if (!container || !container->names.strict ||
-			    (flow->udp.fd >= 0 && container->exit) ||
+			    (flow->udp.fd >= 0 &&
+			     (container->exit || !relay_way_holds(container, flow->way))) ||
 			    (flow->open && !strict_allows(container, flow->name, IPPROTO_UDP,
 							  flow->asked_port)))
 				end_flow(flow, container);

@@ -14,7 +14,7 @@
 . "$TOP/selftests/lib/network.sh"
 network_need "namespaces, BPF, WireGuard"
 modprobe wireguard 2>/dev/null || [ -d /sys/module/wireguard ] || tap_skip_all "this kernel has no WireGuard"
-tap_plan 40
+tap_plan 56
 
 network() {
 	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -76,10 +76,17 @@ CONF
 
 servers() {
 	cat >"$WORK/server.py" <<'PY'
-import socket, socketserver, threading
-# TCP 7000 says who asks, 7001 sends N bytes. UDP 7000 says who asks and how much, 53 that it is a server of names.
+import socket, socketserver, ssl, sys, threading
+# TCP 7000 says who asks, 7001 sends N bytes, 7443 says who asks in TLS. UDP 7000 says who
+# asks and how much, 53 that it is a server of names.
 class Who(socketserver.StreamRequestHandler):
     def handle(self):
+        if self.server.server_address[1] == 7443:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(sys.argv[1] + ".crt", sys.argv[1] + ".key")
+            with context.wrap_socket(self.request, server_side=True) as tls:
+                tls.sendall(self.client_address[0].replace("::ffff:", "").encode() + b"\n")
+            return
         line = self.rfile.readline()
         if self.server.server_address[1] == 7000:
             self.wfile.write(self.client_address[0].replace("::ffff:", "").encode() + b"\n")
@@ -90,18 +97,18 @@ class Tcp(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 def udp(port):
     s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    s.bind(("::", port))
+    s.bind(("::ffff:10.99.0.1" if port == 53 else "::", port))
     while True:
         data, peer = s.recvfrom(65535)
         s.sendto(b"names" if port == 53 else b"%s %d" % (peer[0].replace("::ffff:", "").encode(), len(data)), peer)
-for port in 7000, 7001:
+for port in 7000, 7001, 7443:
     threading.Thread(target=Tcp(("::", port), Who).serve_forever, daemon=True).start()
 for port in 53, 7000:
     threading.Thread(target=udp, args=(port,), daemon=True).start()
 print("up", flush=True)
 threading.Event().wait()
 PY
-	nsenter --net=/run/netns/out python3 "$WORK/server.py" >"$WORK/server" 2>&1 &
+	nsenter --net=/run/netns/out python3 "$WORK/server.py" "$WORK/agent" >"$WORK/server" 2>&1 &
 	tap_cleanup "kill $!"
 	tap_wait 60 grep -q up "$WORK/server" || tap_bail "no server: $(cat "$WORK/server")"
 }
@@ -137,8 +144,8 @@ tunnels() { ip -br link show type wireguard | awk '{ print $1 }' | xargs; }
 network
 peer wg0 51820 99
 peer wg1 51821 98
-servers
 agent_conf
+servers
 tap_cleanup 'ip link del hoody-wg1; ip link del hoody-wg2; nft delete table inet hoody_exits'
 start_agent
 start_container $A ha 10.0.0.2 fd00::2
@@ -215,6 +222,46 @@ nothing_straight agent_back_nothing_goes_straight
 tap_run swap_is_set "$HOODY" network set -c $A --exit "wireguard:$WORK/wg1.conf"
 tap_is swap_takes_the_new_one_at_once "$(ask a tcp 198.51.100.1 7000) $(ask b tcp 198.51.100.1 7000)" "10.98.0.2 10.99.0.2"
 nothing_straight swap_nothing_goes_straight
+
+# --- rules about names, and their server inside of the tunnel -----------------------------
+nsenter --net=/run/netns/out dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null \
+	--listen-address=10.98.0.1 --bind-interfaces --log-queries --log-facility="$WORK/dns" \
+	--address=/example.com/198.51.100.1 >/dev/null 2>&1 &
+tap_cleanup "kill $!"
+lookup() { in_ns a dig +time=5 +tries=1 +noall +comments +answer "${@:2}" @9.9.9.9 "$1" A | grep -oE 'status: [A-Z]+|A.198.*' | xargs; }
+knows() { [ "$(lookup "$1")" = "status: NOERROR A 198.51.100.1" ]; }
+who_tls() { in_ns a timeout 30 openssl s_client -quiet -connect 198.51.100.1:7443 -servername "$1" 2>/dev/null </dev/null; }
+mark
+"$HOODY" firewall reset -c $A >/dev/null
+for port in 7000 7443; do
+	tap_run names_rule_for_$port "$HOODY" firewall egress create -c $A --action allow --protocol tcp \
+		--destination-port $port --destination api.example.com
+done
+sed /^DNS/d "$WORK/wg1.conf" >"$WORK/bad.conf"
+tap_like names_need_a_server "$("$HOODY" network set -c $A --exit "wireguard:$WORK/bad.conf" 2>&1)" 'no line DNS'
+tap_is names_are_not_open_before_they_are_asked "$(ask a tcp 198.51.100.1 7000 1 2)" ""
+tap_run names_server_answers tap_wait 60 knows api.example.com
+tap_is names_are_asked_over_tcp_too "$(lookup api.example.com +tcp)" "status: NOERROR A 198.51.100.1"
+tap_is names_others_are_refused "$(lookup other.example.com)" "status: REFUSED"
+tap_is names_server_saw_only_the_one "$(grep -c 'query\[A\] api.example.com from 10.98.0.2' "$WORK/dns" | sed 's/^[1-9].*/some/') $(grep -c 'query.*other' "$WORK/dns")" "some 0"
+tap_is names_are_reached_by_the_tunnel "$(ask a tcp 198.51.100.1 7000) $(who_tls other.example.com)" "10.98.0.2 10.98.0.2"
+tap_is names_open_no_other_port "$(ask a tcp 198.51.100.1 7001 1 2)" ""
+"$HOODY" firewall set -c $A --strict-names on >/dev/null
+tap_is names_strict_goes_by_the_tunnel "$(who_tls api.example.com)" 10.98.0.2
+tap_is names_strict_refuses_another "$(who_tls other.example.com)" ""
+in_ns out ping -c 1 -W 1 -I wg1 10.98.0.2 >"$WORK/ping" 2>&1
+tap_like names_peer_does_not_reach_the_host "$(cat "$WORK/ping")" '100% packet loss'
+# The relay alone: the agent would make it again.
+interface=$(show $A .tunnel.interface)
+kill -STOP "$AGENT_PID"
+ip link del "$interface"
+tap_is names_without_the_tunnel_are_not_asked "$(lookup api.example.com)$(who_tls api.example.com)" "status: SERVFAIL"
+kill -CONT "$AGENT_PID"
+tap_run names_are_asked_again_with_it tap_wait 60 knows api.example.com
+nothing_straight names_let_nothing_straight
+"$HOODY" firewall set -c $A --strict-names off >/dev/null
+"$HOODY" firewall reset -c $A >/dev/null
+"$HOODY" firewall egress create -c $A --action allow --destination 0.0.0.0/0 >/dev/null
 "$HOODY" network set -c $A --exit direct >/dev/null
 "$HOODY" network set -c $B --exit block >/dev/null
 tap_is direct_again "$(ask a tcp 198.51.100.1 7000) $(ask b tcp 198.51.100.1 7000 1 2)" "10.0.0.2 "
