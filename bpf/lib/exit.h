@@ -39,37 +39,6 @@ struct {
 	__type(value, __u64);
 } fw_strict SEC(".maps");
 
-/* The relay's end of a TCP connection that is open or being opened, or NULL. */
-static __always_inline struct bpf_sock *fw_relay_connection(struct __sk_buff *skb,
-							    const struct fw_flow_key *key)
-{
-	struct bpf_sock_tuple tuple;
-	struct bpf_sock *sock;
-	__u32 size;
-
-	__builtin_memset(&tuple, 0, sizeof(tuple));
-	if (key->family == FW_V4) {
-		__builtin_memcpy(&tuple.ipv4.saddr, key->local, 4);
-		__builtin_memcpy(&tuple.ipv4.daddr, key->remote, 4);
-		tuple.ipv4.sport = key->local_port;
-		tuple.ipv4.dport = key->remote_port;
-		size = sizeof(tuple.ipv4);
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, key->local, 16);
-		__builtin_memcpy(tuple.ipv6.daddr, key->remote, 16);
-		tuple.ipv6.sport = key->local_port;
-		tuple.ipv6.dport = key->remote_port;
-		size = sizeof(tuple.ipv6);
-	}
-	sock = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	if (sock && sock->state == BPF_TCP_LISTEN) {
-		/* Another program's, which happens to have that port. */
-		bpf_sk_release(sock);
-		return NULL;
-	}
-	return sock;
-}
-
 /* Gives the packet to the relay. 0 or a reason. */
 fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects, __u32 strict)
 {
@@ -79,7 +48,7 @@ fw_checked_once fw_steer(struct __sk_buff *skb, struct fw_work *work fw_expects,
 	long ret;
 
 	if (!udp)
-		sock = fw_relay_connection(skb, &work->key);
+		sock = fw_find_connection(skb, &work->key);
 	if (!sock && strict)
 		sock = bpf_map_lookup_elem(&fw_strict, &index);
 	else if (!sock)

@@ -209,15 +209,15 @@ static __noinline int fw_ask(struct fw_view *view, struct fw_work *work,
 }
 
 /*
- * Whether the host still has the agent's socket of the flow: a packet of a
- * connection that nobody holds any more would otherwise be routed to the client.
+ * The host's end of the flow's TCP connection that is open or being opened, to be
+ * released, or NULL. A listener that happens to have the port is not it.
  */
-fw_checked_once fw_has_socket(struct __sk_buff *skb, const struct fw_flow_key *key fw_expects)
+static __always_inline struct bpf_sock *fw_find_connection(struct __sk_buff *skb,
+							   const struct fw_flow_key *key)
 {
 	struct bpf_sock_tuple tuple;
 	struct bpf_sock *sock;
 	__u32 size;
-	int found;
 
 	__builtin_memset(&tuple, 0, sizeof(tuple));
 	if (key->family == FW_V4) {
@@ -234,12 +234,25 @@ fw_checked_once fw_has_socket(struct __sk_buff *skb, const struct fw_flow_key *k
 		size = sizeof(tuple.ipv6);
 	}
 	sock = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (sock && sock->state == BPF_TCP_LISTEN) {
+		bpf_sk_release(sock);
+		return NULL;
+	}
+	return sock;
+}
+
+/*
+ * Whether the host still has the agent's socket of the flow: a packet of a
+ * connection that nobody holds any more would otherwise be routed to the client.
+ */
+fw_checked_once fw_has_socket(struct __sk_buff *skb, const struct fw_flow_key *key fw_expects)
+{
+	struct bpf_sock *sock = fw_find_connection(skb, key);
+
 	if (!sock)
 		return 0;
-	/* A listener that happens to have the port is not the connection. */
-	found = sock->state != BPF_TCP_LISTEN;
 	bpf_sk_release(sock);
-	return found;
+	return 1;
 }
 
 fw_checked_once fw_is_agent(struct __sk_buff *skb, const struct fw_packet *packet fw_expects)

@@ -261,7 +261,7 @@ tap_run names_are_asked_again_with_it tap_wait 60 knows api.example.com
 nothing_straight names_let_nothing_straight
 "$HOODY" firewall set -c $A --strict-names off >/dev/null
 "$HOODY" firewall reset -c $A >/dev/null
-"$HOODY" firewall egress create -c $A --action allow --destination 0.0.0.0/0 >/dev/null
+"$HOODY" firewall egress create -c $A --action allow --protocol any --destination 0.0.0.0/0 >/dev/null
 "$HOODY" network set -c $A --exit direct >/dev/null
 "$HOODY" network set -c $B --exit block >/dev/null
 tap_is direct_again "$(ask a tcp 198.51.100.1 7000) $(ask b tcp 198.51.100.1 7000 1 2)" "10.0.0.2 "
