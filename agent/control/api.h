@@ -17,6 +17,7 @@
 #define API_QUERY_MAX	16
 #define API_NAME_MAX	255
 
+struct container_fault;
 struct handover;
 
 struct api_query {
@@ -98,6 +99,9 @@ void api_destroy(struct api *api);
 /* The value of a query parameter, or NULL. */
 const char *api_query(const struct api_call *call, const char *name);
 
+/* The container of {id}, or NULL: then the call has been answered with 404, and is gone. */
+struct container *api_container(struct api_call *call);
+
 /*
  * The ends of a call. @data is taken over; it becomes {"data": ...}, with
  * "next_cursor" beside it where @cursor is given. @field may be NULL.
@@ -112,5 +116,10 @@ void api_reply_text(struct api_call *call, int status, char *text, const char *t
 __attribute__((format(printf, 5, 6))) void api_reply_error(struct api_call *call, int status,
 							   const char *code, const char *field,
 							   const char *format, ...);
+void api_reply_fault(struct api_call *call, const struct container_fault *fault);
+/* 422; @message says of @field what it must be, or that it is not known. */
+void api_reply_refused(struct api_call *call, const char *field, const char *message);
+/* What the store has refused with @error, negative; @full: what for, where it does not say. */
+void api_reply_not_stored(struct api_call *call, int error, const char *full);
 
 #endif /* HOODY_CONTROL_API_H */

@@ -19,26 +19,6 @@
 #define CHANGEABLE	(CONTAINER_NAME | CONTAINER_REALM | CONTAINER_CGROUP | CONTAINER_NETDEV | \
 			 CONTAINER_ADDRESSES | CONTAINER_PORTS | CONTAINER_GATEWAY)
 
-static void reply_fault(struct api_call *call, const struct container_fault *fault)
-{
-	api_reply_error(call, fault->status, fault->code, fault->field[0] ? fault->field : NULL,
-			"%s", fault->message);
-}
-
-/* The container of the path; NULL where the call has been answered with 404. */
-static struct container *find(struct api_call *call)
-{
-	struct container *container = model_find(call->control->model, call->id);
-
-	if (container)
-		return container;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return NULL;
-}
-
 static void reply_container(struct api_call *call, int status, const struct container *container)
 {
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
@@ -147,7 +127,7 @@ static void submit(struct api_call *call, struct container *container, int statu
 	if (check_running(call->control, container, &fault) ||
 	    check_addresses(call->control, container, &fault)) {
 		container_free(container);
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return;
 	}
 	container->updated_at = time(NULL);
@@ -171,7 +151,7 @@ static struct container *changed_copy(struct api_call *call, const struct contai
 	}
 	if (call->body && container_from_json(copy, call->body, accepted, &fault)) {
 		container_free(copy);
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return NULL;
 	}
 	return copy;
@@ -260,7 +240,7 @@ static void create(struct api_call *call)
 	if (refuse_realm(call))
 		return;
 	if (container_ids_from_json(call->body, fresh.id, fresh.project, &fault)) {
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return;
 	}
 	if (!memcmp(fresh.id, IMAGE_CONTROL_ID, ID_LEN)) {
@@ -286,7 +266,7 @@ static void create(struct api_call *call)
 
 static void show(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 
 	if (container)
 		reply_container(call, 200, container);
@@ -294,7 +274,7 @@ static void show(struct api_call *call)
 
 static void update(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 	struct container *copy;
 
 	if (!container)
@@ -307,7 +287,7 @@ static void update(struct api_call *call)
 
 static void delete(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 	int ret;
 
 	if (!container)
@@ -320,7 +300,7 @@ static void delete(struct api_call *call)
 
 static void start(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 	struct container *copy;
 
 	if (!container)
@@ -335,7 +315,7 @@ static void start(struct api_call *call)
 
 static void stop(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 	struct container *copy;
 
 	if (!container)

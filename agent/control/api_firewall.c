@@ -15,25 +15,6 @@
 #define PAGE_DEFAULT	1000
 #define PAGE_MAX	FW_RULES_MAX
 
-static void reply_fault(struct api_call *call, const struct container_fault *fault)
-{
-	api_reply_error(call, fault->status, fault->code, fault->field[0] ? fault->field : NULL,
-			"%s", fault->message);
-}
-
-const struct container *api_firewall_container(struct api_call *call)
-{
-	const struct container *container = model_find(call->control->model, call->id);
-
-	if (container)
-		return container;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return NULL;
-}
-
 static const struct firewall_rules *rules_of(const struct api_call *call)
 {
 	const struct firewall_entry *entry = firewall_find(call->control->firewall, call->id);
@@ -116,7 +97,7 @@ static void reply_firewall(struct api_call *call, int status)
 
 static void show(struct api_call *call)
 {
-	if (api_firewall_container(call))
+	if (api_container(call))
 		reply_firewall(call, 200);
 }
 
@@ -171,7 +152,7 @@ static void list(struct api_call *call)
 	bool more = false;
 	char cursor[16];
 
-	if (!api_firewall_container(call) || parse_page(call, &limit, &after))
+	if (!api_container(call) || parse_page(call, &limit, &after))
 		return;
 	entry = firewall_find(call->control->firewall, call->id);
 	rules = entry ? entry->rules : NULL;
@@ -219,7 +200,7 @@ static int store(struct api_call *call, const struct container *container,
 
 	if (!firewall_store(call->control->firewall, container, rules, &fault))
 		return 0;
-	reply_fault(call, &fault);
+	api_reply_fault(call, &fault);
 	return -1;
 }
 
@@ -247,7 +228,7 @@ static int check_selectors(const struct api_call *call, const struct firewall_ru
 
 static void create(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	const unsigned int direction = direction_of(call);
 	struct container_fault fault = { 0 };
 	struct firewall_rules *rules;
@@ -257,7 +238,7 @@ static void create(struct api_call *call)
 	if (!container)
 		return;
 	if (firewall_rule_from_json(&rule, call->body, direction, "", &fault)) {
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return;
 	}
 	rules = draft(call);
@@ -275,7 +256,7 @@ static void create(struct api_call *call)
 		firewall_rules_free(rules);
 		if (!strcmp(fault.code, "duplicate"))
 			fault.field[0] = '\0';
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return;
 	}
 	if (store(call, container, rules))
@@ -288,7 +269,7 @@ static void create(struct api_call *call)
 
 static void delete_rule(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	const unsigned int direction = direction_of(call);
 	struct firewall_rules *rules;
 	struct firewall_rule *rule;
@@ -338,7 +319,7 @@ static struct firewall_rules *fresh(struct api_call *call)
 
 static void reset(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	struct firewall_rules *rules = container ? fresh(call) : NULL;
 
 	if (!rules)
@@ -350,7 +331,7 @@ static void reset(struct api_call *call)
 
 static void open_all(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	struct firewall_rules *rules = container ? fresh(call) : NULL;
 
 	if (rules && !store(call, container, rules))
@@ -359,7 +340,7 @@ static void open_all(struct api_call *call)
 
 static void replace(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	struct container_fault fault = { 0 };
 	struct firewall_rules *rules = container ? fresh(call) : NULL;
 
@@ -368,7 +349,7 @@ static void replace(struct api_call *call)
 	if (firewall_rules_from_json(rules, call->body, &fault) ||
 	    check_selectors(call, rules, 0, true, &fault)) {
 		firewall_rules_free(rules);
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return;
 	}
 	if (!store(call, container, rules))
@@ -377,7 +358,7 @@ static void replace(struct api_call *call)
 
 static void patch(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	struct container_fault fault = { 0 };
 	struct firewall_rules *rules = container ? draft(call) : NULL;
 
@@ -385,7 +366,7 @@ static void patch(struct api_call *call)
 		return;
 	if (firewall_settings_from_json(rules, call->body, &fault)) {
 		firewall_rules_free(rules);
-		reply_fault(call, &fault);
+		api_reply_fault(call, &fault);
 		return;
 	}
 	/* What a closed direction would drop is what there is to learn. */

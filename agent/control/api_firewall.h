@@ -6,9 +6,6 @@
 #include "control/api.h"
 #include "control/firewall.h"
 
-/* The container of the path; NULL where the call has been answered with 404. */
-const struct container *api_firewall_container(struct api_call *call);
-
 /* api_firewall_explain.c */
 void api_firewall_explain(struct api_call *call);
 void api_firewall_drops(struct api_call *call);

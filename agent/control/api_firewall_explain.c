@@ -282,7 +282,7 @@ static int judge(const struct api_call *call, const struct container *container,
 
 void api_firewall_explain(struct api_call *call)
 {
-	const struct container *container = api_firewall_container(call);
+	const struct container *container = api_container(call);
 	struct verdict verdict = { .rule = FW_NO_RULE };
 	struct container_fault fault = { 0 };
 	const struct firewall_entry *entry;
@@ -340,7 +340,7 @@ static void reply_events(struct api_call *call, bool flows)
 	yyjson_mut_doc *document;
 	yyjson_mut_val *data;
 
-	if (!api_firewall_container(call) ||
+	if (!api_container(call) ||
 	    take_number(call, "limit", FIREWALL_EVENTS_MAX, &limit) ||
 	    take_number(call, "after", UINT64_MAX, &after))
 		return;
@@ -370,7 +370,7 @@ void api_firewall_learned(struct api_call *call)
 	yyjson_mut_doc *document;
 	yyjson_mut_val *data;
 
-	if (!api_firewall_container(call))
+	if (!api_container(call))
 		return;
 	entry = firewall_find(call->control->firewall, call->id);
 	document = yyjson_mut_doc_new(NULL);
@@ -390,7 +390,7 @@ void api_firewall_forget(struct api_call *call)
 	yyjson_mut_doc *document;
 	yyjson_mut_val *data;
 
-	if (!api_firewall_container(call))
+	if (!api_container(call))
 		return;
 	entry = firewall_find(call->control->firewall, call->id);
 	if (entry)

@@ -60,20 +60,6 @@ static yyjson_mut_val *entry_to_json(const struct control *control, const uint8_
 	return data;
 }
 
-/* The container of the path; NULL where the call has been answered. */
-static const struct container *container_of(struct api_call *call)
-{
-	const struct container *container = model_find(call->control->model, call->id);
-
-	if (container)
-		return container;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return NULL;
-}
-
 static void reply(struct api_call *call)
 {
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
@@ -87,7 +73,7 @@ static void reply(struct api_call *call)
 
 static void show(struct api_call *call)
 {
-	if (!container_of(call))
+	if (!api_container(call))
 		return;
 	ksm_refresh(call->control);
 	reply(call);
@@ -100,7 +86,7 @@ static void replace(struct api_call *call)
 	char fault[256] = "";
 	int ret;
 
-	if (!container_of(call))
+	if (!api_container(call))
 		return;
 	memcpy(wanted.id, call->id, ID_LEN);
 	if (ksm_entry_parse(call->body, &wanted, &field, &message)) {

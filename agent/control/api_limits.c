@@ -11,18 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* False where the call has been answered, and is gone. */
-static bool has_container(struct api_call *call)
-{
-	if (model_find(call->control->model, call->id))
-		return true;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return false;
-}
-
 static void reply(void *context)
 {
 	struct api_call *call = context;
@@ -30,7 +18,7 @@ static void reply(void *context)
 	yyjson_mut_val *data, *list;
 	yyjson_mut_doc *document;
 
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	document = yyjson_mut_doc_new(NULL);
 	data = yyjson_mut_obj(document);
@@ -65,7 +53,6 @@ static struct limits_rules current(const struct api_call *call)
 
 static void store(struct api_call *call, const struct limits_rules *rules)
 {
-	const char *why;
 	int ret = limits_store(call->control, rules);
 
 	if (!ret) {
@@ -74,21 +61,7 @@ static void store(struct api_call *call, const struct limits_rules *rules)
 			reply(call);
 		return;
 	}
-	why = db_fault(call->control->db);
-	if (ret == -ENOSPC)
-		api_reply_error(call, 507, "full", NULL, "there is no room for more: %s", why);
-	else if (ret == -ENOMEM)
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-	else
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				*why ? why : strerror(-ret));
-}
-
-static void refuse(struct api_call *call, const char *field, const char *message)
-{
-	api_reply_error(call, 422, strstr(message, "not a known field") ? "unknown_field" :
-									   "invalid_value",
-			field, "%s", message);
+	api_reply_not_stored(call, ret, "");
 }
 
 static void replace(struct api_call *call)
@@ -96,11 +69,11 @@ static void replace(struct api_call *call)
 	struct limits_rules rules = { .count = 0 };
 	const char *field, *message;
 
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	memcpy(rules.id, call->id, ID_LEN);
 	if (limits_parse(call->body, &rules, &field, &message))
-		refuse(call, field, message);
+		api_reply_refused(call, field, message);
 	else
 		store(call, &rules);
 }
@@ -111,11 +84,11 @@ static void set(struct api_call *call)
 	const char *field, *message;
 	struct image_limit rule, *old;
 
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	rules = current(call);
 	if (limits_rule_parse(call->body, &rule, &field, &message)) {
-		refuse(call, field, message);
+		api_reply_refused(call, field, message);
 		return;
 	}
 	old = limits_rule_find(&rules, rule.service, rule.flags & IMAGE_LIMIT_PER_CLIENT);
@@ -135,10 +108,10 @@ static void take_away(struct api_call *call)
 	struct image_limit *old;
 
 	if (per && strcmp(per, "client") && strcmp(per, "all")) {
-		refuse(call, "per", "must be \"client\" or \"all\"");
+		api_reply_refused(call, "per", "must be \"client\" or \"all\"");
 		return;
 	}
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	rules = current(call);
 	old = limits_rule_find(&rules, service ? service : "", per && !strcmp(per, "client"));

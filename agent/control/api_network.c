@@ -13,20 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-/* NULL where the call has been answered, and is gone. */
-static const struct container *container_of_call(struct api_call *call)
-{
-	const struct container *container = model_find(call->control->model, call->id);
-
-	if (container)
-		return container;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return NULL;
-}
-
 /* 0 or NULL: none. */
 static void add_time(yyjson_mut_doc *document, yyjson_mut_val *data, const char *name, int64_t at)
 {
@@ -147,7 +133,7 @@ static const char *enforcement(const struct control *control, const struct conta
 
 static void reply(struct api_call *call, const struct relay_stats *stats)
 {
-	const struct container *container = container_of_call(call);
+	const struct container *container = api_container(call);
 	const struct network_settings *settings;
 	yyjson_mut_val *data, *dns;
 	yyjson_mut_doc *document;
@@ -274,7 +260,7 @@ static struct network_settings *read_body(struct api_call *call)
 
 static void replace(struct api_call *call)
 {
-	const struct container *container = container_of_call(call);
+	const struct container *container = api_container(call);
 	struct network_settings *settings = container ? read_body(call) : NULL;
 	char fault[384];
 	int ret;

@@ -30,14 +30,8 @@ static const uint8_t *project_of(struct api_call *call)
 
 	if (level_of(call) == DB_LEVEL_PROJECT)
 		return call->id;
-	container = model_find(call->control->model, call->id);
-	if (container)
-		return container->project;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return NULL;
+	container = api_container(call);
+	return container ? container->project : NULL;
 }
 
 static void reply(struct api_call *call)
@@ -99,10 +93,7 @@ static struct permissions *read_body(struct api_call *call, const uint8_t *proje
 		return NULL;
 	}
 	if (!model) {
-		api_reply_error(call, 422,
-				strstr(error.message, "not a known field") ? "unknown_field" :
-									     "invalid_value",
-				error.field[0] ? error.field : NULL, "%s", error.message);
+		api_reply_refused(call, error.field[0] ? error.field : NULL, error.message);
 		return NULL;
 	}
 	for (unsigned int i = 0; i < model->groups_count; i++)
@@ -119,26 +110,12 @@ static struct permissions *read_body(struct api_call *call, const uint8_t *proje
 
 static void reply_store_error(struct api_call *call, int error)
 {
-	const char *why = db_fault(call->control->db);
-
-	switch (error) {
-	case E2BIG:
+	if (error == E2BIG)
 		api_reply_error(call, 422, "invalid_value", "groups",
 				"together have more than %d different keys, or are too large",
 				BLOB_KEYS_MAX);
-		break;
-	case ENOSPC:
-		api_reply_error(call, 507, "full", NULL, "there is no room for more: %s",
-				*why ? why : "too many permissions");
-		break;
-	case ENOMEM:
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-		break;
-	default:
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				*why ? why : strerror(error));
-		break;
-	}
+	else
+		api_reply_not_stored(call, -error, "too many permissions");
 }
 
 /* Compiled, then committed, then everywhere. @model is taken over. 0 or an errno. */

@@ -12,18 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* False where the call has been answered, and is gone. */
-static bool has_container(struct api_call *call)
-{
-	if (model_find(call->control->model, call->id))
-		return true;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return false;
-}
-
 static void reply(void *context)
 {
 	struct api_call *call = context;
@@ -31,7 +19,7 @@ static void reply(void *context)
 	yyjson_mut_val *data, *list;
 	yyjson_mut_doc *document;
 
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	document = yyjson_mut_doc_new(NULL);
 	data = yyjson_mut_obj(document);
@@ -64,20 +52,13 @@ static struct services_options current(const struct api_call *call)
 	return copy;
 }
 
-static void refuse(struct api_call *call, const char *field, const char *message)
-{
-	api_reply_error(call, 422, strstr(message, "not a known field") ? "unknown_field" :
-									   "invalid_value",
-			field, "%s", message);
-}
-
 static void store(struct api_call *call, const struct services_options *options)
 {
-	const char *why, *field, *message;
+	const char *field, *message;
 	int ret;
 
 	if (services_check(call->control, options, call->realm, &field, &message)) {
-		refuse(call, field, message);
+		api_reply_refused(call, field, message);
 		return;
 	}
 	ret = services_store(call->control, options);
@@ -88,14 +69,7 @@ static void store(struct api_call *call, const struct services_options *options)
 			reply(call);
 		return;
 	}
-	why = db_fault(call->control->db);
-	if (ret == -ENOSPC)
-		api_reply_error(call, 507, "full", NULL, "there is no room for more: %s", why);
-	else if (ret == -ENOMEM)
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-	else
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				*why ? why : strerror(-ret));
+	api_reply_not_stored(call, ret, "");
 }
 
 static void replace(struct api_call *call)
@@ -103,11 +77,11 @@ static void replace(struct api_call *call)
 	struct services_options options = { .count = 0 };
 	const char *field, *message;
 
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	memcpy(options.id, call->id, ID_LEN);
 	if (services_parse(call->body, &options, &field, &message))
-		refuse(call, field, message);
+		api_reply_refused(call, field, message);
 	else
 		store(call, &options);
 }
@@ -118,11 +92,11 @@ static void set(struct api_call *call)
 	const char *field, *message;
 	struct image_option option, *old;
 
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	options = current(call);
 	if (services_option_parse(call->body, &option, &field, &message)) {
-		refuse(call, field, message);
+		api_reply_refused(call, field, message);
 		return;
 	}
 	old = services_option_find(&options, option.service, option.instance);
@@ -143,10 +117,10 @@ static void take_away(struct api_call *call)
 	struct image_option *old;
 
 	if (text && (!instance || instance > 65535 || strspn(text, "0123456789") != strlen(text))) {
-		refuse(call, "instance", "must be a number from 1 to 65535");
+		api_reply_refused(call, "instance", "must be a number from 1 to 65535");
 		return;
 	}
-	if (!has_container(call))
+	if (!api_container(call))
 		return;
 	options = current(call);
 	old = services_option_find(&options, service ? service : "", instance);

@@ -23,19 +23,6 @@ static const char *const action_texts[HOODY_ACTION_MAX + 1] = {
 	[HOODY_ACTION_KILL_THREAD] = "kill", [HOODY_ACTION_KILL_PROCESS] = "kill",
 };
 
-static struct container *find(struct api_call *call)
-{
-	struct container *container = model_find(call->control->model, call->id);
-
-	if (container)
-		return container;
-	if (model_find_tombstone(call->control->model, call->id))
-		api_reply_error(call, 404, "deleted", NULL, "this container has been deleted");
-	else
-		api_reply_error(call, 404, "not_found", NULL, "there is no container with this id");
-	return NULL;
-}
-
 static bool counted(const struct control *control, const struct container *container)
 {
 	return container->running && control->knl && knl_state(control->knl) == KNL_READY;
@@ -147,7 +134,7 @@ static void reply(struct api_call *call, const struct container *container,
 
 static void show(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 
 	if (container)
 		reply(call, container, NULL);
@@ -261,7 +248,7 @@ static int check_wish(struct api_call *call, const struct container *container,
 
 static void put(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 	struct profile_report report;
 	char fault[SYSCALLS_FAULT_MAX];
 	struct wish wish;
@@ -348,7 +335,7 @@ static void reply_learned(struct api_call *call, struct learned *learned)
 
 static void show_learned(struct api_call *call)
 {
-	const struct container *container = find(call);
+	const struct container *container = api_container(call);
 	const struct syscalls_attachment *now;
 	struct learned learned = { 0 };
 	int ret;
