@@ -3,7 +3,7 @@
 An HTTP/3 client that does as it is told: aioquic without its event loop, on
 sockets of ours, so that a test can lose, forge and move packets.
 
-Environment: TLS (port), HOST.
+Environment: TLS (port), HOST, and SERVER (an address) where it is not this machine.
 """
 import os
 import select
@@ -20,7 +20,7 @@ from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StopSe
 
 PORT = int(os.environ["TLS"])
 HOST = os.environ["HOST"]
-SERVER = ("127.0.0.1", PORT)
+SERVER = (os.environ.get("SERVER", "127.0.0.1"), PORT)
 
 
 class Failed(Exception):
@@ -82,7 +82,7 @@ class Client:
         """Another socket: another address or port. @keep: the old one stays open."""
         if not keep and hasattr(self, "socket"):
             self.socket.close()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
         self.socket.bind((source, 0))
         self.socket.setblocking(False)
