@@ -56,7 +56,6 @@ static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1]
 {
 	const char *end = host + len, *colon = memchr(host, ':', len);
 	const char *at, *dot;
-	bool valid = true;
 	size_t i;
 
 	if (colon) {
@@ -70,12 +69,10 @@ static int normalize(const char *host, size_t len, char name[ROUTE_NAME_MAX + 1]
 	if (!len || len > ROUTE_NAME_MAX)
 		return -1;
 	/* Once for every request: no branch in the loop. */
-	for (i = 0; i < len; i++) {
+	for (i = 0; i < len; i++)
 		name[i] = name_byte[(uint8_t)host[i]];
-		valid &= name[i] != '\0';
-	}
 	name[len] = '\0';
-	if (!valid)
+	if (strlen(name) != len)
 		return -1;
 	for (at = name; (dot = memchr(at, '.', name + len - at)); at = dot + 1) {
 		if (dot == at || dot - at > ROUTE_LABEL_MAX)

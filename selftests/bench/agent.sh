@@ -74,9 +74,11 @@ http1() { load http1 "$1" reused run_load "${pid[$1]}" -c 32 "http://127.0.0.1:$
 http1_tls() { load http1-tls "$1" reused run_load "${pid[$1]}" -c 32 "https://127.0.0.1:${tls[$1]}/"; }
 http1_fresh() { load http1-no-reuse "$1" fresh run_load "${fresh_pid[$1]}" -c 32 "http://127.0.0.1:${fresh[$1]}/"; }
 http2() { load http2-tls "$1" reused run_load_http2 "${pid[$1]}" "${tls[$1]}"; }
-# run_load_http3 PID PORT: the same over HTTP/3, by curl: 32 requests at a time on one connection.
+# run_load_http3 PID PORT: the same over HTTP/3, by curl: 32 requests at a time on one
+# connection. Sets datagrams: what came for each request, at either end.
 run_load_http3() {
 	local before after accepts got count=6000 process=$1
+	datagrams=$(datagrams_received)
 	accepts=$(app_accepts)
 	before=$(cpu_ns "$process")
 	got=$(on_load_core curl -sSkZ --http3-only --parallel-max 32 --resolve "$host:$2:127.0.0.1" -o /dev/null \
@@ -84,10 +86,15 @@ run_load_http3() {
 	after=$(cpu_ns "$process")
 	connections=$(($(app_accepts) - accepts - 1)) requests=$count
 	[ "$got" = "$count 3 200" ] || die "not $count answers over HTTP/3: $got"
+	datagrams=$(awk "BEGIN { printf \"%.3f\", ($(datagrams_received) - $datagrams) / $count }")
 	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
 }
 
-http3() { load http3 "$1" reused run_load_http3 "${pid[$1]}" "${tls[$1]}"; }
+http3() {
+	local datagrams
+	load http3 "$1" reused run_load_http3 "${pid[$1]}" "${tls[$1]}"
+	emit http3-datagrams "$1" datagrams "$datagrams"
+}
 tls_new() {
 	load tls-new-connection "$1" reused run_load "${pid[$1]}" -c 8 -H 'Connection: close' \
 		"https://127.0.0.1:${tls[$1]}/"

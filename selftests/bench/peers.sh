@@ -251,6 +251,8 @@ no_more() { # PID...: as before
 	for process in "$@"; do [ ${#first[@]} = 0 ] || chrt --all-tasks --other --pid 0 "$process"; done
 }
 
+datagrams_received() { awk '$1 == "Udp:" { n = $2 } END { print n }' /proc/net/snmp; }
+
 app_accepts() {
 	curl -s "http://127.0.0.1:$app_status/" | awk 'NR == 3 { print $1 }'
 }
