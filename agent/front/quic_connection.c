@@ -188,7 +188,7 @@ static void follow(struct quic_connection *connection)
  */
 static bool may_hold(const struct quic_connection *connection)
 {
-	return !connection->limited && !connection->fed &&
+	return connection->handshaken && !connection->limited && !connection->fed &&
 	       (connection->asked || connection->hold || !list_empty(&connection->heard.node));
 }
 
