@@ -138,11 +138,13 @@ idle() {
 	hold "$@" "$count"
 	after=$(anonymous_bytes "${pid[$proxy]}")
 	hold_end
+	# Of a process that has had more clients before, what it has freed would be taken.
+	[ $((after - before)) -gt "$count" ] || die "$scenario $proxy: $before bytes before and $after with $count clients"
 	emit "$scenario" "$proxy" bytes $(((after - before) / count)) "\"count\":$count"
 }
 
 # 9,000: a process may have 20,000 descriptors here, and HAProxy keeps two for each client.
-idle_tls() { # before anything else: what that has freed would not be seen
+idle_tls() {
 	idle idle-tls-connection "$1" 9000 "$bin/tls_hold" 127.0.0.1 "${tls[$1]}" "$host"
 }
 
@@ -248,7 +250,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -s
 	-addext "subjectAltName=DNS:*.$domain,IP:127.0.0.1" -keyout "$work/key" -out "$work/crt" 2>/dev/null
 cat "$work/crt" "$work/key" >"$work/pem"
 start_app
-# Memory first: what the load leaves in the allocators would blur it.
+# Memory first, and one of the two in a run.
 in_turn 1 idle_tls ours nginx haproxy
 if [[ websocket =~ $pattern || idle_ws =~ $pattern ]]; then
 	start_echo

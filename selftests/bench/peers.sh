@@ -24,10 +24,15 @@ die() { echo "bench: $*" >&2; exit 1; }
 
 # shellcheck disable=SC2317
 finish() {
-	local status=$?
-	jobs -p | xargs -r kill 2>/dev/null
-	[ -z "${pid[caddy]:-}" ] || kill "${pid[caddy]}" 2>/dev/null
+	local status=$? process processes
+	jobs -p >"$work/jobs"
+	mapfile -t processes <"$work/jobs"
+	[ ${#processes[@]} = 0 ] || kill "${processes[@]}" 2>/dev/null
 	exec 8>&- 7>&-
+	# The next run wants their ports.
+	for process in "${processes[@]}" "${pid[@]}" "${fresh_pid[@]}"; do
+		timeout 20 tail --pid="$process" -f /dev/null || kill -9 "$process" 2>/dev/null
+	done
 	rm -rf "$work"
 	exit $status
 }
@@ -78,7 +83,8 @@ start_app() {
 			}
 		END
 	} >"$work/app.conf"
-	on_load_core nginx -c "$work/app.conf" -e stderr 2>>"$work/app.log" &
+	# Not through the function, here and below: its process would be a shell, not nginx.
+	taskset -c $load_core nginx -c "$work/app.conf" -e stderr 2>>"$work/app.log" &
 	wait_for port_open $app
 	wait_for port_open $app_status
 }
@@ -136,7 +142,7 @@ start_nginx() {
 		nginx_server "127.0.0.1:${fresh[nginx]} backlog=4096" close fresh
 		echo "}"
 	} >"$work/nginx.conf"
-	on_proxy_core nginx -c "$work/nginx.conf" -e stderr 2>>"$work/nginx.log" &
+	taskset -c $proxy_core nginx -c "$work/nginx.conf" -e stderr 2>>"$work/nginx.log" &
 	wait_for test -s "$work/nginx.pid"
 	wait_for pgrep -P "$(cat "$work/nginx.pid")"
 	pid[nginx]=$(pgrep -P "$(cat "$work/nginx.pid")")
@@ -222,7 +228,6 @@ start_haproxy() {
 			timeout tunnel 600s
 			server app 127.0.0.1:$echo
 	END
-	# Not through the function: its process would be a shell, not haproxy.
 	taskset -c $proxy_core haproxy -f "$work/haproxy.cfg" >>"$work/haproxy.log" 2>&1 &
 	pid[haproxy]=$!
 	fresh_pid[haproxy]=$!
