@@ -376,6 +376,7 @@ static int set_up_service(struct control *control, const struct spawn_identity *
 		log_error("%s", fault);
 		return -1;
 	}
+	upgrade_hold_calls(control->upgrade);
 	change_purge_tombstones(control);
 	ret = publish_now(control->publisher);
 	if (ret) {

@@ -188,13 +188,27 @@ void upgrade_failed(struct upgrade *upgrade, const char *why)
 	sd_event_source_set_time_relative(upgrade->looks, 0);
 }
 
+void upgrade_hold_calls(struct upgrade *upgrade)
+{
+	if (upgrade->state == UPGRADE_STARTING)
+		api_pause(upgrade->control->api);
+}
+
+/* It stays, whatever came of it. */
+static void end_trial(struct upgrade *upgrade, enum upgrade_state state)
+{
+	upgrade->state = state;
+	if (upgrade->control->api)
+		api_resume(upgrade->control->api);
+}
+
 void upgrade_serving(struct upgrade *upgrade)
 {
 	if (upgrade->state != UPGRADE_STARTING)
 		return;
 	upgrade->looks = sd_event_source_disable_unref(upgrade->looks);
 	upgrade->reason[0] = '\0';
-	upgrade->state = UPGRADE_DONE;
+	end_trial(upgrade, UPGRADE_DONE);
 	log_info("upgraded: from=%s to=%s", upgrade->from, HOODY_VERSION);
 	if (upgrade->old >= 0)
 		close(upgrade->old);
@@ -222,7 +236,7 @@ void upgrade_give_up(struct upgrade *upgrade, const char *why)
 	if (upgrade->old < 0 || !upgrade->can_return) {
 		snprintf(upgrade->reason, sizeof(upgrade->reason), "%s", why);
 		log_error("there is no way back to version %s: this one goes on", upgrade->from);
-		upgrade->state = UPGRADE_REFUSED;
+		end_trial(upgrade, UPGRADE_REFUSED);
 		return;
 	}
 	if (control->acme)
@@ -236,7 +250,7 @@ void upgrade_give_up(struct upgrade *upgrade, const char *why)
 	if (state >= 0)
 		close(state);
 	log_error("the program before cannot be executed again: error=\"%s\"", strerror(-ret));
-	upgrade->state = UPGRADE_REFUSED;
+	end_trial(upgrade, UPGRADE_REFUSED);
 }
 
 /* ---- life ---- */

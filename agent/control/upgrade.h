@@ -14,7 +14,8 @@
  *		not like is refused here, and nothing has happened
  * waiting	calls of the API that are under way are answered, new ones wait
  * starting	the new control has taken sockets, workers and relays over; those
- *		before it serve until a relay and then a worker of the new program do
+ *		before it serve until a relay and then a worker of the new program do;
+ *		calls wait on, so that none is lost on the way back
  *
  * The process, its children and its sockets stay the same; policy reaches every
  * worker all the time, but for the moment of the start.
@@ -64,6 +65,8 @@ bool upgrade_postpones(struct upgrade *upgrade);
 int upgrade_begin(struct upgrade *upgrade);
 void upgrade_status(const struct upgrade *upgrade, struct upgrade_status *status);
 
+/* Calls of the API wait where this program is on trial: for when the API has been made. */
+void upgrade_hold_calls(struct upgrade *upgrade);
 /* A worker of this program serves: the handover that it began with is over. */
 void upgrade_serving(struct upgrade *upgrade);
 /*
