@@ -8,6 +8,7 @@
 #include "control/certificates.h"
 #include "control/control.h"
 #include "control/db.h"
+#include "control/firewall.h"
 #include "control/network.h"
 #include "control/upgrade.h"
 #include "lib/image.h"
@@ -182,6 +183,8 @@ int handover_save(struct control *control, struct handover *handover, int old, i
 	     yyjson_mut_obj_add_int(document, root, "ipc", IPC_VERSION) &&
 	     yyjson_mut_obj_add_int(document, root, "image", IMAGE_VERSION) &&
 	     yyjson_mut_obj_add_int(document, root, "database", DB_VERSION) &&
+	     yyjson_mut_obj_add_int(document, root, "firewall",
+				    control->firewall && control->firewall->bpf ? FW_LAYOUT : 0) &&
 	     yyjson_mut_obj_add_uint(document, root, "started_us", control->started_us) &&
 	     yyjson_mut_obj_add_uint(document, root, "threads", config->settings.threads) &&
 	     yyjson_mut_obj_add_strcpy(document, root, "state_directory", config->state_directory) &&

@@ -9,6 +9,7 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "control/db.h"
+#include "control/firewall.h"
 #include "control/reload.h"
 #include "control/upgrade_internal.h"
 #include "lib/image.h"
@@ -196,6 +197,7 @@ static int check_found(yyjson_val *root, const struct config *config)
 {
 	const long long ipc = handover_number(root, "ipc"), image = handover_number(root, "image");
 	const long long database = handover_number(root, "database");
+	const long long firewall = handover_number(root, "firewall");
 	const char *what = restart_needed(root, config);
 
 	if (ipc != IPC_VERSION || image != IMAGE_VERSION) {
@@ -210,6 +212,14 @@ static int check_found(yyjson_val *root, const struct config *config)
 		fprintf(stderr,
 			"the database has version %lld and version %s knows only up to %d: it is too old\n",
 			database, HOODY_VERSION, DB_VERSION);
+		return -1;
+	}
+	/* 0: not loaded, or of a version that did not say. */
+	if (firewall && firewall != FW_LAYOUT) {
+		fprintf(stderr,
+			"the firewall's tables of version %s have another layout than those of version "
+			"%s (%lld, %d): what is open would be cut, so restart the agent when that does "
+			"no harm\n", handover_text(root, "from"), HOODY_VERSION, firewall, FW_LAYOUT);
 		return -1;
 	}
 	if (what) {

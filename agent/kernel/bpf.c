@@ -2,6 +2,7 @@
 /* Loading, pinning and taking over, see bpf.h. */
 #include "kernel/bpf_internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <stdarg.h>
@@ -124,6 +125,42 @@ static int load(struct knl_bpf *bpf, char fault[KNL_BPF_FAULT_MAX])
 	return 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+int knl_bpf_remove(const char *pins)
+{
+	if (access(pins, F_OK))
+		return 0;
+	return nftw(pins, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) ? -errno : 0;
+}
+
+/*
+ * Maps of another layout, which nobody uses now that the interfaces have these programs:
+ * a table of flows is tens of megabytes. What cannot be removed is in nobody's way.
+ */
+static void remove_other_layouts(const struct knl_bpf *bpf)
+{
+	char path[KNL_BPF_PATH_MAX];
+	struct dirent *entry;
+	DIR *directory = opendir(bpf->pins);
+
+	while (directory && (entry = readdir(directory))) {
+		char *end;
+		const unsigned long layout = strtoul(entry->d_name + 1, &end, 10);
+
+		if (entry->d_name[0] != 'v' || *end || !layout || layout > 9999 ||
+		    layout == FW_LAYOUT)
+			continue;
+		snprintf(path, sizeof(path), "%s/v%lu", bpf->pins, layout);
+		knl_bpf_remove(path);
+	}
+	if (directory)
+		closedir(directory);
+}
+
 int knl_bpf_open(const struct knl_bpf_options *options, struct knl_bpf **out,
 		 char fault[KNL_BPF_FAULT_MAX])
 {
@@ -158,6 +195,7 @@ int knl_bpf_open(const struct knl_bpf_options *options, struct knl_bpf **out,
 		     strerror(-ret));
 		goto err_close;
 	}
+	remove_other_layouts(bpf);
 	*out = bpf;
 	return 0;
 err_close:
@@ -174,18 +212,6 @@ void knl_bpf_close(struct knl_bpf *bpf)
 	ring_buffer__free(bpf->ring);
 	bpf_object__close(bpf->object);
 	free(bpf);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-int knl_bpf_remove(const char *pins)
-{
-	if (access(pins, F_OK))
-		return 0;
-	return nftw(pins, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) ? -errno : 0;
 }
 
 int knl_bpf_program(struct knl_bpf *bpf, enum fw_direction direction)

@@ -80,7 +80,7 @@ client_is() { # NAME WHAT: how it ended
 }
 declare -A pids
 
-tap_plan 39
+tap_plan 40
 mkdir "$WORK/bin"
 install_program "$BUILT"
 config
@@ -181,6 +181,7 @@ versions=$(check_handover '"format":1,"ipc":-1' | sed -n 's/.*, \([0-9]*\)\.\([0
 tap_is a_handover_is_checked "$(check_handover "$versions,\"database\":1")" 'status 0'
 tap_like older_than_the_database_is_refused "$(check_handover "$versions,\"database\":99")" 'database has version 99.*too old'
 tap_like workers_that_do_not_understand_are_refused "$(check_handover '"format":1,"ipc":99,"image":1,"database":1')" 'nothing could be revoked'
+tap_like another_layout_of_the_firewall_is_refused "$(check_handover "$versions,\"database\":1,\"firewall\":2")" 'another layout.*what is open would be cut'
 tap_like another_format_is_refused "$(check_handover '"format":77')" 'format 77'
 tap_is the_same_worker_serves "$(worker) $(fetch "$NAME")" "$before 200"
 tap_run the_log_says_why logged 'upgrade refused, version .* goes on: .*threads has changed'

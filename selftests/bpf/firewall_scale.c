@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -271,18 +272,37 @@ static void test_linger(void)
 	       "linger_address_goes_when_it_is_over");
 }
 
+/* A table as an agent with another layout would leave it; 0, or -errno. */
+static int leave_layout(const char *path, size_t root)
+{
+	const int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "left", 4, 4, 1, NULL);
+	char directory[128];
+	int ret = fd < 0 ? -errno : 0;
+
+	snprintf(directory, sizeof(directory), "%.*s", (int)root, path);
+	if (!ret && (mkdir(pins, 0700) || mkdir(directory, 0700) || bpf_obj_pin(fd, path)))
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 int main(void)
 {
 	struct knl_bpf_options options = { .flows = 65536, .containers = 1024, .pins = pins };
-	char fault[KNL_BPF_FAULT_MAX];
+	char fault[KNL_BPF_FAULT_MAX], left[128];
+	int ret;
 
 	snprintf(pins, sizeof(pins), "/sys/fs/bpf/hoody-scale-%d", getpid());
+	snprintf(left, sizeof(left), "%s/v1/fw_flows", pins);
+	ret = leave_layout(left, strlen(pins) + strlen("/v1"));
 	if (knl_bpf_open(&options, &bpf, fault)) {
 		knl_bpf_remove(pins);
 		printf("Bail out! %s\n", fault);
 		return 1;
 	}
-	tap_plan(3 + 3 + 4 + 9 + 4);
+	tap_plan(1 + 3 + 3 + 4 + 9 + 4);
+	tap_ok(!ret && access(left, F_OK), "open_removes_tables_of_another_layout");
 	test_overdue();
 	test_containers();
 	test_swaps();
