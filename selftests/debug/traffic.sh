@@ -60,7 +60,7 @@ tap_run memory_failed_under_commands test "$failed" -gt 0
 for ((i = 1; i <= 120; i++)); do
 	hoodynl del "$(printf c000000000000000000001%02x "$i")" 2>/dev/null
 done
-tap_is commands_left_what_was_there "$(hoodynl dump | cut -d' ' -f1 | sort | paste -sd' ')" "$ID1 $ID2"
+tap_is commands_left_what_was_there "$(hoodynl dump | cut -d' ' -f1 | sort | paste -sd' ')" "id=$ID1 id=$ID2"
 tap_run commands_left_the_addresses_free hoodynl set c00000000000000000000155 $PROJECT 1 addr=10.7.9.5 addr=fd07:9::5 flags=1
 hoodynl del c00000000000000000000155
 
