@@ -173,8 +173,7 @@ static void reply_error(struct api_call *call, int error)
 		api_reply_error(call, 507, "full", NULL, "there are %d aliases, more cannot be kept",
 				ALIASES_MAX);
 	else
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				strerror(-error));
+		api_reply_not_stored(call, error, "");
 }
 
 static void create(struct api_call *call)

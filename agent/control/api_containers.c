@@ -55,21 +55,14 @@ static void on_deleted(void *context)
 
 static void reply_change_error(struct api_call *call, int error)
 {
-	const char *why = db_fault(call->control->db);
-
 	if (error == -ENOSPC && model_containers_count(call->control->model) >= MODEL_CONTAINERS_MAX)
 		api_reply_error(call, 507, "full", NULL, "there are %d containers, more cannot be kept",
 				MODEL_CONTAINERS_MAX);
-	else if (error == -ENOSPC)
-		api_reply_error(call, 507, "full", NULL, "the database cannot grow: %s", why);
-	else if (error == -ENOMEM)
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
 	else if (error == -ECANCELED)
 		api_reply_error(call, 409, "not_enforceable", NULL, "nothing has changed: %s",
 				call->control->refusal);
 	else
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				*why ? why : strerror(-error));
+		api_reply_not_stored(call, error, "the database cannot grow");
 }
 
 /* An address that is another container's; 0 or -1 with @fault. */

@@ -103,16 +103,8 @@ static void replace(struct api_call *call)
 	case -EBUSY:
 		api_reply_error(call, 409, "domain_busy", "mode", "%s", fault);
 		break;
-	case -ENOSPC:
-		api_reply_error(call, 507, "full", NULL, "nothing has changed: %s",
-				db_fault(call->control->db));
-		break;
-	case -ENOMEM:
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-		break;
 	default:
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				db_fault(call->control->db));
+		api_reply_not_stored(call, ret, "");
 		break;
 	}
 }

@@ -73,8 +73,7 @@ static void reply_error(struct api_call *call, int error, const char *what, int 
 		api_reply_error(call, 507, "full", NULL, "there are %d %s, more cannot be kept", most,
 				what);
 	else
-		api_reply_error(call, 500, "internal", NULL, "nothing has changed: %s",
-				strerror(-error));
+		api_reply_not_stored(call, error, "");
 }
 
 static int refuse(struct api_call *call, const char *field, const char *message)
