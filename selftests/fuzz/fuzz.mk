@@ -33,7 +33,8 @@ fuzz_front		:= selftests/fuzz/lib/front.c selftests/fuzz/lib/memory.c
 fuzz_src_http1		:= $(fuzz_front)
 fuzz_src_http2		:= $(fuzz_front)
 fuzz_src_http3		:= $(fuzz_front)
-fuzz_whole		:= http1 http2 http3
+fuzz_src_quic		:= $(fuzz_front) agent/relay/quic_initial.c agent/relay/hello.c agent/names/name.c
+fuzz_whole		:= http1 http2 http3 quic
 
 comma	:= ,
 fuzz_wrap = $(addprefix -Wl$(comma)--wrap=,$(1))
@@ -46,6 +47,7 @@ fuzz_ld_http3	:= $(fuzz_ld_http1) $(call fuzz_wrap,$(addprefix ngtcp2_conn_,get_
 			get_stream_user_data set_stream_user_data extend_max_offset extend_max_stream_offset \
 			shutdown_stream shutdown_stream_read set_keep_alive_timeout) \
 			$(addprefix quic_connection_,write closed free))
+fuzz_ld_quic	:= $(fuzz_ld_http1) $(call fuzz_wrap,recvmmsg sendmsg clock_gettime)
 
 fuzz_all	:= $(patsubst selftests/fuzz/%.c,%,$(wildcard selftests/fuzz/*.c))
 fuzz_pure	:= $(filter-out $(fuzz_whole),$(fuzz_all))

@@ -143,7 +143,7 @@ struct front_thread *fuzz_front_setup(void)
 	setting_up = false;
 	fuzz_need(thread && board.limits && board.passes, "a thread");
 	image_put(image);
-	/* One turn at a time, and no waiting: an alarm that is always due. */
+	/* One turn at a time, and no waiting: fuzz_front_turn() sets an alarm that is due. */
 	thread->loop.alarm = 1;
 	thread->loop.alarmed = stop;
 	return thread;
@@ -160,6 +160,7 @@ static void drain(int fd)
 void fuzz_front_turn(int client)
 {
 	for (unsigned int i = 0; i < TURNS; i++) {
+		thread->loop.alarm = 1;
 		thread->loop.stop = false;
 		loop_run(&thread->loop);
 		if (client >= 0)
