@@ -12,7 +12,7 @@ FIREWALL=auto
 
 ROUTED=890abcdef12345678901cdef BRIDGED=890abcdef12345678901cde0
 RAW=$TOP/selftests/bpf/raw.py
-tap_plan 35
+tap_plan 36
 
 inside() { lxc-attach -n "$1" -- "${@:2}"; }
 # talk CONTAINER HOST PORT: whether a server of the client's side answers.
@@ -36,6 +36,8 @@ container files "$BRIDGED" bridge 3 "$SERVER" || tap_bail "no bridged container"
 container_ready web || tap_bail "web does not serve"
 container_ready files || tap_bail "files does not serve"
 
+# What is open is open to the world, not to the neighbours.
+tap_run open_neighbours_are_apart dead web 10.80.1.3 8080
 for pair in "web $ROUTED" "files $BRIDGED"; do
 	read -r name id <<<"$pair"
 	tap_is "open_$name"_is_enforced "$(hoody firewall show -c "$id" --json | jq -r .state)" enforced
