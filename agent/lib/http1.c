@@ -56,6 +56,14 @@ static int on_url(llhttp_t *llhttp, const char *at, size_t len)
 	return 0;
 }
 
+static int on_status(llhttp_t *llhttp, const char *at, size_t len)
+{
+	struct decoder *decoder = llhttp->data;
+
+	decoder->head->reason = (struct http_text){at, len};
+	return 0;
+}
+
 static int on_field(llhttp_t *llhttp, const char *at, size_t len)
 {
 	struct decoder *decoder = llhttp->data;
@@ -88,13 +96,15 @@ static int on_head_complete(llhttp_t *llhttp)
 static const llhttp_settings_t llhttp_settings = {
 	.on_method = on_method,
 	.on_url = on_url,
+	.on_status = on_status,
 	.on_header_field = on_field,
 	.on_header_value = on_value,
 	.on_headers_complete = on_head_complete,
 };
 
 /* Splits @bytes; 0 where llhttp took them all as exactly one head. */
-static int split(struct decoder *decoder, struct http_head *head, const char *bytes, size_t len)
+static int split(struct decoder *decoder, llhttp_type_t type, struct http_head *head,
+		 const char *bytes, size_t len)
 {
 	struct http_field *fields = head->fields;
 	unsigned int fields_max = head->fields_max;
@@ -105,7 +115,7 @@ static int split(struct decoder *decoder, struct http_head *head, const char *by
 	head->fields_max = fields_max;
 	memset(decoder, 0, sizeof(*decoder));
 	decoder->head = head;
-	llhttp_init(&decoder->llhttp, HTTP_REQUEST, &llhttp_settings);
+	llhttp_init(&decoder->llhttp, type, &llhttp_settings);
 	decoder->llhttp.data = decoder;
 	result = llhttp_execute(&decoder->llhttp, bytes, len);
 	if (decoder->error)
@@ -144,7 +154,7 @@ static int check_fields(struct http_head *head)
 
 	for (i = 0; i < head->fields_count; i++) {
 		field = &head->fields[i];
-		/* Trimmed before a value only. */
+		/* llhttp trims before a value, not always after it. */
 		while (field->value.len && (field->value.data[field->value.len - 1] == ' ' ||
 					    field->value.data[field->value.len - 1] == '\t'))
 			field->value.len--;
@@ -317,7 +327,7 @@ int http1_decode_request(struct http_head *head, const char *bytes, size_t len)
 	line_end = memchr(bytes, '\r', len);
 	if (!line_end || line_end - bytes < 14)
 		return -EBADMSG;
-	err = split(&decoder, head, bytes, len);
+	err = split(&decoder, HTTP_REQUEST, head, bytes, len);
 	if (err == -E2BIG || err == -ENOSYS)
 		return err;
 	version = line_end - 8;
@@ -338,65 +348,21 @@ int http1_decode_request(struct http_head *head, const char *bytes, size_t len)
 	return 0;
 }
 
-/*
- * Splits the lines from @at, each ended by CRLF, into fields; the empty one is the last
- * thing before @end. What names and values may have is check_fields()'s to say.
- */
-static int split_fields(struct http_head *head, const char *at, const char *end)
-{
-	const char *lf, *colon, *value;
-
-	for (; (lf = memchr(at, '\n', end - at)); at = lf + 1) {
-		if (lf == at || lf[-1] != '\r')
-			return -EBADMSG;
-		if (lf == at + 1)
-			return lf + 1 == end ? 0 : -EBADMSG;
-		colon = memchr(at, ':', lf - at);
-		if (!colon)
-			return -EBADMSG;
-		for (value = colon + 1; *value == ' ' || *value == '\t';)
-			value++;
-		if (!http_head_add(head, (struct http_text){at, colon - at},
-				   (struct http_text){value, lf - 1 - value}))
-			return -E2BIG;
-	}
-	return -EBADMSG;
-}
-
-/*
- * A response's lines are split here: what llhttp looks at beyond that is checked anew
- * below in any case, and was a third of the work on a response. (The fuzzer holds the
- * two against each other.)
- */
-static int split_response(struct http_head *head, const char *bytes, size_t len)
-{
-	struct http_field *fields = head->fields;
-	unsigned int fields_max = head->fields_max;
-	const char *cr = memchr(bytes, '\r', len);
-
-	memset(head, 0, sizeof(*head));
-	head->fields = fields;
-	head->fields_max = fields_max;
-	/* "HTTP/1.1 200 OK": the code has three digits, a blank on either side. */
-	if (!cr || cr - bytes < 12 || cr + 1 == bytes + len || cr[1] != '\n' ||
-	    check_version(bytes, 8, &head->minor) || bytes[8] != ' ' ||
-	    (bytes[12] != ' ' && bytes + 12 != cr) || bytes[9] < '1' || bytes[9] > '5' ||
-	    bytes[10] < '0' || bytes[10] > '9' || bytes[11] < '0' || bytes[11] > '9')
-		return -EBADMSG;
-	head->status = (bytes[9] - '0') * 100 + (bytes[10] - '0') * 10 + (bytes[11] - '0');
-	if (bytes + 12 != cr)
-		head->reason = (struct http_text){bytes + 13, cr - bytes - 13};
-	return split_fields(head, cr + 2, bytes + len);
-}
-
 int http1_decode_response(struct http_head *head, const char *bytes, size_t len, bool to_head)
 {
+	struct decoder decoder;
 	bool framed;
 	int err;
 
-	err = split_response(head, bytes, len);
+	err = split(&decoder, HTTP_RESPONSE, head, bytes, len);
 	if (err)
 		return err;
+	/* "HTTP/1.1 200 OK": the code has three digits, a blank on either side. */
+	if (len < 14 || check_version(bytes, 8, &head->minor) || bytes[8] != ' ' ||
+	    (bytes[12] != ' ' && bytes[12] != '\r') || bytes[9] < '1' || bytes[9] > '5' ||
+	    bytes[10] < '0' || bytes[10] > '9' || bytes[11] < '0' || bytes[11] > '9')
+		return -EBADMSG;
+	head->status = (bytes[9] - '0') * 100 + (bytes[10] - '0') * 10 + (bytes[11] - '0');
 	if (!http_is_field_value(head->reason) || check_fields(head) || decode_framing(head) ||
 	    decode_connection(head))
 		return -EBADMSG;

@@ -2,15 +2,13 @@
 /*
  * HTTP/1 heads and chunked bodies. What is decoded is encoded and decoded again, as
  * the container would: both must see one message with the same end, or it could be
- * smuggled through. A response is split by lines of our own: where it is taken, llhttp,
- * which others read it with, sees the same fields.
+ * smuggled through.
  */
 #include "fuzz.h"
 #include "lib/http1.h"
 #include "lib/http1_chunk.h"
 
 #include <errno.h>
-#include <llhttp.h>
 
 #define FIELDS	64
 
@@ -51,61 +49,6 @@ static void decode_again(struct http_head *head, bool response)
 	buf_clear(&pool, &out);
 }
 
-/* What llhttp sees. */
-struct seen {
-	const struct http_head	*head;
-	unsigned int		names;
-};
-
-static bool same(struct http_text ours, const char *at, size_t len)
-{
-	while (len && (at[len - 1] == ' ' || at[len - 1] == '\t'))
-		len--;
-	return ours.len == len && (!len || ours.data == at);
-}
-
-static int seen_name(llhttp_t *llhttp, const char *at, size_t len)
-{
-	struct seen *seen = llhttp->data;
-
-	fuzz_need(seen->names < seen->head->fields_count &&
-		  same(seen->head->fields[seen->names].name, at, len), "llhttp sees the name");
-	seen->names++;
-	return 0;
-}
-
-static int seen_value(llhttp_t *llhttp, const char *at, size_t len)
-{
-	struct seen *seen = llhttp->data;
-
-	fuzz_need(seen->names && same(seen->head->fields[seen->names - 1].value, at, len),
-		  "llhttp sees the value");
-	return 0;
-}
-
-static int seen_all(llhttp_t *llhttp)
-{
-	return 2;
-}
-
-static void compare(const struct http_head *head, const char *bytes, size_t len)
-{
-	static const llhttp_settings_t settings = {
-		.on_header_field = seen_name,
-		.on_header_value = seen_value,
-		.on_headers_complete = seen_all,
-	};
-	struct seen seen = { .head = head };
-	llhttp_t llhttp;
-
-	llhttp_init(&llhttp, HTTP_RESPONSE, &settings);
-	llhttp.data = &seen;
-	fuzz_need(llhttp_execute(&llhttp, bytes, len) == HPE_PAUSED_UPGRADE &&
-		  llhttp_get_error_pos(&llhttp) == bytes + len, "llhttp takes the response");
-	fuzz_need(seen.names == head->fields_count && llhttp.status_code == head->status,
-		  "llhttp sees the same");
-}
-
 static void decode(const char *bytes, size_t len, bool response)
 {
 	struct http_field fields[FIELDS];
@@ -126,8 +69,6 @@ static void decode(const char *bytes, size_t len, bool response)
 	copy = fuzz_copy((struct fuzz_input){ (const uint8_t *)bytes, (size_t)found }, false);
 	err = response ? http1_decode_response(&head, copy, (size_t)found, false) :
 			 http1_decode_request(&head, copy, (size_t)found);
-	if (!err && response)
-		compare(&head, copy, (size_t)found);
 	if (!err && (response || (head.authority.len && head.method != HTTP_METHOD_CONNECT)) &&
 	    (!response || head.status != 101))
 		decode_again(&head, response);
