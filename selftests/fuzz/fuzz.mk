@@ -24,7 +24,7 @@ fuzz_src_jwt		:= agent/auth/jwt.c agent/auth/jwt_key.c agent/auth/jwk.c agent/au
 fuzz_src_netlink	:= $(addprefix agent/kernel/genl,.c _requests.c _profile.c _ksm.c _watch.c)
 fuzz_src_permissions	:= $(fuzz_auth)
 fuzz_src_profile	:= $(wildcard agent/profile/*.c)
-fuzz_src_relay_policy	:= agent/relay/policy.c agent/relay/exit.c agent/relay/strict.c agent/relay/hello.c \
+fuzz_src_relay_policy	:= agent/relay/policy.c agent/relay/exit.c agent/relay/strict.c agent/relay/way.c agent/relay/hello.c \
 			   agent/names/name.c agent/lib/address.c agent/lib/id.c
 fuzz_src_tls13		:= agent/front/tls13.c agent/front/tls13_record.c selftests/fuzz/lib/memory.c
 fuzz_src_wireguard_file	:= agent/control/wireguard_file.c agent/auth/base64.c agent/names/name.c agent/lib/address.c
