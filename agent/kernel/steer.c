@@ -47,8 +47,13 @@ static int open_transparent(sa_family_t family, int type)
 	if (!ret && type == SOCK_DGRAM)
 		ret = setsockopt(fd, level, family == AF_INET ? IP_RECVORIGDSTADDR :
 								IPV6_RECVORIGDSTADDR,
-				 &one, sizeof(one)) ?:
-		      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+				 &one, sizeof(one));
+	/*
+	 * What a listener accepts has the port that was asked for, 443 mostly, and keeps it
+	 * for a while after its end: not from those who listen there on this host.
+	 */
+	if (!ret)
+		ret = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (!ret)
 		return fd;
 	ret = -errno;

@@ -16,7 +16,7 @@
 network_need "namespaces, BPF"
 curl --version | grep -q HTTP3 || tap_skip_all "needs a curl with HTTP/3"
 
-tap_plan 38
+tap_plan 41
 
 network() {
 	local ns
@@ -213,6 +213,18 @@ tap_is exit_does_not_carry_quic_of_another "$(http3 other.test 4)$(tap_wait 30 a
 "$HOODY" network set -c $A --exit block >/dev/null
 tap_is exit_that_blocks_is_explained "$(explained tcp '[.verdict, .reason]')" '["drop","exit_blocked"]'
 "$HOODY" network set -c $A --exit direct >/dev/null
+
+# --- a restart --------------------------------------------------------------------------
+# The relay's sockets have the ports that containers asked for, here on the host, and those
+# of open connections outlive it: the agent's own 443 is one of them.
+in_ns a timeout 120 bash -c 'exec 3<>/dev/tcp/192.0.2.11/443; read -r <&3' &
+tap_cleanup "kill $!"
+relay_has() { [ -n "$(ss -tanH "$@" 'sport = :443 and src 192.0.2.11')" ]; }
+tap_run open_connection_is_the_relay_s tap_wait 30 relay_has state established
+tap_end $AGENT_PID
+tap_run its_socket_outlives_the_relay relay_has
+start_agent
+tap_is agent_has_its_ports_again "$("$HOODY" status --json | jq -r .worker.state)" serving
 
 # --- rules that change ------------------------------------------------------------------
 tap_is set_survives_a_reset "$("$HOODY" firewall reset -c $A --json | jq .strict_names)" true
