@@ -91,7 +91,8 @@ serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = se
 start_agent() {
 	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
 	AGENT_PID=$!
-	tap_wait 120 serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
+	tap_wait 120 eval 'serving || ! kill -0 $AGENT_PID'
+	serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
 }
 stop_agent() { kill "-${1:-TERM}" "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null; }
 tap_cleanup 'tap_end $AGENT_PID; rm -rf $PINS'

@@ -112,7 +112,9 @@ tap_skip_all() { # REASON
 }
 
 tap_bail() { # REASON: nothing further makes sense
-	printf 'Bail out! %s\n' "$*"
+	# One line of the protocol is the reason's first; the rest is its comment, before it.
+	[[ $* != *$'\n'* ]] || tap_note "${*#*$'\n'}"
+	printf 'Bail out! %s\n' "${*%%$'\n'*}"
 	exit 1
 }
 
