@@ -184,8 +184,7 @@ static bool match_bearer(struct evaluation *evaluation, struct http_text text,
 	match_token(evaluation, text);
 	if (!evaluation->blob->jwts.count || jwt_token_parse(text.data, text.len, token))
 		return false;
-	if (jwt_alg_slow(token->alg) &&
-	    !auth_cache_digest(evaluation->context->cache, 'j', text, evaluation->digest)) {
+	if (!auth_cache_digest(evaluation->context->cache, 'j', text, evaluation->digest)) {
 		evaluation->no_memory = true;
 		return true;
 	}
