@@ -10,18 +10,14 @@ if [ -z "${ACME_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ]; then
 	exec env ACME_NAMESPACE=1 unshare --net --mount "$0" "$@"
 fi
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
+agent_need namespaces
 for program in caddy uacme; do
 	command -v $program >/dev/null || tap_skip_all "$program is not installed"
 done
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
 
-chmod 755 "$WORK"
-export HOODY_API=unix:$WORK/control.sock
 PROJECT=67e89abc123def456789abcd
 CONTAINER_ID=890abcdef12345678901cdef
 OTHER=990abcdef12345678901cdef

@@ -7,16 +7,11 @@
 # own checker says of /metrics.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: another user for the worker"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
+agent_need
 
-chmod 755 "$WORK"
-SOCKET=$WORK/control.sock
-export HOODY_API=unix:$SOCKET
 PROJECT=67e89abc123def456789abcd
 ID=890abcdef12345678901cdef
 OTHER=111111111111111111111111

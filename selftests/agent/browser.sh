@@ -8,21 +8,17 @@
 # protocol it came by is in the audit trail.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
+agent_need namespaces
 BROWSER=$(command -v chromium-headless-shell) || tap_skip_all "there is no chromium-headless-shell"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
 
-chmod 755 "$WORK"
 PROJECT_ID=aaaaaaaaaaaaaaaaaaaaaaaa
 CONTAINER_ID=bbbbbbbbbbbbbbbbbbbbbbbb
 BASE=node-us.containers.example.com
 TLS=8455
 NETNS=hoody-browser-$$
-export HOODY_API=unix:$WORK/control.sock
 
 tap_plan 11
 

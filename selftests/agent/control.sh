@@ -7,13 +7,11 @@
 # its own, with one container that is a namespace with a small web server.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+agent_need namespaces
 
-chmod 755 "$WORK"
 SOCKET=$WORK/run/control.sock
 STATE=$WORK/state
 CONFIG=$WORK/agent.conf

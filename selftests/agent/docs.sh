@@ -7,13 +7,13 @@
 # entry of the table that no document has any more.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: another user for the worker"
+agent_need
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf || tap_skip_all "needs a bpf file system"
 HERE=$(cd "$(dirname "$0")" && pwd)
 export PATH=$HOODY_BUILD/bin:$PATH HOODY_API=unix:$WORK/run/control.sock PYTHONDONTWRITEBYTECODE=1
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
 
 # A regular expression of commands, a blank, and the test that has them: FILE:WORDS of it.
 # They need the module, a system of their own, or do not end.

@@ -116,7 +116,7 @@ except OSError as e:
 PY
 }
 was_left() { [ "$(in_ns out bash -c "exec 3<>/dev/tcp/192.0.2.10/7001; echo $1 >&3; head -1 <&3")" -gt 0 ]; }
-metric() { curl -s --unix-socket "${HOODY_API#unix:}" http://agent/metrics | awk -v name="$1" '$1 == name { print $2 }'; }
+metric() { curl -s --unix-socket "$SOCKET" http://agent/metrics | awk -v name="$1" '$1 == name { print $2 }'; }
 is_metric() { [ "$(metric "$1")" = "$2" ]; }
 
 network
@@ -148,7 +148,7 @@ tap_run none_of_them_is_held_on_to was_left $port
 nothing_straight hanging_exits_let_nothing_straight
 tap_is failures_are_in_the_figures "$(metric 'hoody_exit_failed_total{reason="timeout"}')" 6
 tap_is an_exit_is_in_the_figures "$(metric 'hoody_exits{kind="socks5",health="down"}')" 1
-tap_run figures_are_well_formed bash -c "curl -s --unix-socket '${HOODY_API#unix:}' http://agent/metrics | promtool check metrics"
+tap_run figures_are_well_formed bash -c "curl -s --unix-socket '$SOCKET' http://agent/metrics | promtool check metrics"
 
 # --- probes ---------------------------------------------------------------------------
 sed -i 's/^timeout = .*/timeout = 15s/; s/^probe = .*/probe = 1s/' "$WORK/agent.conf"

@@ -12,10 +12,11 @@
 #
 # shellcheck source=selftests/lib/tap.sh disable=SC2317,SC2034
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=selftests/lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root"
+agent_need 'namespaces, BPF'
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf || tap_skip_all "needs a bpf file system"
-AGENT=$HOODY_BUILD/bin/hoody-agent
 export HOODY_API=unix:$WORK/run/control.sock
 RAW=$TOP/selftests/bpf/raw.py
 PINS=/sys/fs/bpf/hoody-firewall-$$
@@ -27,10 +28,7 @@ BASE=node-us.containers.example.com
 CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-firewall-$$
 AGENT_PID=
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
 
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
 in_ns() { ip netns exec "$@"; }
 
 # --- the network -------------------------------------------------------------

@@ -7,22 +7,18 @@
 # looked at here fill by one an hour: what passes does not depend on the machine.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 HERE=$(cd "$(dirname "$0")" && pwd)
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
+agent_need namespaces
 
-chmod 755 "$WORK"
-SOCKET=$WORK/control.sock
 PROJECT_ID=aaaaaaaaaaaaaaaaaaaaaaaa
 CONTAINER_ID=bbbbbbbbbbbbbbbbbbbbbbbb
 BASE=node-us.containers.example.com
 ONE=203.0.113.50 OTHER=198.51.100.7 THIRD=192.0.2.9
 NETNS=hoody-limits-$$
-export HOODY_API=unix:$SOCKET PLAIN=8091 TLS=8454 SECRET=a-secret-of-at-least-32-bytes-length
+export PLAIN=8091 TLS=8454 SECRET=a-secret-of-at-least-32-bytes-length
 export HOST=$PROJECT_ID-$CONTAINER_ID-files-1.$BASE
 
 tap_plan 59

@@ -6,21 +6,17 @@
 # misuses what it is given. Both containers are network namespaces.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 HERE=$(cd "$(dirname "$0")" && pwd)
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
+agent_need namespaces
 
-chmod 755 "$WORK"
-SOCKET=$WORK/control.sock
 PROJECT_ID=aaaaaaaaaaaaaaaaaaaaaaaa
 APP_ID=bbbbbbbbbbbbbbbbbbbbbbbb MIDDLE_ID=cccccccccccccccccccccccc
 BASE=node-us.containers.example.com
 CLIENT=203.0.113.50
-export HOODY_API=unix:$SOCKET TLS=8455
+export TLS=8455
 export HOST=$PROJECT_ID-$APP_ID-http-8000.$BASE
 
 tap_plan 62

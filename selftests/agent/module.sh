@@ -7,8 +7,10 @@
 # profile is there or is taken away.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: cgroups, another user for the worker"
+agent_need cgroups
 [ ! -d /sys/module/hoody ] || tap_skip_all "the module is loaded"
 CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 NEST=hoody-module-test-$$
@@ -16,10 +18,8 @@ mkdir -p "$CGROUPS/$NEST/web" "$CGROUPS/$NEST/db/below" "$CGROUPS/$NEST/old" "$C
 tap_cleanup "rmdir $CGROUPS/$NEST/db/below $CGROUPS/$NEST/* $CGROUPS/$NEST"
 # Whatever is left in them ends before they go.
 tap_cleanup "echo 1 >$CGROUPS/$NEST/cgroup.kill; tap_wait 30 grep -q 'populated 0' $CGROUPS/$NEST/cgroup.events"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
 export PATH=$HOODY_BUILD/bin:$PATH
-export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 WEB=bbbbbbbbbbbbbbbbbbbbbbbb DB=cccccccccccccccccccccccc OLD=dddddddddddddddddddddddd FREE=eeeeeeeeeeeeeeeeeeeeeeee
 PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa

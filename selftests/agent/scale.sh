@@ -6,13 +6,10 @@
 # and with all of them present is printed (not judged: machines differ).
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: another user for the worker"
-AGENT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$AGENT" ] || tap_bail "$AGENT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
-SOCKET=$WORK/control.sock
+agent_need
 PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 COUNT=10000
 tap_plan 11

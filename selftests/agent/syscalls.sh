@@ -6,13 +6,13 @@
 # profile is not started where nothing can enforce it.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: another user for the worker"
+agent_need
 [ ! -d /sys/module/hoody ] || tap_skip_all "the module is loaded"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-chmod 755 "$WORK"
 export PATH=$HOODY_BUILD/bin:$PATH
-export HOODY_API=unix:$WORK/control.sock LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8
 unset HOODY_TOKEN NO_COLOR
 ID=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
 DOCKER=/usr/share/containers/seccomp.json

@@ -6,22 +6,19 @@
 # in workers of before, and a program that does not work is refused.
 # shellcheck source=../lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=../lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
-BUILT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$BUILT" ] || tap_bail "$BUILT is missing: make agent"
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
+agent_need namespaces
 HERE=$(cd "$(dirname "$0")" && pwd)
 
-chmod 755 "$WORK"
-export HOODY_API=unix:$WORK/control.sock TLS=8473 WORK PYTHONDONTWRITEBYTECODE=1
+export TLS=8473 WORK PYTHONDONTWRITEBYTECODE=1
 PROJECT_ID=67e89abc123def456789abcd
 CONTAINER_ID=890abcdef12345678901cdef OTHER_ID=a90abcdef12345678901cdef
 BASE=node-us.containers.example.com
 NAME=$PROJECT_ID-$CONTAINER_ID-http-8000.$BASE OTHER=$PROJECT_ID-$OTHER_ID-http-8000.$BASE
 NETNS=hoody-upgrade-$$
-AGENT=$WORK/bin/hoody-agent
+BUILT=$AGENT AGENT=$WORK/bin/hoody-agent
 
 # ---- the agent and a container ----
 

@@ -191,7 +191,7 @@ patched() { # FROM TO: the built program with a text of one length in another's 
 		install_program "$WORK/patched" || tap_note "nothing was patched: $1"
 }
 field() { "$HOODY" status --json | jq -r "$1"; }
-metrics() { curl -s --unix-socket "${HOODY_API#unix:}" http://localhost/metrics; }
+metrics() { curl -s --unix-socket "$SOCKET" http://localhost/metrics; }
 upgrade() { "$HOODY" upgrade 2>&1; }
 relays() { pgrep -c -P "$AGENT_PID" -f -- --relay; }
 relays_are() { [ "$(relays)" = "$1" ]; }

@@ -4,23 +4,20 @@
 # An agent, an application in a network namespace, and a library between the agent and
 # libc (fault_shim.c) for tests of faults. Source it after tap.sh.
 
-[ "$(id -u)" = 0 ] || tap_skip_all "needs root: namespaces, another user for the worker"
-BUILT=$HOODY_BUILD/bin/hoody-agent
-[ -x "$BUILT" ] || tap_bail "$BUILT is missing: make agent"
-AGENT=$WORK/agent
-id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
+# shellcheck source=selftests/lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
+# shellcheck source=selftests/lib/shim.sh
+. "$TOP/selftests/lib/shim.sh"
+agent_need namespaces
+BUILT=$AGENT AGENT=$WORK/agent
 HERE=$TOP/selftests/agent
-
-chmod 755 "$WORK"
-SOCKET=$WORK/control.sock
-export HOODY_API=unix:$SOCKET PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE=1
 PROJECT=67e89abc123def456789abcd ID=890abcdef12345678901cdef
 PREFIX=$PROJECT-$ID BASE=node-us.containers.example.com
 HOST=$PREFIX-http-8000.$BASE
 APP=10.83.0.2
 AGENT_PID=
 
-hoody() { "$HOODY_BUILD/bin/hoody" "$@"; }
 ident() { printf '%024x' "$1"; }
 
 faults_network() {
@@ -38,23 +35,15 @@ faults_network() {
 	tap_wait 60 bash -c "exec 3<>/dev/tcp/$APP/8000" || tap_bail "the application: $(cat "$WORK/app.log")"
 }
 
-# Builds the library and puts it between: shim AHEAD-SECONDS ERRNO says what it does.
+# Builds the library and puts it between; shim says what it does.
 faults_shim() {
-	cc -O2 -D_GNU_SOURCE -Wall -Werror -shared -fPIC -o "$WORK/shim.so" "$TOP/selftests/lib/fault_shim.c" || tap_bail "the shim cannot be built"
-	: >"$WORK/shim.so.state"
-	shim 0 0
+	shim_build
 	# The worker's environment is emptied: what all processes load first is in a file, and
 	# another file is in its place for the agent's alone.
 	printf '%s\n' "$WORK/shim.so" >"$WORK/preload"
 	[ -e /etc/ld.so.preload ] || : >/etc/ld.so.preload
 	printf '#!/bin/sh\nexec unshare --mount sh -c '\''mount --bind "$0" /etc/ld.so.preload && exec "$@"'\'' %s %s "$@"\n' "$WORK/preload" "$BUILT" >"$AGENT"
 	chmod 755 "$AGENT"
-}
-# Written in place: it is mapped. Eight bytes and four, of this machine's order.
-shim() {
-	python3 -c 'import struct, sys; sys.stdout.buffer.write(struct.pack("=qii", int(sys.argv[1]), int(sys.argv[2]), 0))' "$1" "$2" |
-		dd of="$WORK/shim.so.state" conv=notrunc status=none
-	chmod 644 "$WORK/shim.so.state"
 }
 
 config() { # [SED EXPRESSION]...

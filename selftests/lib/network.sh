@@ -7,19 +7,18 @@
 #
 # shellcheck disable=SC2034  # names for the scripts that source this
 
+# shellcheck source=selftests/lib/agent.sh
+. "$TOP/selftests/lib/agent.sh"
 # shellcheck source=selftests/lib/netns.sh
 . "$TOP/selftests/lib/netns.sh"
 
-AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
 A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
 PINS=/sys/fs/bpf/hoody-$(basename "$0" .sh)-$$
-export HOODY_API=unix:$WORK/run/control.sock
+SOCKET=$WORK/run/control.sock
+export HOODY_API=unix:$SOCKET
 
 network_need() { # WHAT: why root is needed
-	[ "$(id -u)" = 0 ] || tap_skip_all "needs root: ${1:-namespaces, BPF}"
-	[ -x "$AGENT" ] && [ -x "$HOODY" ] || tap_bail "$AGENT or $HOODY is missing: make"
-	id hoody >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin hoody
-	chmod 755 "$WORK"
+	agent_need "${1:-namespaces, BPF}"
 	mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 }
 
@@ -70,7 +69,7 @@ agent_conf() {
 node = node-us
 base_domain = containers.example.com
 state_directory = $WORK/state
-control_socket = ${HOODY_API#unix:}
+control_socket = $SOCKET
 threads = 1
 real_ip = off
 [listen]
