@@ -15,7 +15,8 @@ fuzz_src_api_body	:= $(addprefix agent/control/,limits_json.c services_json.c co
 fuzz_src_blob		:= $(fuzz_auth)
 fuzz_src_dns		:= agent/names/message.c
 fuzz_src_handshake	:= agent/relay/handshake.c agent/auth/base64.c agent/lib/address.c
-fuzz_src_hello		:= agent/relay/hello.c agent/relay/quic_initial.c agent/names/name.c
+fuzz_src_hello		:= agent/relay/hello.c agent/relay/quic_initial.c agent/names/name.c \
+			   selftests/fuzz/lib/initial.c
 fuzz_src_host		:= agent/route/host.c agent/lib/id.c
 fuzz_src_http1_head	:= agent/lib/http1.c agent/lib/http1_chunk.c agent/lib/http1_encode.c agent/lib/http.c \
 			   selftests/fuzz/lib/memory.c
@@ -33,7 +34,7 @@ fuzz_front		:= selftests/fuzz/lib/front.c selftests/fuzz/lib/memory.c
 fuzz_src_http1		:= $(fuzz_front)
 fuzz_src_http2		:= $(fuzz_front)
 fuzz_src_http3		:= $(fuzz_front)
-fuzz_src_quic		:= $(fuzz_front) agent/relay/quic_initial.c agent/relay/hello.c agent/names/name.c
+fuzz_src_quic		:= $(fuzz_front) $(fuzz_src_hello)
 fuzz_whole		:= http1 http2 http3 quic
 
 comma	:= ,

@@ -4,12 +4,9 @@
  * there the input is what the packets carry, so that it need not break AES first.
  */
 #include "fuzz.h"
-#include "relay/quic_initial.h"
-
-#include <openssl/evp.h>
+#include "lib/initial.h"
 
 #define VERSION_1	1u
-#define TAG		16
 
 static void check(enum hello_verdict verdict, const char *name)
 {
@@ -37,41 +34,13 @@ static void read_records(const uint8_t *bytes, size_t len)
 	}
 }
 
-static void xor(uint8_t *bytes, const uint8_t *with, size_t len)
-{
-	while (len--)
-		bytes[len] ^= with[len];
-}
-
-/* RFC 9001 5.3 and 5.4, for a packet number of one byte. */
-static void protect(const struct quic_keys *keys, uint8_t *packet, size_t head, size_t len)
-{
-	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-	uint8_t nonce[12], mask[32];
-	int size;
-
-	memcpy(nonce, keys->iv, sizeof(nonce));
-	nonce[11] ^= packet[head - 1];
-	fuzz_need(EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), NULL, keys->key, nonce) &&
-		  EVP_EncryptUpdate(context, NULL, &size, packet, (int)head) &&
-		  EVP_EncryptUpdate(context, packet + head, &size, packet + head, (int)len) &&
-		  EVP_EncryptFinal_ex(context, packet + head + len, &size) &&
-		  EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, TAG, packet + head + len),
-		  "AES-GCM");
-	fuzz_need(EVP_EncryptInit_ex(context, EVP_aes_128_ecb(), NULL, keys->mask, NULL) &&
-		  EVP_EncryptUpdate(context, mask, &size, packet + head + 3, 16), "AES");
-	EVP_CIPHER_CTX_free(context);
-	packet[0] ^= mask[0] & 0x0f;
-	xor(packet + head - 1, mask + 1, 1);
-}
-
 static void read_initial(struct quic_hello *hello, struct fuzz_input part)
 {
 	const size_t payload = part.len < 8 ? 8 : part.len;
 	const size_t head = 5 + 1 + 8 + 1 + 1 + 4 + 1;
-	uint8_t *bytes = calloc(1, head + payload + TAG);
+	uint8_t *bytes = calloc(1, head + payload + INITIAL_TAG);
 	struct quic_packet packet;
-	uint32_t length = (uint32_t)(1 + payload + TAG) | 0x80000000u;
+	uint32_t length = (uint32_t)(1 + payload + INITIAL_TAG) | 0x80000000u;
 
 	fuzz_need(bytes != NULL, "memory");
 	bytes[0] = 0xc0;
@@ -81,9 +50,9 @@ static void read_initial(struct quic_hello *hello, struct fuzz_input part)
 		bytes[16 + i] = (uint8_t)(length >> (24 - 8 * i));
 	if (part.len)
 		memcpy(bytes + head, part.at, part.len);
-	protect(&hello->keys, bytes, head, payload);
-	fuzz_need(quic_packet_read(bytes, head + payload + TAG, &packet) == QUIC_INITIAL &&
-		  packet.len == head + payload + TAG, "an Initial packet is one");
+	initial_seal(&hello->keys, bytes, head, payload);
+	fuzz_need(quic_packet_read(bytes, head + payload + INITIAL_TAG, &packet) == QUIC_INITIAL &&
+		  packet.len == head + payload + INITIAL_TAG, "an Initial packet is one");
 	quic_open(&packet, &hello->keys, hello);
 	free(bytes);
 }

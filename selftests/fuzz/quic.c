@@ -15,18 +15,16 @@
  */
 #include "front/http3.h"
 #include "lib/front.h"
-#include "relay/quic_initial.h"
+#include "lib/initial.h"
 
 #include <errno.h>
 #include <netinet/udp.h>
-#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #define DATAGRAM	1200
 #define HEARD_MAX	64	/* datagrams that wait for the client */
 #define ROUNDS		12
-#define TAG		16
 
 int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
 		    struct timespec *timeout);
@@ -196,31 +194,11 @@ static void deliver(const uint8_t *bytes, size_t len, size_t segment, unsigned i
 
 /* ---- Initial packets of anybody ---- */
 
-static void protect(const struct quic_keys *keys, uint8_t *packet, size_t head, size_t len)
-{
-	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-	uint8_t nonce[12], mask[32];
-	int size;
-
-	memcpy(nonce, keys->iv, sizeof(nonce));
-	nonce[11] ^= packet[head - 1];
-	fuzz_need(EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), NULL, keys->key, nonce) &&
-		  EVP_EncryptUpdate(context, NULL, &size, packet, (int)head) &&
-		  EVP_EncryptUpdate(context, packet + head, &size, packet + head, (int)len) &&
-		  EVP_EncryptFinal_ex(context, packet + head + len, &size) &&
-		  EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, TAG, packet + head + len) &&
-		  EVP_EncryptInit_ex(context, EVP_aes_128_ecb(), NULL, keys->mask, NULL) &&
-		  EVP_EncryptUpdate(context, mask, &size, packet + head + 3, 16), "AES");
-	EVP_CIPHER_CTX_free(context);
-	packet[0] ^= mask[0] & 0x0f;
-	packet[head - 1] ^= mask[1];
-}
-
 /* Always with the same connection id, so that some meet their connection. */
 static void say_initial(struct fuzz_input frames, uint8_t number)
 {
-	const size_t head = 5 + 1 + 8 + 1 + 4 + 1 + 4 + 1, payload = DATAGRAM - head - TAG;
-	const uint32_t length = (uint32_t)(1 + payload + TAG) | 0x80000000u;
+	const size_t head = 5 + 1 + 8 + 1 + 4 + 1 + 4 + 1, payload = DATAGRAM - head - INITIAL_TAG;
+	const uint32_t length = (uint32_t)(1 + payload + INITIAL_TAG) | 0x80000000u;
 	uint8_t packet[DATAGRAM] = { 0xc0, 0, 0, 0, 1, 8 };
 	struct quic_keys keys;
 
@@ -233,7 +211,7 @@ static void say_initial(struct fuzz_input frames, uint8_t number)
 	if (frames.len)
 		memcpy(packet + head, frames.at, frames.len);
 	fuzz_need(!quic_keys_derive(1, (const uint8_t *)"12345678", 8, &keys), "keys");
-	protect(&keys, packet, head, payload);
+	initial_seal(&keys, packet, head, payload);
 	deliver(packet, sizeof(packet), 0, 0);
 }
 
