@@ -314,6 +314,7 @@ static void take_message(struct quic_listener *listener, struct msghdr *message,
 	for (at = 0; at < len; at += datagram.len) {
 		datagram.bytes = (const char *)message->msg_iov->iov_base + at;
 		datagram.len = len - at < segment ? len - at : segment;
+		front_count(listener->thread, quic_datagrams);
 		take(listener, &datagram);
 	}
 }

@@ -88,6 +88,8 @@ static int send_once(struct quic_listener *listener, const struct quic_path *pat
 			return -errno;
 	}
 	front_count_add(listener->thread, bytes_to_clients, len);
+	front_count_add(listener->thread, quic_datagrams_sent, (len + segment - 1) / segment);
+	front_count(listener->thread, quic_sends);
 	return 0;
 }
 
@@ -110,8 +112,10 @@ int quic_send(struct quic_listener *listener, const struct quic_path *path, uint
 			continue;
 		}
 		/* What has left has left: the client will ask for the rest. */
-		if ((err == -EAGAIN || err == -ENOBUFS) && !at)
+		if ((err == -EAGAIN || err == -ENOBUFS) && !at) {
+			front_count(listener->thread, quic_sends_blocked);
 			return -EAGAIN;
+		}
 		/* Anything else is loss, and ngtcp2 finds out: a probe that was too large, ... */
 	}
 	return 0;

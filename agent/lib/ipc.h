@@ -175,6 +175,10 @@ struct ipc_ack {
 	X(http2_header_bombs)		/* the same: a header list far above its limit */ \
 	X(quic_connections)		/* begun */ \
 	X(quic_connections_open)	/* gauge; connections_open has them too */ \
+	X(quic_datagrams)		/* received */ \
+	X(quic_datagrams_sent) \
+	X(quic_sends)			/* calls that sent them, up to 64 at once */ \
+	X(quic_sends_blocked)		/* calls refused for a full socket: sent later */ \
 	X(quic_packets_unknown)		/* datagrams that belong to nothing, or are no QUIC */ \
 	X(quic_version_negotiations)	/* offers of other versions sent */ \
 	X(quic_retries)			/* clients asked to prove their address */ \

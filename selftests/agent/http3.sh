@@ -9,6 +9,8 @@
 . "$(dirname "$0")/../lib/tap.sh"
 # shellcheck source=../lib/worker.sh
 . "$(dirname "$0")/../lib/worker.sh"
+# shellcheck source=../lib/shim.sh
+. "$TOP/selftests/lib/shim.sh"
 HERE=$(cd "$(dirname "$0")" && pwd)
 
 export TLS=18443 RECORD=$WORK/record PREFIX DOMAIN
@@ -45,8 +47,11 @@ test_peers() {
 
 # Half a gigabyte each way in bounded memory.
 test_big() {
-	local size=536870912 peak
+	local size=536870912 peak before sent
+	before=$(counter quic_sends) sent=$(counter quic_datagrams_sent)
 	tap_is http3_big_download "$(get "/big?$size" | wc -c)" "$size"
+	before=$(($(counter quic_sends) - before)) sent=$(($(counter quic_datagrams_sent) - sent))
+	tap_run "http3_download_goes_in_trains ($sent datagrams in $before calls)" test "$sent" -gt $((4 * before))
 	tap_is http3_big_upload "$(head -c $size /dev/zero | get /sink -T - -X POST)" "$size"
 	peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$WORKER/status")
 	tap_run "http3_memory_bounded ($peak kB)" test "$peak" -lt 100000
@@ -111,6 +116,20 @@ test_lost_client() {
 	driver_stop
 }
 
+# A socket that is full most of the time: nothing is given up for lost, and what waits
+# goes as soon as there is room.
+test_full_socket() {
+	local size=4194304
+	shim_build
+	LD_PRELOAD=$WORK/shim.so driver_start -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1
+	tap_is http3_before_it_is_full "$(get /count -o /dev/null -w '%{http_code}') $(counter quic_sends_blocked)" '200 0'
+	shim 0 0 4
+	tap_is http3_download_by_a_full_socket "$(get "/big?$size" | wc -c)" "$size"
+	tap_run http3_full_socket_counted test "$(counter quic_sends_blocked)" -gt 20
+	shim 0 0
+	driver_stop
+}
+
 test_threads() {
 	driver_start -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1 -t 4
 	for _ in 1 2 3 4 5 6; do
@@ -121,7 +140,7 @@ test_threads() {
 	driver_stop
 }
 
-tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 3 + 3 + 2 + 1 + 2 + 2 + 1))
+tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 4 + 3 + 2 + 1 + 2 + 2 + 3 + 1))
 certificate "$WORK/pem" || tap_bail 'openssl made no certificate'
 : >"$RECORD"
 serve 19000 python3 "$HERE/proxy_app.py" 19000 "$RECORD"
@@ -138,6 +157,7 @@ tap_wait 30 eval '[ "$(counter requests_open)" = 0 ]'
 tap_is http3_nothing_left_open "$(counter requests_open)" 0
 test_drain
 test_lost_client
+test_full_socket
 test_threads
 [ "${tap_failed:?}" = 0 ] || tap_note "$(tail -n 40 "$WORK/worker.log")"
 tap_done

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A library that goes between a program and libc in tests of faults: it moves the wall
- * clock, and makes writing to files fail. What it does stands in the file beside it,
+ * clock, and makes writing to files and sockets fail. What it does stands in the file beside it,
  * <library>.state, and may be changed while the program runs:
  *
  *	int64_t		seconds that the wall clock is ahead (or, negative, behind)
  *	int32_t		errno of every pwrite(2), fsync(2) and fdatasync(2); 0: none
+ *	int32_t		N: of N calls of sendmsg(2) that name an address, N - 1 find the
+ *			socket full; 0: none does
  *
  * The file is mapped before main(), so a process without a file system sees it too.
  */
@@ -17,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,13 +27,14 @@
 struct shim_state {
 	volatile int64_t	ahead;
 	volatile int32_t	write_error;
-	int32_t			unused;
+	volatile int32_t	socket_full;
 };
 
 static const struct shim_state nothing;
 static const struct shim_state *state = &nothing;
 static __typeof__(&clock_gettime) next_clock_gettime;
 static __typeof__(&pwrite) next_pwrite;
+static __typeof__(&sendmsg) next_sendmsg;
 static __typeof__(&fsync) next_fsync, next_fdatasync;
 
 __attribute__((constructor)) static void shim_init(void)
@@ -42,6 +46,7 @@ __attribute__((constructor)) static void shim_init(void)
 
 	next_clock_gettime = (__typeof__(next_clock_gettime))dlsym(RTLD_NEXT, "clock_gettime");
 	next_pwrite = (__typeof__(next_pwrite))dlsym(RTLD_NEXT, "pwrite64");
+	next_sendmsg = (__typeof__(next_sendmsg))dlsym(RTLD_NEXT, "sendmsg");
 	next_fsync = (__typeof__(next_fsync))dlsym(RTLD_NEXT, "fsync");
 	next_fdatasync = (__typeof__(next_fdatasync))dlsym(RTLD_NEXT, "fdatasync");
 	if (!dladdr((void *)shim_init, &info))
@@ -111,4 +116,15 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
 	return fails() ? -1 : next_fdatasync(fd);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	static unsigned int calls;
+
+	if (message->msg_name && state->socket_full && ++calls % (unsigned int)state->socket_full) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return next_sendmsg(fd, message, flags);
 }
