@@ -25,29 +25,6 @@
  */
 #define OUTBOUND_MAX	(8 * FRONT_HTTP2_STREAMS_MAX)
 
-/* ---- streams ---- */
-
-void front_http2_stream_free(struct front_http2_stream *stream)
-{
-	struct front_thread *thread = stream->connection->thread;
-	struct front_http2 *http2 = stream->connection->http2;
-
-	if (http2->fed == stream)
-		http2->fed = NULL;
-	if (http2->head_stream == stream->id)
-		http2->head_stream = 0;
-	front_http2_output_taken(stream, buf_len(&stream->out));
-	if (stream->exchange)
-		exchange_abort(stream->exchange);
-	loop_timer_stop(&stream->timer);
-	buf_clear(&thread->buffers, &stream->out);
-	buf_clear(&thread->buffers, &stream->trailers);
-	buf_clear(&thread->buffers, &stream->early);
-	list_del(&stream->node);
-	list_del(&stream->waiting);
-	slab_free(&thread->http2_streams, stream);
-}
-
 /* ---- begin and end ---- */
 
 static int create_session(struct front_connection *connection)
@@ -101,7 +78,7 @@ static void update_timer(struct front_connection *connection, bool progress)
 			loop_timer_keep(loop, &connection->timer, LOOP_TIMER_BODY);
 	} else if (!http2->begun || http2->head_stream) {
 		loop_timer_keep(loop, &connection->timer, LOOP_TIMER_HEAD);
-	} else if (list_empty(&http2->streams)) {
+	} else if (list_empty(&http2->streams.all)) {
 		loop_timer_keep(loop, &connection->timer, LOOP_TIMER_KEEPALIVE);
 	} else {
 		loop_timer_stop(&connection->timer);
@@ -117,8 +94,7 @@ static void setup(struct front_connection *connection)
 		front_connection_close(connection);
 		return;
 	}
-	list_setup(&http2->streams);
-	list_setup(&http2->waiting);
+	front_streams_setup(&http2->streams, &front_http2_streams);
 	front_count(connection->thread, http2_connections);
 	if (create_session(connection) || announce(connection)) {
 		front_connection_close(connection);
@@ -140,9 +116,7 @@ static void closed(struct front_connection *connection)
 
 	if (!http2)
 		return;
-	while (!list_empty(&http2->streams))
-		front_http2_stream_free(list_first_entry(&http2->streams,
-							 struct front_http2_stream, node));
+	front_streams_free(&http2->streams);
 	front_block_clear(connection->thread, &http2->head);
 	connection->http2 = NULL;
 	http2->dead = true;
@@ -204,7 +178,7 @@ static bool feed(struct front_connection *connection, const char *bytes, size_t 
 		destroy(http2);
 		return false;
 	}
-	front_http2_request_flush(http2);
+	front_streams_flush(&http2->streams);
 	if (used >= 0)
 		return true;
 	end_with(connection, front_http2_fault(connection, used));

@@ -14,10 +14,8 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "front/block.h"
 #include "front/bucket.h"
-#include "front/exchange.h"
-#include "front/websocket.h"
+#include "front/stream.h"
 
 /* At once; RFC 9113 5.1.2 asks for 100 or more. */
 #define FRONT_HTTP2_STREAMS_MAX	128
@@ -28,29 +26,19 @@
 #define FRONT_HTTP2_FRAME_HEAD	9
 
 struct front_http2_stream {
-	struct exchange		*exchange;	/* NULL: over, or never was */
-	struct front_connection	*connection;
-	struct list		node, waiting;
-	struct loop_timer	timer;
+	struct front_stream	base;
 	struct buf		out;		/* body that waits for the client's window */
-	struct buf		trailers;	/* records */
-	struct buf		early;		/* came before the app agreed to a tunnel */
-	size_t			unconsumed;	/* given to the container, not taken yet */
 	int32_t			id;
-	bool			to_head, bodiless;
-	bool			websocket;
-	bool			request_ended;
-	bool			ended;		/* nothing follows @out but @trailers */
-	bool			deferred;	/* nghttp2 asked for data in vain */
-	bool			closed;		/* towards the client; its last bytes are on their way */
-	char			accept[FRONT_WEBSOCKET_ACCEPT_LEN];
 };
+
+static inline struct front_http2_stream *front_http2_stream(const struct front_stream *base)
+{
+	return container_of(base, struct front_http2_stream, base);
+}
 
 struct front_http2 {
 	struct nghttp2_session	*session;
-	struct list		streams;
-	struct list		waiting;	/* those whose container waits for room */
-	struct front_http2_stream *fed;		/* has bytes that were not flushed upstream */
+	struct front_streams	streams;
 	struct front_block	head;		/* the header block that is being read */
 	int32_t			head_stream;	/* whose block it is; 0: none */
 	bool			begun;		/* the client's preface is complete */
@@ -63,33 +51,17 @@ struct front_http2 {
 	struct front_bucket resets, controls;
 };
 
-extern const struct exchange_front front_http2_exchange;
+extern const struct front_stream_protocol front_http2_streams;
 
 /* http2.c */
-/* Aborts its exchange; nghttp2 must have let go of it. */
-void front_http2_stream_free(struct front_http2_stream *stream);
 /* GOAWAY in two steps; streams that were begun go on. */
 void front_http2_shutdown(struct front_connection *connection);
 
 /* http2_request.c: callbacks of nghttp2. */
 void front_http2_request_callbacks(nghttp2_session_callbacks *callbacks);
-/* Sends on what streams were fed, and gives windows back. */
-void front_http2_request_flush(struct front_http2 *http2);
-/* The app agreed to a tunnel: what came before belongs into it. */
-void front_http2_request_tunnel(struct front_http2_stream *stream);
-void front_http2_request_consume(struct front_http2_stream *stream);
 
 /* http2_response.c */
 void front_http2_response_callbacks(nghttp2_session_callbacks *callbacks);
-/* Our own answer to what did not become an exchange. */
-void front_http2_refuse(struct front_http2_stream *stream, unsigned int status, const char *code,
-			const char *message);
-void front_http2_reset(struct front_http2_stream *stream, uint32_t code);
-/* @len bytes have left the stream's @out. */
-void front_http2_output_taken(struct front_http2_stream *stream, size_t len);
-/* @progress: bytes moved since. */
-void front_http2_stream_update_timer(struct front_http2_stream *stream, bool progress);
-void front_http2_stream_expired(struct loop_timer *timer, enum loop_timer_class class);
 
 /* http2_abuse.c: false where it was one too many; @fault is set then. */
 bool front_http2_count_reset(struct front_connection *connection);

@@ -31,11 +31,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	stream = slab_alloc(&connection->thread->http2_streams);
 	if (!stream)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	stream->connection = connection;
 	stream->id = frame->hd.stream_id;
-	list_setup(&stream->waiting);
-	list_add_tail(&stream->node, &http2->streams);
-	loop_timer_setup(&stream->timer, front_http2_stream_expired);
+	front_stream_setup(&stream->base, &http2->streams, connection);
 	nghttp2_session_set_stream_user_data(session, stream->id, stream);
 	return 0;
 }
@@ -67,160 +64,34 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	return 0;
 }
 
-/* ---- what is refused ---- */
-
-static void refuse(struct front_http2_stream *stream, int err)
-{
-	const struct front_block_fault *fault = front_block_fault(stream->connection->thread, err);
-
-	front_http2_refuse(stream, fault->status, fault->code, fault->message);
-}
-
 /* ---- to the exchange ---- */
-
-static void flush(struct front_http2_stream *stream)
-{
-	if (!stream->exchange)
-		return;
-	exchange_request_flush(stream->exchange);
-	if (!exchange_request_blocked(stream->exchange))
-		front_http2_request_consume(stream);
-	front_http2_stream_update_timer(stream, true);
-}
-
-/* @stream's exchange was given something. */
-static void touch(struct front_http2_stream *stream)
-{
-	struct front_http2 *http2 = stream->connection->http2;
-
-	if (http2->fed && http2->fed != stream)
-		flush(http2->fed);
-	http2->fed = stream;
-}
-
-void front_http2_request_flush(struct front_http2 *http2)
-{
-	struct front_http2_stream *stream = http2->fed;
-
-	http2->fed = NULL;
-	if (stream)
-		flush(stream);
-}
-
-void front_http2_request_consume(struct front_http2_stream *stream)
-{
-	if (stream->unconsumed)
-		nghttp2_session_consume(stream->connection->http2->session, stream->id,
-					stream->unconsumed);
-	stream->unconsumed = 0;
-}
-
-/* Makes the gathered block a request in @head; 0, or why not. */
-static int decode(struct front_http2_stream *stream, struct http_head *head, bool ended,
-		  struct front_websocket *websocket)
-{
-	struct front_connection *connection = stream->connection;
-	struct http_text protocol = {0};
-	int err = front_block_request(connection->thread, &connection->http2->head, head, ended,
-				      &protocol);
-
-	if (err || !protocol.len)
-		return err;
-	err = front_websocket_begin(head, protocol, ended, stream->accept, websocket);
-	stream->websocket = !err;
-	return err;
-}
 
 static int take_request(struct front_connection *connection, struct front_http2_stream *stream,
 			bool ended)
 {
-	struct http_head *head = &connection->thread->request_head;
 	uint32_t most = front_settings(connection->thread)->requests_per_connection_max;
 	struct front_http2 *http2 = connection->http2;
-	struct front_websocket websocket;
-	int err;
 
 	/* The clock of an idle connection starts anew after this. */
 	loop_timer_stop(&connection->timer);
 	front_count(connection->thread, http2_streams);
-	stream->request_ended = ended;
 	if (most && ++http2->requests >= most)
 		front_http2_shutdown(connection);
-	err = decode(stream, head, ended, &websocket);
-	stream->to_head = head->method == HTTP_METHOD_HEAD;
-	if (err) {
-		refuse(stream, err);
-		return 0;
-	}
-	head->tls = connection->tls != NULL;
-	head->fields_max += FRONT_FIELDS_ADDED;
-	stream->exchange = exchange_begin(connection, &front_http2_exchange, stream, head);
-	head->fields_max -= FRONT_FIELDS_ADDED;
-	if (connection->closed)
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	if (!stream->exchange)
-		return 0;
-	if (ended && head->framing == HTTP_BODY_LENGTH)
-		exchange_request_end(stream->exchange, NULL);
-	touch(stream);
-	return 0;
-}
-
-static void end_request(struct front_http2_stream *stream, struct http_head *trailers)
-{
-	stream->request_ended = true;
-	if (!stream->exchange || (stream->websocket && !stream->exchange->tunnel))
-		return;
-	exchange_request_end(stream->exchange, trailers);
-	touch(stream);
-}
-
-static void take_trailers(struct front_connection *connection, struct front_http2_stream *stream)
-{
-	struct http_head *head = &connection->thread->request_head;
-	int err = front_block_trailers(connection->thread, &connection->http2->head, head);
-
-	/* A tunnel has none (RFC 9113 8.5). */
-	if (!err && !stream->websocket) {
-		end_request(stream, head->fields_count ? head : NULL);
-		return;
-	}
-	front_count(connection->thread, refused_malformed);
-	front_http2_reset(stream, NGHTTP2_PROTOCOL_ERROR);
-}
-
-void front_http2_request_tunnel(struct front_http2_stream *stream)
-{
-	struct buf_pool *buffers = &stream->connection->thread->buffers;
-
-	if (buf_len(&stream->early))
-		exchange_request_data(stream->exchange, buf_head(&stream->early),
-				      buf_len(&stream->early));
-	buf_clear(buffers, &stream->early);
-	if (stream->request_ended)
-		exchange_request_end(stream->exchange, NULL);
-	flush(stream);
+	front_stream_request(&stream->base, &http2->head, ended);
+	return connection->closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
 			 size_t len, void *user_data)
 {
-	struct front_connection *connection = user_data;
 	struct front_http2_stream *stream = stream_of(session, id);
 
 	/* Answered already: no more is asked for, and others need the room. */
-	if (!stream || !stream->exchange) {
+	if (!stream || !stream->base.exchange) {
 		nghttp2_session_consume_connection(session, len);
 		return 0;
 	}
-	stream->unconsumed += len;
-	if (!stream->websocket || stream->exchange->tunnel) {
-		exchange_request_data(stream->exchange, (const char *)data, len);
-		touch(stream);
-		return 0;
-	}
-	/* To an app that has not agreed to a tunnel it would be a request. */
-	return buf_append(&connection->thread->buffers, &stream->early, data, len) ?
+	return front_stream_data(&stream->base, (const char *)data, len) ?
 		       NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -249,7 +120,7 @@ static int take_headers(nghttp2_session *session, struct front_connection *conne
 	if (stream && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
 		err = take_request(connection, stream, ended);
 	else if (stream)
-		take_trailers(connection, stream);
+		front_stream_trailers(&stream->base, &connection->http2->head);
 	if (!connection->closed)
 		front_block_clear(connection->thread, &connection->http2->head);
 	return err;
@@ -285,7 +156,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	case NGHTTP2_DATA:
 		stream = stream_of(session, frame->hd.stream_id);
 		if (stream && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-			end_request(stream, NULL);
+			front_stream_end(&stream->base, NULL);
 		return 0;
 	case NGHTTP2_SETTINGS:
 		connection->http2->begun = true;

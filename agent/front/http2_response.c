@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "front/http2.h"
-#include "front/refusal.h"
 
 /*
  * A stream that its client does not read holds a buffer, so that a connection
@@ -21,85 +20,71 @@
 /* Frames that wait for the socket: enough for a few TLS records. */
 #define WRITE_MARK	(64 * 1024)
 
-static struct front_http2_stream *stream_of(struct exchange *exchange)
-{
-	return exchange->owner;
-}
-
 static void add_output(struct front_http2_stream *stream, size_t len)
 {
-	stream->connection->http2->buffered += len;
-	stream->connection->thread->http2_buffered += len;
+	stream->base.connection->http2->buffered += len;
+	stream->base.connection->thread->http2_buffered += len;
 }
 
-void front_http2_output_taken(struct front_http2_stream *stream, size_t len)
+static void output_taken(struct front_http2_stream *stream, size_t len)
 {
-	stream->connection->http2->buffered -= len;
-	stream->connection->thread->http2_buffered -= len;
+	stream->base.connection->http2->buffered -= len;
+	stream->base.connection->thread->http2_buffered -= len;
 }
 
-static void resume(struct front_http2_stream *stream)
+static void resume(struct front_stream *base)
 {
-	if (stream->deferred) {
-		stream->deferred = false;
-		nghttp2_session_resume_data(stream->connection->http2->session, stream->id);
+	if (base->deferred) {
+		base->deferred = false;
+		nghttp2_session_resume_data(base->connection->http2->session,
+					    front_http2_stream(base)->id);
 	}
-	front_connection_post(stream->connection);
+	front_connection_post(base->connection);
 }
 
-void front_http2_reset(struct front_http2_stream *stream, uint32_t code)
+/* nghttp2 must have let go of it. */
+static void free_stream(struct front_stream *base)
 {
-	struct exchange *exchange = stream->exchange;
+	struct front_http2_stream *stream = front_http2_stream(base);
+	struct front_thread *thread = base->connection->thread;
+	struct front_http2 *http2 = base->connection->http2;
 
-	stream->exchange = NULL;
+	if (http2->head_stream == stream->id)
+		http2->head_stream = 0;
+	output_taken(stream, buf_len(&stream->out));
+	buf_clear(&thread->buffers, &stream->out);
+	front_stream_clear(base);
+	slab_free(&thread->http2_streams, stream);
+}
+
+static void reset(struct front_stream *base, enum front_stream_reason reason, uint32_t app_code)
+{
+	static const uint32_t codes[] = {
+		[FRONT_STREAM_APP] = NGHTTP2_INTERNAL_ERROR,
+		[FRONT_STREAM_TIMEOUT] = NGHTTP2_CANCEL,
+		[FRONT_STREAM_MALFORMED] = NGHTTP2_PROTOCOL_ERROR,
+	};
+	struct exchange *exchange = base->exchange;
+
+	base->exchange = NULL;
 	if (exchange)
 		exchange_abort(exchange);
-	if (stream->closed) {
-		front_http2_stream_free(stream);
+	if (base->closed) {
+		free_stream(base);
 		return;
 	}
-	loop_timer_stop(&stream->timer);
-	nghttp2_submit_rst_stream(stream->connection->http2->session, NGHTTP2_FLAG_NONE,
-				  stream->id, code);
-	front_connection_post(stream->connection);
+	loop_timer_stop(&base->timer);
+	nghttp2_submit_rst_stream(base->connection->http2->session, NGHTTP2_FLAG_NONE,
+				  front_http2_stream(base)->id, app_code ?: codes[reason]);
+	front_connection_post(base->connection);
 }
 
-/* ---- time ---- */
-
-void front_http2_stream_update_timer(struct front_http2_stream *stream, bool progress)
+static void consume(struct front_stream *base)
 {
-	struct loop *loop = &stream->connection->thread->loop;
-	struct exchange *exchange = stream->exchange;
-	enum loop_timer_class class = LOOP_TIMER_BODY;
-	bool waits = buf_len(&stream->out);
-
-	/* The request's body is due. In a tunnel nobody has to speak. */
-	if (!waits && exchange && !stream->request_ended && !stream->websocket &&
-	    !exchange_request_blocked(exchange)) {
-		waits = true;
-		class = exchange_request_clock(exchange);
-	}
-	if (!waits)
-		loop_timer_stop(&stream->timer);
-	else if (progress)
-		loop_timer_start(loop, &stream->timer, class);
-	else
-		loop_timer_keep(loop, &stream->timer, class);
-}
-
-void front_http2_stream_expired(struct loop_timer *timer, enum loop_timer_class class)
-{
-	struct front_http2_stream *stream = container_of(timer, struct front_http2_stream, timer);
-	struct exchange *exchange = stream->exchange;
-
-	front_count(stream->connection->thread, timeouts_client);
-	if (!exchange || exchange->status) {
-		front_http2_reset(stream, NGHTTP2_CANCEL);
-		return;
-	}
-	stream->exchange = NULL;
-	exchange_abort(exchange);
-	front_http2_refuse(stream, 408, "request_timeout", "the request did not arrive in time");
+	if (base->unconsumed)
+		nghttp2_session_consume(base->connection->http2->session,
+					front_http2_stream(base)->id, base->unconsumed);
+	base->unconsumed = 0;
 }
 
 /* ---- heads ---- */
@@ -156,228 +141,83 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 	return 0;
 }
 
-static void on_interim(struct exchange *exchange, struct http_head *head)
+static void interim(struct front_stream *base, const struct http_head *head)
 {
-	struct front_http2_stream *stream = stream_of(exchange);
-	struct front_thread *thread = stream->connection->thread;
+	struct front_thread *thread = base->connection->thread;
 	struct list_out list;
 
 	/* Without room for it the client does without it. */
 	if (list_setup_head(thread, &list, head, false))
 		return;
-	nghttp2_submit_headers(stream->connection->http2->session, NGHTTP2_FLAG_NONE, stream->id,
-			       NULL, list_items(&list), list.count, NULL);
+	nghttp2_submit_headers(base->connection->http2->session, NGHTTP2_FLAG_NONE,
+			       front_http2_stream(base)->id, NULL, list_items(&list), list.count,
+			       NULL);
 	buf_clear(&thread->buffers, &list.memory);
-	front_connection_post(stream->connection);
 }
 
 static nghttp2_ssize read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t len,
 			       uint32_t *flags, nghttp2_data_source *source, void *user_data);
 
-static void submit_head(struct front_http2_stream *stream, struct http_head *head)
+static void submit_head(struct front_stream *base, const struct http_head *head, bool length)
 {
-	struct front_thread *thread = stream->connection->thread;
+	struct front_http2_stream *stream = front_http2_stream(base);
 	nghttp2_data_provider2 provider = {.source.ptr = stream, .read_callback = read_body};
-	bool tunnel = stream->exchange && stream->exchange->tunnel, length;
+	nghttp2_session *session = base->connection->http2->session;
+	struct front_thread *thread = base->connection->thread;
 	struct list_out list;
-	int err;
+	int err = list_setup_head(thread, &list, head, length);
 
-	if (tunnel)
-		head->status = 200;
-	/* The length that a body would have had counts too (RFC 9110 8.6). */
-	length = !tunnel && head->has_length && head->framing != HTTP_BODY_STREAM &&
-		 head->framing != HTTP_BODY_CLOSE && head->status != 204;
-	stream->bodiless = !tunnel && (stream->to_head || head->framing == HTTP_BODY_NONE ||
-				       (head->framing == HTTP_BODY_LENGTH && !head->length));
-	if (list_setup_head(thread, &list, head, length)) {
-		nghttp2_submit_rst_stream(stream->connection->http2->session, NGHTTP2_FLAG_NONE,
-					  stream->id, NGHTTP2_INTERNAL_ERROR);
-		return;
-	}
-	err = nghttp2_submit_response2(stream->connection->http2->session, stream->id,
-				       list_items(&list), list.count,
-				       stream->bodiless ? NULL : &provider);
+	if (!err)
+		err = nghttp2_submit_response2(session, stream->id, list_items(&list), list.count,
+					       base->bodiless ? NULL : &provider);
 	buf_clear(&thread->buffers, &list.memory);
 	/* Only memory can be missing here. */
 	if (err)
-		nghttp2_submit_rst_stream(stream->connection->http2->session, NGHTTP2_FLAG_NONE,
-					  stream->id, NGHTTP2_INTERNAL_ERROR);
-}
-
-void front_http2_refuse(struct front_http2_stream *stream, unsigned int status, const char *code,
-			const char *message)
-{
-	struct front_thread *thread = stream->connection->thread;
-	struct front_refusal refusal;
-
-	front_audit_refused(stream->connection, status, code);
-	front_refusal_setup(&refusal, status, code, message, false);
-	if (status < 500)
-		front_count(thread, responses_4xx);
-	else
-		front_count(thread, responses_5xx);
-	submit_head(stream, &refusal.head);
-	if (!stream->bodiless &&
-	    !buf_append(&thread->buffers, &stream->out, refusal.body, refusal.body_len))
-		add_output(stream, refusal.body_len);
-	stream->ended = true;
-	front_http2_stream_update_timer(stream, true);
-	front_connection_post(stream->connection);
-}
-
-/* The app did something else than the WebSocket that was asked for. */
-static void refuse_websocket(struct front_http2_stream *stream)
-{
-	struct exchange *exchange = stream->exchange;
-
-	stream->exchange = NULL;
-	front_count(stream->connection->thread, upstream_failed);
-	exchange_abort(exchange);
-	front_http2_refuse(stream, 502, "no_websocket",
-			   "the service did not accept the WebSocket as one");
-}
-
-static void on_head(struct exchange *exchange, struct http_head *head)
-{
-	struct front_http2_stream *stream = stream_of(exchange);
-
-	/* Refused before exchange_begin() could say so. */
-	stream->exchange = exchange;
-	if (exchange->tunnel) {
-		if (!front_websocket_agreed(stream->accept, head)) {
-			refuse_websocket(stream);
-			return;
-		}
-	} else if (stream->websocket && head->status < 300) {
-		/* To a CONNECT it would mean "go ahead". */
-		refuse_websocket(stream);
-		return;
-	}
-	submit_head(stream, head);
-	if (exchange->tunnel)
-		front_http2_request_tunnel(stream);
-	front_connection_post(stream->connection);
+		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id,
+					  NGHTTP2_INTERNAL_ERROR);
 }
 
 /* ---- bodies ---- */
 
-static void on_data(struct exchange *exchange, const char *data, size_t len)
+static bool waits(const struct front_stream *base)
 {
-	struct front_http2_stream *stream = stream_of(exchange);
-	struct front_thread *thread = stream->connection->thread;
+	return buf_len(&front_http2_stream(base)->out);
+}
 
-	if (!len || stream->bodiless)
-		return;
-	if (buf_append(&thread->buffers, &stream->out, data, len)) {
-		/* No memory for what has to be said: the connection cannot go on. */
-		stream->connection->broken = true;
-		front_connection_post(stream->connection);
-		return;
-	}
+static bool full(const struct front_stream *base)
+{
+	return waits(base) || (base->connection->http2->buffered >= OUTPUT_MAX &&
+			       base->connection->thread->http2_buffered >= THREAD_OUTPUT_MAX);
+}
+
+static int output(struct front_stream *base, const char *data, size_t len)
+{
+	struct front_http2_stream *stream = front_http2_stream(base);
+
+	if (buf_append(&base->connection->thread->buffers, &stream->out, data, len))
+		return -ENOMEM;
 	add_output(stream, len);
-	if (buf_len(&stream->out) == len)
-		front_http2_stream_update_timer(stream, true);
-	if (stream->deferred)
-		resume(stream);
+	return 0;
 }
 
-/* Keeps those fields that go; without memory the body ends without them. */
-static void keep_trailers(struct front_http2_stream *stream, const struct http_head *trailers)
-{
-	struct buf_pool *buffers = &stream->connection->thread->buffers;
-	unsigned int i;
-
-	for (i = 0; i < trailers->fields_count; i++) {
-		if (!trailers->fields[i].drop)
-			record_add(buffers, &stream->trailers, trailers->fields[i].name,
-				   trailers->fields[i].value);
-	}
-}
-
-static void on_end(struct exchange *exchange, struct http_head *trailers)
-{
-	struct front_http2_stream *stream = stream_of(exchange);
-
-	if (trailers && !stream->bodiless)
-		keep_trailers(stream, trailers);
-	/* A tunnel is half-closed; anything else is over. */
-	if (!exchange->tunnel)
-		stream->exchange = NULL;
-	stream->ended = true;
-	front_http2_stream_update_timer(stream, false);
-	resume(stream);
-}
-
-static void on_over(struct exchange *exchange)
-{
-	struct front_http2_stream *stream = stream_of(exchange);
-
-	stream->exchange = NULL;
-	if (stream->closed) {
-		front_http2_stream_free(stream);
-		return;
-	}
-	stream->ended = true;
-	front_http2_stream_update_timer(stream, false);
-	resume(stream);
-}
-
-static void on_reset(struct exchange *exchange)
-{
-	struct front_http2_stream *stream = stream_of(exchange);
-
-	stream->exchange = NULL;
-	/* What the app said of its stream holds for the client's. */
-	front_http2_reset(stream, exchange->upstream.reset_code ?: NGHTTP2_INTERNAL_ERROR);
-}
-
-static void on_flush(struct exchange *exchange)
-{
-	front_connection_post(exchange->connection);
-}
-
-static bool on_blocked(struct exchange *exchange)
-{
-	struct front_http2_stream *stream = stream_of(exchange);
-	struct front_http2 *http2 = stream->connection->http2;
-
-	if (!buf_len(&stream->out) && (http2->buffered < OUTPUT_MAX ||
-				       exchange->connection->thread->http2_buffered <
-					       THREAD_OUTPUT_MAX))
-		return false;
-	if (list_empty(&stream->waiting))
-		list_add_tail(&stream->waiting, &http2->waiting);
-	return true;
-}
-
-static void on_resume(struct exchange *exchange)
-{
-	struct front_http2_stream *stream = stream_of(exchange);
-
-	front_http2_request_consume(stream);
-	front_http2_stream_update_timer(stream, true);
-	front_connection_post(stream->connection);
-}
-
-const struct exchange_front front_http2_exchange = {
-	.interim = on_interim,
-	.head = on_head,
-	.data = on_data,
-	.end = on_end,
-	.over = on_over,
-	.reset = on_reset,
-	.flush = on_flush,
-	.blocked = on_blocked,
-	.resume = on_resume,
-	.resets = true,
+const struct front_stream_protocol front_http2_streams = {
+	.waits = waits,
+	.full = full,
+	.output = output,
+	.interim = interim,
+	.head = submit_head,
+	.resume = resume,
+	.reset = reset,
+	.consume = consume,
+	.free = free_stream,
 };
 
 /* ---- what nghttp2 asks for ---- */
 
 static void submit_trailers(nghttp2_session *session, struct front_http2_stream *stream)
 {
-	struct buf_pool *buffers = &stream->connection->thread->buffers;
-	const char *at = buf_head(&stream->trailers), *end = buf_tail(&stream->trailers);
+	struct buf_pool *buffers = &stream->base.connection->thread->buffers;
+	const char *at = buf_head(&stream->base.trailers), *end = buf_tail(&stream->base.trailers);
 	struct http_text name, value;
 	struct buf memory = {0};
 	nghttp2_nv *items;
@@ -401,16 +241,16 @@ static nghttp2_ssize read_body(nghttp2_session *session, int32_t id, uint8_t *by
 	struct front_http2_stream *stream = source->ptr;
 	size_t have = buf_len(&stream->out);
 
-	if (!have && !stream->ended) {
-		stream->deferred = true;
+	if (!have && !stream->base.ended) {
+		stream->base.deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (have > len)
 		return len;
-	if (stream->ended) {
+	if (stream->base.ended) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		if (buf_len(&stream->trailers)) {
+		if (buf_len(&stream->base.trailers)) {
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 			submit_trailers(session, stream);
 		}
@@ -428,20 +268,6 @@ static nghttp2_ssize write_bytes(nghttp2_session *session, const uint8_t *bytes,
 	if (buf_append(&connection->thread->buffers, &connection->out, bytes, len))
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	return len;
-}
-
-/* There is room again: containers that waited for it are read on. */
-static void wake_waiting(struct front_http2 *http2)
-{
-	struct front_http2_stream *stream, *tmp;
-
-	list_for_each_entry_safe(stream, tmp, &http2->waiting, waiting) {
-		if (buf_len(&stream->out))
-			continue;
-		list_del(&stream->waiting);
-		if (stream->exchange)
-			exchange_resume(stream->exchange);
-	}
 }
 
 static int write_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
@@ -464,14 +290,14 @@ static int write_body(nghttp2_session *session, nghttp2_frame *frame, const uint
 	memcpy(buf_tail(&connection->out), buf_head(&stream->out), len);
 	connection->out.end += len;
 	buf_consume(buffers, &stream->out, len);
-	front_http2_output_taken(stream, len);
-	front_http2_stream_update_timer(stream, true);
+	output_taken(stream, len);
+	front_stream_update_timer(&stream->base, true);
 	if (was_full && http2->buffered < OUTPUT_MAX) {
-		wake_waiting(http2);
-	} else if (!buf_len(&stream->out) && !list_empty(&stream->waiting)) {
-		list_del(&stream->waiting);
-		if (stream->exchange)
-			exchange_resume(stream->exchange);
+		front_streams_wake(&http2->streams);
+	} else if (!buf_len(&stream->out) && !list_empty(&stream->base.waiting)) {
+		list_del(&stream->base.waiting);
+		if (stream->base.exchange)
+			exchange_resume(stream->base.exchange);
 	}
 	return 0;
 }
@@ -485,7 +311,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 		return 0;
 	stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 	/* Answered before the request was complete: the rest is not wanted (RFC 9113 8.1). */
-	if (stream && !stream->exchange &&
+	if (stream && !stream->base.exchange &&
 	    !nghttp2_session_get_stream_remote_close(session, stream->id))
 		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
 	return 0;
@@ -499,19 +325,14 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	if (!stream)
 		return 0;
 	/* What a container has not taken by now takes no room any more. */
-	if (stream->unconsumed)
-		nghttp2_session_consume_connection(session, stream->unconsumed);
-	stream->unconsumed = 0;
+	if (stream->base.unconsumed)
+		nghttp2_session_consume_connection(session, stream->base.unconsumed);
+	stream->base.unconsumed = 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
-	front_http2_request_flush(connection->http2);
-	/* A tunnel whose ends have both spoken: the client's last word is on its way. */
-	if (code == NGHTTP2_NO_ERROR && stream->exchange && stream->exchange->tunnel &&
-	    stream->request_ended && stream->ended)
-		stream->closed = true;
-	else
-		front_http2_stream_free(stream);
+	front_streams_flush(&connection->http2->streams);
+	front_stream_finished(&stream->base, code == NGHTTP2_NO_ERROR);
 	if (connection->http2->buffered < OUTPUT_MAX)
-		wake_waiting(connection->http2);
+		front_streams_wake(&connection->http2->streams);
 	return 0;
 }
 

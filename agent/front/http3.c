@@ -35,30 +35,10 @@ struct front_http3_stream *front_http3_stream_find(struct front_http3 *http3, in
 	return ngtcp2_conn_get_stream_user_data(http3->quic->conn, id);
 }
 
-static void keep_alive(struct front_http3 *http3)
+void front_http3_keep_alive(struct front_http3 *http3)
 {
-	ngtcp2_conn_set_keep_alive_timeout(http3->quic->conn, list_empty(&http3->streams) ?
+	ngtcp2_conn_set_keep_alive_timeout(http3->quic->conn, list_empty(&http3->streams.all) ?
 								      UINT64_MAX : ALIVE_INTERVAL);
-}
-
-void front_http3_stream_free(struct front_http3_stream *stream)
-{
-	struct front_thread *thread = stream->connection->thread;
-	struct front_http3 *http3 = stream->connection->http3;
-
-	if (http3->fed == stream)
-		http3->fed = NULL;
-	if (stream->exchange)
-		exchange_abort(stream->exchange);
-	loop_timer_stop(&stream->timer);
-	front_http3_chunks_free(stream);
-	front_block_clear(thread, &stream->head);
-	buf_clear(&thread->buffers, &stream->trailers);
-	buf_clear(&thread->buffers, &stream->early);
-	list_del(&stream->node);
-	list_del(&stream->waiting);
-	slab_free(&thread->quic->streams, stream);
-	keep_alive(http3);
 }
 
 void front_http3_stream_opened(struct front_connection *connection, int64_t id)
@@ -70,16 +50,13 @@ void front_http3_stream_opened(struct front_connection *connection, int64_t id)
 		quic_connection_fail(http3->quic, NGHTTP3_H3_INTERNAL_ERROR);
 		return;
 	}
-	stream->connection = connection;
 	stream->id = id;
-	list_setup(&stream->waiting);
 	list_setup(&stream->chunks);
-	list_add_tail(&stream->node, &http3->streams);
-	loop_timer_setup(&stream->timer, front_http3_stream_expired);
+	front_stream_setup(&stream->base, &http3->streams, connection);
 	/* Until its head is complete. */
-	loop_timer_start(&connection->thread->loop, &stream->timer, LOOP_TIMER_HEAD);
+	loop_timer_start(&connection->thread->loop, &stream->base.timer, LOOP_TIMER_HEAD);
 	ngtcp2_conn_set_stream_user_data(http3->quic->conn, id, stream);
-	keep_alive(http3);
+	front_http3_keep_alive(http3);
 }
 
 static void count_cancel(struct front_connection *connection)
@@ -108,33 +85,28 @@ void front_http3_stream_closed(struct front_connection *connection, int64_t id, 
 	if (code != NGHTTP3_H3_NO_ERROR && !stream->reset)
 		count_cancel(connection);
 	/* What a container has not taken by now takes no room any more. */
-	if (stream->unconsumed)
-		ngtcp2_conn_extend_max_offset(http3->quic->conn, stream->unconsumed);
-	stream->unconsumed = 0;
-	front_http3_request_flush(http3);
+	if (stream->base.unconsumed)
+		ngtcp2_conn_extend_max_offset(http3->quic->conn, stream->base.unconsumed);
+	stream->base.unconsumed = 0;
+	front_streams_flush(&http3->streams);
 	front_http3_chunks_free(stream);
-	/* A tunnel whose ends have both spoken: the client's last word is on its way. */
-	if (code == NGHTTP3_H3_NO_ERROR && stream->exchange && stream->exchange->tunnel &&
-	    stream->request_ended && stream->ended)
-		stream->closed = true;
-	else
-		front_http3_stream_free(stream);
-	front_http3_wake(http3);
+	front_stream_finished(&stream->base, code == NGHTTP3_H3_NO_ERROR);
+	front_streams_wake(&http3->streams);
 }
 
 void front_http3_reset(struct front_http3_stream *stream, uint64_t code)
 {
-	struct front_http3 *http3 = stream->connection->http3;
-	struct exchange *exchange = stream->exchange;
+	struct front_http3 *http3 = stream->base.connection->http3;
+	struct exchange *exchange = stream->base.exchange;
 
-	stream->exchange = NULL;
+	stream->base.exchange = NULL;
 	if (exchange)
 		exchange_abort(exchange);
-	if (stream->closed) {
-		front_http3_stream_free(stream);
+	if (stream->base.closed) {
+		front_http3_streams.free(&stream->base);
 		return;
 	}
-	loop_timer_stop(&stream->timer);
+	loop_timer_stop(&stream->base.timer);
 	if (stream->reset)
 		return;
 	stream->reset = true;
@@ -143,7 +115,7 @@ void front_http3_reset(struct front_http3_stream *stream, uint64_t code)
 		nghttp3_conn_shutdown_stream_read(http3->session, stream->id);
 	}
 	ngtcp2_conn_shutdown_stream(http3->quic->conn, 0, stream->id, code);
-	front_connection_post(stream->connection);
+	front_connection_post(stream->base.connection);
 }
 
 void front_http3_stream_cancelled(struct front_connection *connection, int64_t id, bool ours)
@@ -156,7 +128,7 @@ void front_http3_stream_cancelled(struct front_connection *connection, int64_t i
 	if (!stream || stream->reset)
 		return;
 	/* We have asked for it: the answer is complete, and still goes out. */
-	if (!ours && stream->ended && !stream->exchange)
+	if (!ours && stream->base.ended && !stream->base.exchange)
 		return;
 	count_cancel(connection);
 	front_http3_reset(stream, NGHTTP3_H3_REQUEST_CANCELLED);
@@ -213,8 +185,7 @@ int front_http3_create(struct front_connection *connection, struct quic_connecti
 	if (!http3)
 		return -ENOMEM;
 	http3->quic = quic;
-	list_setup(&http3->streams);
-	list_setup(&http3->waiting);
+	front_streams_setup(&http3->streams, &front_http3_streams);
 	connection->http3 = http3;
 	return 0;
 }
@@ -299,9 +270,9 @@ int front_http3_receive(struct front_connection *connection, int64_t id, const u
  */
 static bool only_unacknowledged(const struct front_http3 *http3)
 {
-	const struct front_http3_stream *stream;
+	const struct front_stream *stream;
 
-	list_for_each_entry(stream, &http3->streams, node) {
+	list_for_each_entry(stream, &http3->streams.all, node) {
 		if (stream->exchange || !stream->ended)
 			return false;
 	}
@@ -320,7 +291,7 @@ static void run(struct front_connection *connection)
 		front_connection_close(connection);
 		return;
 	}
-	front_http3_request_flush(http3);
+	front_streams_flush(&http3->streams);
 	quic_connection_write(http3->quic);
 	if (connection->closed || !http3->draining)
 		return;
@@ -363,7 +334,7 @@ bool front_http3_drained(const struct front_connection *connection)
 {
 	struct front_http3 *http3 = connection->http3;
 
-	return http3->draining && !http3->quic->drain_at && list_empty(&http3->streams) &&
+	return http3->draining && !http3->quic->drain_at && list_empty(&http3->streams.all) &&
 	       nghttp3_conn_is_drained(http3->session);
 }
 
@@ -371,16 +342,14 @@ static void closed(struct front_connection *connection)
 {
 	struct front_http3 *http3 = connection->http3;
 
-	while (!list_empty(&http3->streams))
-		front_http3_stream_free(list_first_entry(&http3->streams,
-							 struct front_http3_stream, node));
+	front_streams_free(&http3->streams);
 }
 
 void front_http3_moved(struct front_connection *connection)
 {
-	struct front_http3_stream *stream, *tmp;
+	struct front_stream *stream, *tmp;
 
-	list_for_each_entry_safe(stream, tmp, &connection->http3->streams, node) {
+	list_for_each_entry_safe(stream, tmp, &connection->http3->streams.all, node) {
 		/* One that waits is asked with the address that holds then. */
 		if (stream->exchange && !stream->exchange->wait &&
 		    !authorize_client_allowed(stream->exchange))

@@ -13,11 +13,9 @@
 
 #include <nghttp3/nghttp3.h>
 
-#include "front/block.h"
 #include "front/bucket.h"
-#include "front/exchange.h"
 #include "front/quic.h"
-#include "front/websocket.h"
+#include "front/stream.h"
 
 /*
  * A piece of a response: stays where it is until the client has acknowledged it,
@@ -30,43 +28,32 @@ struct front_http3_chunk {
 };
 
 struct front_http3_stream {
-	struct exchange		*exchange;	/* NULL: over, or never was */
-	struct front_connection	*connection;
-	struct list		node, waiting;
-	struct loop_timer	timer;
+	struct front_stream	base;
 	struct front_block	head;		/* the header block that is being read */
 	struct list		chunks;
 	size_t			held;		/* bytes in @chunks */
 	size_t			ungiven;	/* of these not yet nghttp3's */
-	struct buf		trailers;	/* records */
-	struct buf		early;		/* came before the app agreed to a tunnel */
-	size_t			unconsumed;	/* given to the container, not taken yet */
 	int64_t			id;
-	bool			to_head, bodiless;
-	bool			websocket;
-	bool			begun;		/* its head is complete */
-	bool			request_ended;
-	bool			ended;		/* nothing follows @chunks but @trailers */
-	bool			deferred;	/* nghttp3 asked for data in vain */
 	bool			no_window;	/* the client takes no more of it now */
 	bool			reset;		/* both directions */
-	bool			closed;		/* towards the client; its last bytes are on their way */
-	char			accept[FRONT_WEBSOCKET_ACCEPT_LEN];
 };
+
+static inline struct front_http3_stream *front_http3_stream(const struct front_stream *base)
+{
+	return container_of(base, struct front_http3_stream, base);
+}
 
 struct front_http3 {
 	struct quic_connection	*quic;
 	nghttp3_conn		*session;	/* NULL: before the handshake's end */
-	struct list		streams;
-	struct list		waiting;	/* those whose container waits for room */
-	struct front_http3_stream *fed;		/* has bytes that were not flushed upstream */
+	struct front_streams	streams;
 	size_t			held;		/* of all streams */
 	uint32_t		requests;
 	bool			draining;
 	struct front_bucket	resets;
 };
 
-extern const struct exchange_front front_http3_exchange;
+extern const struct front_stream_protocol front_http3_streams;
 
 /* ---- http3.c: for QUIC ---- */
 
@@ -90,26 +77,18 @@ void front_http3_moved(struct front_connection *connection);
 /* ---- http3.c ---- */
 
 struct front_http3_stream *front_http3_stream_find(struct front_http3 *http3, int64_t id);
-void front_http3_stream_free(struct front_http3_stream *stream);
 void front_http3_reset(struct front_http3_stream *stream, uint64_t code);
+/* After streams have come or gone. */
+void front_http3_keep_alive(struct front_http3 *http3);
 /* No further request. */
 void front_http3_drain(struct front_connection *connection);
 
 /* http3_request.c: callbacks of nghttp3. */
 void front_http3_request_callbacks(nghttp3_callbacks *callbacks);
-void front_http3_request_flush(struct front_http3 *http3);
-void front_http3_request_tunnel(struct front_http3_stream *stream);
-void front_http3_request_consume(struct front_http3_stream *stream);
 
 /* http3_response.c */
-void front_http3_refuse(struct front_http3_stream *stream, unsigned int status, const char *code,
-			const char *message);
 void front_http3_chunks_free(struct front_http3_stream *stream);
-void front_http3_wake(struct front_http3 *http3);
 int front_http3_acknowledged(nghttp3_conn *session, int64_t id, uint64_t len, void *user_data,
 			     void *stream_data);
-/* @progress: bytes moved since. */
-void front_http3_stream_update_timer(struct front_http3_stream *stream, bool progress);
-void front_http3_stream_expired(struct loop_timer *timer, enum loop_timer_class class);
 
 #endif /* HOODY_FRONT_HTTP3_H */

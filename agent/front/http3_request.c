@@ -53,96 +53,19 @@ static int on_field(nghttp3_conn *session, int64_t id, int32_t token, nghttp3_rc
 
 /* ---- to the exchange ---- */
 
-static void flush(struct front_http3_stream *stream)
-{
-	if (!stream->exchange)
-		return;
-	exchange_request_flush(stream->exchange);
-	if (!exchange_request_blocked(stream->exchange))
-		front_http3_request_consume(stream);
-	front_http3_stream_update_timer(stream, true);
-}
-
-/* @stream's exchange was given something. */
-static void touch(struct front_http3_stream *stream)
-{
-	struct front_http3 *http3 = stream->connection->http3;
-
-	if (http3->fed && http3->fed != stream)
-		flush(http3->fed);
-	http3->fed = stream;
-}
-
-void front_http3_request_flush(struct front_http3 *http3)
-{
-	struct front_http3_stream *stream = http3->fed;
-
-	http3->fed = NULL;
-	if (stream)
-		flush(stream);
-}
-
-void front_http3_request_consume(struct front_http3_stream *stream)
-{
-	ngtcp2_conn *conn = stream->connection->http3->quic->conn;
-
-	if (!stream->unconsumed)
-		return;
-	if (!stream->closed)
-		ngtcp2_conn_extend_max_stream_offset(conn, stream->id, stream->unconsumed);
-	ngtcp2_conn_extend_max_offset(conn, stream->unconsumed);
-	stream->unconsumed = 0;
-	front_connection_post(stream->connection);
-}
-
-/* Makes the gathered block a request in @head; 0, or why not. */
-static int decode(struct front_http3_stream *stream, struct http_head *head, bool ended,
-		  struct front_websocket *websocket)
-{
-	struct http_text protocol = {0};
-	int err = front_block_request(stream->connection->thread, &stream->head, head, ended,
-				      &protocol);
-
-	if (err || !protocol.len)
-		return err;
-	err = front_websocket_begin(head, protocol, ended, stream->accept, websocket);
-	stream->websocket = !err;
-	return err;
-}
-
 static void take_request(struct front_connection *connection, struct front_http3_stream *stream,
 			 bool ended)
 {
-	struct http_head *head = &connection->thread->request_head;
 	uint32_t most = front_settings(connection->thread)->requests_per_connection_max;
 	struct front_http3 *http3 = connection->http3;
-	const struct front_block_fault *fault;
-	struct front_websocket websocket;
-	int err;
 
 	front_count(connection->thread, http3_streams);
-	loop_timer_stop(&stream->timer);
-	stream->begun = true;
-	stream->request_ended = ended;
+	loop_timer_stop(&stream->base.timer);
 	if (most && ++http3->requests >= most)
 		front_http3_drain(connection);
-	err = decode(stream, head, ended, &websocket);
-	stream->to_head = head->method == HTTP_METHOD_HEAD;
-	if (err) {
-		fault = front_block_fault(connection->thread, err);
-		front_http3_refuse(stream, fault->status, fault->code, fault->message);
-		return;
-	}
-	head->tls = true;
-	head->fields_max += FRONT_FIELDS_ADDED;
-	stream->exchange = exchange_begin(connection, &front_http3_exchange, stream, head);
-	head->fields_max -= FRONT_FIELDS_ADDED;
-	if (connection->closed || !stream->exchange)
-		return;
-	http3->quic->asked |= ended;
-	if (ended && head->framing == HTTP_BODY_LENGTH)
-		exchange_request_end(stream->exchange, NULL);
-	touch(stream);
+	front_stream_request(&stream->base, &stream->head, ended);
+	if (!connection->closed && stream->base.exchange)
+		http3->quic->asked |= ended;
 }
 
 static int on_end_head(nghttp3_conn *session, int64_t id, int ended, void *user_data,
@@ -160,50 +83,17 @@ static int on_end_head(nghttp3_conn *session, int64_t id, int ended, void *user_
 	return 0;
 }
 
-static void end_request(struct front_http3_stream *stream, struct http_head *trailers)
-{
-	if (stream->request_ended)
-		return;
-	stream->request_ended = true;
-	if (!stream->exchange || (stream->websocket && !stream->exchange->tunnel))
-		return;
-	exchange_request_end(stream->exchange, trailers);
-	touch(stream);
-}
-
 static int on_end_trailers(nghttp3_conn *session, int64_t id, int ended, void *user_data,
 			   void *stream_data)
 {
 	struct front_connection *connection = user_data;
-	struct http_head *head = &connection->thread->request_head;
 	struct front_http3_stream *stream = stream_data;
-	int err;
 
 	if (!stream || stream->reset)
 		return 0;
-	err = front_block_trailers(connection->thread, &stream->head, head);
-	/* A tunnel has none (RFC 9114 4.4). */
-	if (!err && !stream->websocket) {
-		end_request(stream, head->fields_count ? head : NULL);
-	} else {
-		front_count(connection->thread, refused_malformed);
-		front_http3_reset(stream, NGHTTP3_H3_MESSAGE_ERROR);
-	}
+	front_stream_trailers(&stream->base, &stream->head);
 	front_block_clear(connection->thread, &stream->head);
 	return connection->closed ? NGHTTP3_ERR_CALLBACK_FAILURE : 0;
-}
-
-void front_http3_request_tunnel(struct front_http3_stream *stream)
-{
-	struct buf_pool *buffers = &stream->connection->thread->buffers;
-
-	if (buf_len(&stream->early))
-		exchange_request_data(stream->exchange, buf_head(&stream->early),
-				      buf_len(&stream->early));
-	buf_clear(buffers, &stream->early);
-	if (stream->request_ended)
-		exchange_request_end(stream->exchange, NULL);
-	flush(stream);
 }
 
 static int on_body(nghttp3_conn *session, int64_t id, const uint8_t *data, size_t len,
@@ -214,18 +104,11 @@ static int on_body(nghttp3_conn *session, int64_t id, const uint8_t *data, size_
 
 	connection->http3->quic->fed = true;
 	/* Answered already: no more is asked for, and others need the room. */
-	if (!stream || stream->reset || !stream->exchange) {
+	if (!stream || stream->reset || !stream->base.exchange) {
 		ngtcp2_conn_extend_max_offset(connection->http3->quic->conn, len);
 		return 0;
 	}
-	stream->unconsumed += len;
-	if (!stream->websocket || stream->exchange->tunnel) {
-		exchange_request_data(stream->exchange, (const char *)data, len);
-		touch(stream);
-		return connection->closed ? NGHTTP3_ERR_CALLBACK_FAILURE : 0;
-	}
-	/* To an app that has not agreed to a tunnel it would be a request. */
-	return buf_append(&connection->thread->buffers, &stream->early, data, len) ?
+	return front_stream_data(&stream->base, (const char *)data, len) || connection->closed ?
 		       NGHTTP3_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -235,7 +118,7 @@ static int on_end(nghttp3_conn *session, int64_t id, void *user_data, void *stre
 	struct front_http3_stream *stream = stream_data;
 
 	if (stream && !stream->reset)
-		end_request(stream, NULL);
+		front_stream_end(&stream->base, NULL);
 	return connection->closed ? NGHTTP3_ERR_CALLBACK_FAILURE : 0;
 }
 

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "front/http3.h"
-#include "front/refusal.h"
 
 /*
  * Kept for one stream, on its way or waiting: the window for a path whose
@@ -23,14 +22,9 @@
 #define THREAD_OUTPUT_MAX	((size_t)256 * 1024 * 1024)
 #define CHUNK_BYTES		16384
 
-static struct front_http3_stream *stream_of(struct exchange *exchange)
-{
-	return exchange->owner;
-}
-
 static nghttp3_conn *session_of(const struct front_http3_stream *stream)
 {
-	return stream->connection->http3->session;
+	return stream->base.connection->http3->session;
 }
 
 /* ---- chunks ---- */
@@ -38,13 +32,13 @@ static nghttp3_conn *session_of(const struct front_http3_stream *stream)
 static void count_held(struct front_http3_stream *stream, ssize_t len)
 {
 	stream->held += len;
-	stream->connection->http3->held += len;
-	stream->connection->thread->quic->held += len;
+	stream->base.connection->http3->held += len;
+	stream->base.connection->thread->quic->held += len;
 }
 
 static void chunk_free(struct front_http3_stream *stream, struct front_http3_chunk *chunk)
 {
-	struct front_thread *thread = stream->connection->thread;
+	struct front_thread *thread = stream->base.connection->thread;
 
 	count_held(stream, -(ssize_t)buf_len(&chunk->buf));
 	buf_clear(&thread->buffers, &chunk->buf);
@@ -61,7 +55,7 @@ void front_http3_chunks_free(struct front_http3_stream *stream)
 
 static struct front_http3_chunk *add_chunk(struct front_http3_stream *stream, size_t len)
 {
-	struct front_thread *thread = stream->connection->thread;
+	struct front_thread *thread = stream->base.connection->thread;
 	struct front_http3_chunk *chunk = slab_alloc(&thread->quic->chunks);
 
 	if (!chunk)
@@ -74,9 +68,9 @@ static struct front_http3_chunk *add_chunk(struct front_http3_stream *stream, si
 	return chunk;
 }
 
-/* Copies; 0 or -ENOMEM. */
-static int add_output(struct front_http3_stream *stream, const char *data, size_t len)
+static int output(struct front_stream *base, const char *data, size_t len)
 {
+	struct front_http3_stream *stream = front_http3_stream(base);
 	struct front_http3_chunk *chunk = NULL;
 	size_t part;
 
@@ -101,53 +95,6 @@ static int add_output(struct front_http3_stream *stream, const char *data, size_
 		len -= part;
 	}
 	return 0;
-}
-
-static void resume(struct front_http3_stream *stream)
-{
-	if (stream->deferred) {
-		stream->deferred = false;
-		nghttp3_conn_resume_stream(session_of(stream), stream->id);
-	}
-	front_connection_post(stream->connection);
-}
-
-/* ---- time ---- */
-
-void front_http3_stream_update_timer(struct front_http3_stream *stream, bool progress)
-{
-	struct loop *loop = &stream->connection->thread->loop;
-	struct exchange *exchange = stream->exchange;
-	enum loop_timer_class class = LOOP_TIMER_BODY;
-	bool waits = stream->held;
-
-	/* The request's body is due. In a tunnel nobody has to speak. */
-	if (!waits && exchange && !stream->request_ended && !stream->websocket &&
-	    !exchange_request_blocked(exchange)) {
-		waits = true;
-		class = exchange_request_clock(exchange);
-	}
-	if (!waits || stream->reset)
-		loop_timer_stop(&stream->timer);
-	else if (progress)
-		loop_timer_start(loop, &stream->timer, class);
-	else
-		loop_timer_keep(loop, &stream->timer, class);
-}
-
-void front_http3_stream_expired(struct loop_timer *timer, enum loop_timer_class class)
-{
-	struct front_http3_stream *stream = container_of(timer, struct front_http3_stream, timer);
-	struct exchange *exchange = stream->exchange;
-
-	front_count(stream->connection->thread, timeouts_client);
-	if (!stream->begun || !exchange || exchange->status) {
-		front_http3_reset(stream, NGHTTP3_H3_REQUEST_INCOMPLETE);
-		return;
-	}
-	stream->exchange = NULL;
-	exchange_abort(exchange);
-	front_http3_refuse(stream, 408, "request_timeout", "the request did not arrive in time");
 }
 
 /* ---- heads ---- */
@@ -223,10 +170,10 @@ static int list_setup_head(struct front_thread *thread, struct list_out *list,
 	return 0;
 }
 
-static void on_interim(struct exchange *exchange, struct http_head *head)
+static void interim(struct front_stream *base, const struct http_head *head)
 {
-	struct front_http3_stream *stream = stream_of(exchange);
-	struct front_thread *thread = stream->connection->thread;
+	struct front_http3_stream *stream = front_http3_stream(base);
+	struct front_thread *thread = base->connection->thread;
 	struct list_out list;
 
 	/* Without room for it the client does without it. */
@@ -234,25 +181,27 @@ static void on_interim(struct exchange *exchange, struct http_head *head)
 		return;
 	nghttp3_conn_submit_info(session_of(stream), stream->id, list_items(&list), list.count);
 	buf_clear(&thread->buffers, &list.memory);
-	front_connection_post(stream->connection);
 }
 
 static void submit_trailers(nghttp3_conn *session, struct front_http3_stream *stream)
 {
-	struct buf_pool *buffers = &stream->connection->thread->buffers;
-	const char *at = buf_head(&stream->trailers), *end = buf_tail(&stream->trailers);
+	struct buf_pool *buffers = &stream->base.connection->thread->buffers;
+	const char *at = buf_head(&stream->base.trailers), *end = buf_tail(&stream->base.trailers);
 	struct http_text name, value;
 	struct buf memory = {0};
 	nghttp3_nv *items;
-	size_t count = 0;
+	size_t count = 0, most;
+	char *names;
 
 	/* A record is no smaller than a fifth of an item. */
-	if (buf_reserve(buffers, &memory, (end - at) / sizeof(struct record) * sizeof(*items)))
+	most = (end - at) / sizeof(struct record);
+	if (buf_reserve(buffers, &memory, most * sizeof(*items) + (end - at)))
 		return;
 	items = (nghttp3_nv *)buf_head(&memory);
+	names = (char *)(items + most);
 	while (at < end) {
 		record_next(&at, &name, &value);
-		items[count++] = pair(name, value);
+		items[count++] = pair(lower(&names, name), value);
 	}
 	nghttp3_conn_submit_trailers(session, stream->id, items, count);
 	buf_clear(buffers, &memory);
@@ -261,8 +210,8 @@ static void submit_trailers(nghttp3_conn *session, struct front_http3_stream *st
 /* What is not needed any more need not be sent (RFC 9114 4.1.1). */
 static void stop_request(struct front_http3_stream *stream)
 {
-	if (!stream->request_ended && !stream->exchange)
-		ngtcp2_conn_shutdown_stream_read(stream->connection->http3->quic->conn, 0,
+	if (!stream->base.request_ended && !stream->base.exchange)
+		ngtcp2_conn_shutdown_stream_read(stream->base.connection->http3->quic->conn, 0,
 						 stream->id, NGHTTP3_H3_NO_ERROR);
 }
 
@@ -284,176 +233,80 @@ static nghttp3_ssize read_body(nghttp3_conn *session, int64_t id, nghttp3_vec *p
 		stream->ungiven -= pieces[count++].len;
 		chunk->given = chunk->buf.end;
 	}
-	if (stream->ended && !stream->ungiven) {
+	if (stream->base.ended && !stream->ungiven) {
 		*flags |= NGHTTP3_DATA_FLAG_EOF;
-		if (buf_len(&stream->trailers)) {
+		if (buf_len(&stream->base.trailers)) {
 			*flags |= NGHTTP3_DATA_FLAG_NO_END_STREAM;
 			submit_trailers(session, stream);
 		}
 		stop_request(stream);
 	} else if (!count) {
-		stream->deferred = true;
+		stream->base.deferred = true;
 		return NGHTTP3_ERR_WOULDBLOCK;
 	}
 	return count;
 }
 
-static void submit_head(struct front_http3_stream *stream, struct http_head *head)
+static void submit_head(struct front_stream *base, const struct http_head *head, bool length)
 {
-	struct front_thread *thread = stream->connection->thread;
+	struct front_http3_stream *stream = front_http3_stream(base);
+	struct front_thread *thread = base->connection->thread;
 	const nghttp3_data_reader reader = {.read_data = read_body};
-	bool tunnel = stream->exchange && stream->exchange->tunnel, length;
 	struct list_out list;
-	int err;
+	int err = list_setup_head(thread, &list, head, length);
 
-	if (tunnel)
-		head->status = 200;
-	/* The length that a body would have had counts too (RFC 9110 8.6). */
-	length = !tunnel && head->has_length && head->framing != HTTP_BODY_STREAM &&
-		 head->framing != HTTP_BODY_CLOSE && head->status != 204;
-	stream->bodiless = !tunnel && (stream->to_head || head->framing == HTTP_BODY_NONE ||
-				       (head->framing == HTTP_BODY_LENGTH && !head->length));
-	err = list_setup_head(thread, &list, head, length);
 	if (!err)
 		err = nghttp3_conn_submit_response(session_of(stream), stream->id,
 						   list_items(&list), list.count,
-						   stream->bodiless ? NULL : &reader);
+						   base->bodiless ? NULL : &reader);
 	buf_clear(&thread->buffers, &list.memory);
 	/* Only memory can be missing here. */
 	if (err)
-		quic_connection_fail(stream->connection->http3->quic, NGHTTP3_H3_INTERNAL_ERROR);
+		quic_connection_fail(base->connection->http3->quic, NGHTTP3_H3_INTERNAL_ERROR);
 }
 
-void front_http3_refuse(struct front_http3_stream *stream, unsigned int status, const char *code,
-			const char *message)
+static void resume(struct front_stream *base)
 {
-	struct front_thread *thread = stream->connection->thread;
-	struct front_refusal refusal;
+	struct front_http3_stream *stream = front_http3_stream(base);
 
-	front_audit_refused(stream->connection, status, code);
-	front_refusal_setup(&refusal, status, code, message, false);
-	if (status < 500)
-		front_count(thread, responses_4xx);
-	else
-		front_count(thread, responses_5xx);
-	submit_head(stream, &refusal.head);
-	if (!stream->bodiless)
-		add_output(stream, refusal.body, refusal.body_len);
-	stream->ended = true;
-	if (stream->bodiless)
+	/* Nothing will be asked for, so this is its end. */
+	if (base->ended && base->bodiless)
 		stop_request(stream);
-	front_http3_stream_update_timer(stream, true);
-	resume(stream);
-}
-
-/* The app did something else than the WebSocket that was asked for. */
-static void refuse_websocket(struct front_http3_stream *stream)
-{
-	struct exchange *exchange = stream->exchange;
-
-	stream->exchange = NULL;
-	front_count(stream->connection->thread, upstream_failed);
-	exchange_abort(exchange);
-	front_http3_refuse(stream, 502, "no_websocket",
-			   "the service did not accept the WebSocket as one");
-}
-
-static void on_head(struct exchange *exchange, struct http_head *head)
-{
-	struct front_http3_stream *stream = stream_of(exchange);
-
-	/* Refused before exchange_begin() could say so. */
-	stream->exchange = exchange;
-	if (exchange->tunnel) {
-		if (!front_websocket_agreed(stream->accept, head)) {
-			refuse_websocket(stream);
-			return;
-		}
-	} else if (stream->websocket && head->status < 300) {
-		/* To a CONNECT it would mean "go ahead". */
-		refuse_websocket(stream);
-		return;
+	if (base->deferred) {
+		base->deferred = false;
+		nghttp3_conn_resume_stream(session_of(stream), stream->id);
 	}
-	submit_head(stream, head);
-	if (exchange->tunnel)
-		front_http3_request_tunnel(stream);
-	front_connection_post(stream->connection);
+	front_connection_post(base->connection);
 }
 
-/* ---- bodies ---- */
-
-static void on_data(struct exchange *exchange, const char *data, size_t len)
+static bool waits(const struct front_stream *base)
 {
-	struct front_http3_stream *stream = stream_of(exchange);
-	bool idle = !stream->held;
+	const struct front_http3_stream *stream = front_http3_stream(base);
 
-	if (!len || stream->bodiless || stream->reset || stream->closed)
-		return;
-	if (add_output(stream, data, len)) {
-		/* No memory for what has to be said: the connection cannot go on. */
-		stream->connection->broken = true;
-		front_connection_post(stream->connection);
-		return;
-	}
-	if (idle)
-		front_http3_stream_update_timer(stream, true);
-	if (stream->deferred)
-		resume(stream);
+	return stream->held && !stream->reset;
 }
 
-/* Keeps those fields that go; without memory the body ends without them. */
-static void keep_trailers(struct front_http3_stream *stream, const struct http_head *trailers)
+static bool full(const struct front_stream *base)
 {
-	struct front_thread *thread = stream->connection->thread;
-	struct list_out list;
-	size_t i;
+	const struct front_http3 *http3 = base->connection->http3;
 
-	if (list_setup_head(thread, &list, trailers, false))
-		return;
-	for (i = 0; i < list.count; i++) {
-		const nghttp3_nv *item = &list_items(&list)[i];
-
-		record_add(&thread->buffers, &stream->trailers,
-			   (struct http_text){(const char *)item->name, item->namelen},
-			   (struct http_text){(const char *)item->value, item->valuelen});
-	}
-	buf_clear(&thread->buffers, &list.memory);
-}
-
-static void on_end(struct exchange *exchange, struct http_head *trailers)
-{
-	struct front_http3_stream *stream = stream_of(exchange);
-
-	if (trailers && !stream->bodiless)
-		keep_trailers(stream, trailers);
-	/* A tunnel is half-closed; anything else is over. */
-	if (!exchange->tunnel)
-		stream->exchange = NULL;
-	stream->ended = true;
-	if (stream->bodiless)
-		stop_request(stream);
-	front_http3_stream_update_timer(stream, false);
-	resume(stream);
-}
-
-static void on_over(struct exchange *exchange)
-{
-	struct front_http3_stream *stream = stream_of(exchange);
-
-	stream->exchange = NULL;
-	if (stream->closed) {
-		front_http3_stream_free(stream);
-		return;
-	}
-	stream->ended = true;
-	front_http3_stream_update_timer(stream, false);
-	resume(stream);
+	return front_http3_stream(base)->held >= STREAM_OUTPUT_MAX || http3->held >= OUTPUT_MAX ||
+	       (http3->held >= OUTPUT_SHARE &&
+		base->connection->thread->quic->held >= THREAD_OUTPUT_MAX);
 }
 
 /* What the app said of its stream, in HTTP/2's words (RFC 9113 7), in those of RFC 9114 8.1. */
-static uint64_t reset_code(const struct exchange *exchange)
+static uint64_t code_of(enum front_stream_reason reason, uint32_t app_code)
 {
-	switch (exchange->upstream.reset_code) {
+	switch (reason) {
+	case FRONT_STREAM_TIMEOUT:
+		return NGHTTP3_H3_REQUEST_INCOMPLETE;
+	case FRONT_STREAM_MALFORMED:
+		return NGHTTP3_H3_MESSAGE_ERROR;
+	default:
+		break;
+	}
+	switch (app_code) {
 	case NGHTTP2_CANCEL:
 		return NGHTTP3_H3_REQUEST_CANCELLED;
 	case NGHTTP2_ENHANCE_YOUR_CALM:
@@ -463,76 +316,51 @@ static uint64_t reset_code(const struct exchange *exchange)
 	}
 }
 
-static void on_reset(struct exchange *exchange)
+static void reset(struct front_stream *base, enum front_stream_reason reason, uint32_t app_code)
 {
-	struct front_http3_stream *stream = stream_of(exchange);
-
-	stream->exchange = NULL;
-	front_http3_reset(stream, reset_code(exchange));
+	front_http3_reset(front_http3_stream(base), code_of(reason, app_code));
 }
 
-static void on_flush(struct exchange *exchange)
+static void consume(struct front_stream *base)
 {
-	front_connection_post(exchange->connection);
+	ngtcp2_conn *conn = base->connection->http3->quic->conn;
+
+	if (!base->unconsumed)
+		return;
+	if (!base->closed)
+		ngtcp2_conn_extend_max_stream_offset(conn, front_http3_stream(base)->id,
+						     base->unconsumed);
+	ngtcp2_conn_extend_max_offset(conn, base->unconsumed);
+	base->unconsumed = 0;
+	front_connection_post(base->connection);
 }
 
-static bool is_blocked(const struct front_http3_stream *stream)
+static void free_stream(struct front_stream *base)
 {
-	const struct front_http3 *http3 = stream->connection->http3;
+	struct front_http3_stream *stream = front_http3_stream(base);
+	struct front_thread *thread = base->connection->thread;
+	struct front_http3 *http3 = base->connection->http3;
 
-	return stream->held >= STREAM_OUTPUT_MAX || http3->held >= OUTPUT_MAX ||
-	       (http3->held >= OUTPUT_SHARE &&
-		stream->connection->thread->quic->held >= THREAD_OUTPUT_MAX);
+	front_http3_chunks_free(stream);
+	front_block_clear(thread, &stream->head);
+	front_stream_clear(base);
+	slab_free(&thread->quic->streams, stream);
+	front_http3_keep_alive(http3);
 }
 
-static bool on_blocked(struct exchange *exchange)
-{
-	struct front_http3_stream *stream = stream_of(exchange);
-
-	if (!is_blocked(stream))
-		return false;
-	if (list_empty(&stream->waiting))
-		list_add_tail(&stream->waiting, &stream->connection->http3->waiting);
-	return true;
-}
-
-static void on_resume(struct exchange *exchange)
-{
-	struct front_http3_stream *stream = stream_of(exchange);
-
-	front_http3_request_consume(stream);
-	front_http3_stream_update_timer(stream, true);
-	front_connection_post(stream->connection);
-}
-
-const struct exchange_front front_http3_exchange = {
-	.interim = on_interim,
-	.head = on_head,
-	.data = on_data,
-	.end = on_end,
-	.over = on_over,
-	.reset = on_reset,
-	.flush = on_flush,
-	.blocked = on_blocked,
-	.resume = on_resume,
-	.resets = true,
+const struct front_stream_protocol front_http3_streams = {
+	.waits = waits,
+	.full = full,
+	.output = output,
+	.interim = interim,
+	.head = submit_head,
+	.resume = resume,
+	.reset = reset,
+	.consume = consume,
+	.free = free_stream,
 };
 
 /* ---- acknowledgements ---- */
-
-/* There is room again: containers that waited for it are read on. */
-void front_http3_wake(struct front_http3 *http3)
-{
-	struct front_http3_stream *stream, *tmp;
-
-	list_for_each_entry_safe(stream, tmp, &http3->waiting, waiting) {
-		if (is_blocked(stream))
-			continue;
-		list_del(&stream->waiting);
-		if (stream->exchange)
-			exchange_resume(stream->exchange);
-	}
-}
 
 int front_http3_acknowledged(nghttp3_conn *session, int64_t id, uint64_t len, void *user_data,
 			     void *stream_data)
@@ -554,10 +382,9 @@ int front_http3_acknowledged(nghttp3_conn *session, int64_t id, uint64_t len, vo
 		}
 	}
 	if (stream)
-		front_http3_stream_update_timer(stream, true);
+		front_stream_update_timer(&stream->base, true);
 	if (connection->timer.class == LOOP_TIMER_LINGER)
 		loop_timer_start(&connection->thread->loop, &connection->timer, LOOP_TIMER_LINGER);
-	if (!list_empty(&connection->http3->waiting))
-		front_http3_wake(connection->http3);
+	front_streams_wake(&connection->http3->streams);
 	return 0;
 }

@@ -230,7 +230,7 @@ void quic_connection_heard(struct loop_task *task)
 	struct quic_connection *connection = container_of(task, struct quic_connection, heard);
 	uint64_t due;
 
-	front_http3_request_flush(connection->front->http3);
+	front_streams_flush(&connection->front->http3->streams);
 	if (connection->front->closed)
 		return;
 	if (!connection->hold)
