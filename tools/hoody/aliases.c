@@ -48,10 +48,9 @@ static enum cli_status run_create(struct cli *cli, const struct cli_args *args)
 	yyjson_mut_obj_add_uint(doc, body, "index", strtoul(args_value(args, "index"), NULL, 10));
 	if (args_value(args, "domain"))
 		yyjson_mut_obj_add_str(doc, body, "domain", args_value(args, "domain"));
-	text = yyjson_mut_write(doc, 0, NULL);
-	yyjson_mut_doc_free(doc);
+	text = print_body(cli, doc);
 	if (!text)
-		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
+		return CLI_FAILED;
 	if (!api) {
 		free(text);
 		return CLI_FAILED;

@@ -47,6 +47,16 @@ const char *check_address(const char *text)
 	return address_container_fault(&address);
 }
 
+/* As in a host name: [a-z][a-z0-9]*. */
+const char *check_service(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
+
+	return len && len < 64 && !text[len] && text[0] > '9'
+		       ? NULL
+		       : "must be a letter and then letters and digits, in lower case";
+}
+
 /* SERVICE=PORT, the service as in a host name: [a-z][a-z0-9]*. */
 const char *check_service_port(const char *text)
 {

@@ -184,9 +184,6 @@ static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
 {
 	const bool on = args_flag(args, "on"), off = args_flag(args, "off");
 	char path[FIREWALL_PATH_MAX];
-	enum cli_status status;
-	struct api_reply reply;
-	struct api *api;
 
 	if (on + off + args_flag(args, "forget") > 1)
 		return print_error(cli, CLI_USAGE, "%s: --on, --off and --forget exclude each other",
@@ -194,17 +191,9 @@ static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
 	if (on || off)
 		return firewall_call(cli, args, "PATCH", "",
 				     on ? "{\"mode\":\"learn\"}" : "{\"mode\":\"enforce\"}", NULL);
-	api = cli_api(cli);
-	if (!api)
-		return CLI_FAILED;
 	firewall_path(args, "/learned", path);
 	/* Shown as JSON in any case: it is what "hoody firewall apply" reads. */
-	if (api_call(api, args_flag(args, "forget") ? "DELETE" : "GET", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = print_json(reply.data);
-	api_reply_clear(&reply);
-	return status;
+	return print_call(cli, args_flag(args, "forget") ? "DELETE" : "GET", path, NULL, NULL);
 }
 
 static const char *const directions[] = {"egress", "ingress", NULL};

@@ -161,32 +161,15 @@ static enum cli_status show_container(struct cli *cli, yyjson_val *data)
 	return CLI_DONE;
 }
 
-static enum cli_status call(struct cli *cli, const char *method, const char *path, const char *body,
-			    enum cli_status (*show)(struct cli *cli, yyjson_val *data))
-{
-	struct api *api = cli_api(cli);
-	enum cli_status status;
-	struct api_reply reply;
-
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = cli->json ? print_json(reply.data) : show(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
-}
-
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
 	const char *id = args_value(args, "container");
 	char path[128];
 
 	if (!id)
-		return call(cli, "GET", "/api/v1/ksm", NULL, show_host);
+		return print_call(cli, "GET", "/api/v1/ksm", NULL, show_host);
 	snprintf(path, sizeof(path), "/api/v1/containers/%s/ksm", id);
-	return call(cli, "GET", path, NULL, show_container);
+	return print_call(cli, "GET", path, NULL, show_container);
 }
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
@@ -210,7 +193,7 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 	if (!text)
 		return print_error(cli, CLI_FAILED, "an argument is not UTF-8, or out of memory");
 	snprintf(path, sizeof(path), "/api/v1/containers/%s/ksm", args_value(args, "container"));
-	status = call(cli, "PUT", path, text, show_container);
+	status = print_call(cli, "PUT", path, text, show_container);
 	free(text);
 	return status;
 }

@@ -24,15 +24,6 @@ static const char *check_burst(const char *text)
 	return check_number(text, 1, 1000000, &number) ? "must be a number from 1 to 1000000" : NULL;
 }
 
-static const char *check_service(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
-
-	return len && len < 64 && !text[len] && text[0] > '9'
-		       ? NULL
-		       : "must be a letter and then letters and digits, in lower case";
-}
-
 static enum cli_status print_rules(struct cli *cli, yyjson_val *data)
 {
 	static const char *const headings[] = {"SERVICE", "PER", "REQUESTS", "BURST", NULL};
@@ -58,21 +49,11 @@ static enum cli_status print_rules(struct cli *cli, yyjson_val *data)
 static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
 			    const char *query, const char *body)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status;
-	struct api_reply reply;
 	char path[PATH_MAX_LEN];
 
-	if (!api)
-		return CLI_FAILED;
 	snprintf(path, sizeof(path), "/api/v1/containers/%s/proxy/limits%s",
 		 args_value(args, "container"), query);
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = cli->json ? print_json(reply.data) : print_rules(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
+	return print_call(cli, method, path, body, print_rules);
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
@@ -96,10 +77,9 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 		yyjson_mut_obj_add_str(doc, body, "service", service);
 	if (burst)
 		yyjson_mut_obj_add_uint(doc, body, "burst", strtoul(burst, NULL, 10));
-	text = yyjson_mut_write(doc, 0, NULL);
-	yyjson_mut_doc_free(doc);
+	text = print_body(cli, doc);
 	if (!text)
-		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
+		return CLI_FAILED;
 	status = call(cli, args, "POST", "", text);
 	free(text);
 	return status;

@@ -56,14 +56,6 @@ static const char *check_status(const char *text)
 		       : "must be a status (404) or a class of them (4xx)";
 }
 
-static const char *check_service(const char *text)
-{
-	return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")] &&
-			       strlen(text) < 32
-		       ? NULL
-		       : "must be the name of a service: lower case letters and digits";
-}
-
 static const char *check_limit(const char *text)
 {
 	unsigned long limit;
@@ -341,22 +333,12 @@ static enum cli_status show_stats(struct cli *cli, yyjson_val *data)
 
 static enum cli_status run_stats(struct cli *cli, const struct cli_args *args)
 {
-	struct api *api = cli_api(cli);
 	char query[QUERY_MAX], path[QUERY_MAX + 64];
-	enum cli_status status;
-	struct api_reply reply;
 
-	if (!api)
-		return CLI_FAILED;
 	filters(args, query);
 	snprintf(path, sizeof(path), LOGS_PATH "/stats%s%s", query[0] ? "?" : "",
 		 query[0] ? query + 1 : "");
-	if (api_call(api, "GET", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = cli->json ? print_json(reply.data) : show_stats(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
+	return print_call(cli, "GET", path, NULL, show_stats);
 }
 
 #define FILTERS                                                                                    \

@@ -35,6 +35,7 @@ const char *args_next(const struct cli_args *args, const char *name, size_t *cur
 /* Checks for tables, see cli_check_fn. */
 const char *check_id(const char *text);
 const char *check_address(const char *text);
+const char *check_service(const char *text);
 const char *check_service_port(const char *text);
 const char *check_cgroup(const char *text);
 const char *check_netdev(const char *text);

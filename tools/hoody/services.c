@@ -18,15 +18,6 @@ static const char *check_instance(const char *text)
 	return check_number(text, 1, 65535, &number) ? "must be a number from 1 to 65535" : NULL;
 }
 
-static const char *check_service(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
-
-	return len && len < 64 && !text[len] && text[0] > '9'
-		       ? NULL
-		       : "must be a letter and then letters and digits, in lower case";
-}
-
 /* "ID-SERVICE-N", as host names have it; the parts are given where they are wanted. */
 static bool split_middleware(const char *text, char id[25], char service[64],
 			     unsigned long *instance)
@@ -104,21 +95,11 @@ static enum cli_status print_services(struct cli *cli, yyjson_val *data)
 static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
 			    const char *query, const char *body)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status;
-	struct api_reply reply;
 	char path[PATH_MAX_LEN];
 
-	if (!api)
-		return CLI_FAILED;
 	snprintf(path, sizeof(path), "/api/v1/containers/%s/proxy/services%s",
 		 args_value(args, "container"), query);
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = cli->json ? print_json(reply.data) : print_services(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
+	return print_call(cli, method, path, body, print_services);
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
@@ -144,10 +125,9 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 		yyjson_mut_obj_add_str(doc, body, "protocol", protocol);
 	if (middleware)
 		add_middleware(doc, body, middleware);
-	text = yyjson_mut_write(doc, 0, NULL);
-	yyjson_mut_doc_free(doc);
+	text = print_body(cli, doc);
 	if (!text)
-		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
+		return CLI_FAILED;
 	status = call(cli, args, "POST", "", text);
 	free(text);
 	return status;

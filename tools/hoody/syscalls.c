@@ -347,21 +347,11 @@ static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
 
 static enum cli_status run_learned(struct cli *cli, const struct cli_args *args)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status;
-	struct api_reply reply;
 	char path[PATH_MAX_LEN];
 
-	if (!api)
-		return CLI_FAILED;
 	snprintf(path, sizeof(path), "/api/v1/containers/%s/syscalls/learned",
 		 args_value(args, "container"));
-	if (api_call(api, "GET", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = print_json(reply.data);
-	api_reply_clear(&reply);
-	return status;
+	return print_call(cli, "GET", path, NULL, NULL);
 }
 
 static const char *const modes[] = {"enforce", "learn", NULL};
