@@ -121,5 +121,11 @@ void api_reply_fault(struct api_call *call, const struct container_fault *fault)
 void api_reply_refused(struct api_call *call, const char *field, const char *message);
 /* What the store has refused with @error, negative; @full: what for, where it does not say. */
 void api_reply_not_stored(struct api_call *call, int error, const char *full);
+/* {"data": {@key: [...]}}: each of @count by @item, which gets @items and its number. */
+void api_reply_items(struct api_call *call, const char *key, const void *items, unsigned int count,
+		     yyjson_mut_val *(*item)(yyjson_mut_doc *document, const void *items,
+					     unsigned int number));
+/* What was committed has to hold in every worker before @reply(call). */
+void api_reply_published(struct api_call *call, void (*reply)(void *call));
 
 #endif /* HOODY_CONTROL_API_H */

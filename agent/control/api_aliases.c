@@ -3,7 +3,6 @@
 #include "control/aliases.h"
 #include "control/api.h"
 #include "control/container_json.h"
-#include "control/publish.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -190,8 +189,7 @@ static void create(struct api_call *call)
 		return;
 	}
 	snprintf(call->name, sizeof(call->name), "%s", alias.name);
-	if (publish_request(call->control->publisher, on_created, call))
-		on_created(call);
+	api_reply_published(call, on_created);
 }
 
 static void on_deleted(void *context)
@@ -219,8 +217,7 @@ static void delete(struct api_call *call)
 		reply_error(call, ret);
 		return;
 	}
-	if (publish_request(call->control->publisher, on_deleted, call))
-		on_deleted(call);
+	api_reply_published(call, on_deleted);
 }
 
 const struct api_route api_aliases_routes[] = {

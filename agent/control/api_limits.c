@@ -6,32 +6,26 @@
  */
 #include "control/api.h"
 #include "control/limits.h"
-#include "control/publish.h"
 
 #include <errno.h>
 #include <string.h>
+
+static yyjson_mut_val *item(yyjson_mut_doc *document, const void *items, unsigned int number)
+{
+	const struct limits_rules *rules = items;
+
+	return limits_rule_json(document, &rules->rules[number]);
+}
 
 static void reply(void *context)
 {
 	struct api_call *call = context;
 	const struct limits_rules *rules;
-	yyjson_mut_val *data, *list;
-	yyjson_mut_doc *document;
 
 	if (!api_container(call))
 		return;
-	document = yyjson_mut_doc_new(NULL);
-	data = yyjson_mut_obj(document);
-	list = yyjson_mut_obj_add_arr(document, data, "limits");
-	if (!list) {
-		yyjson_mut_doc_free(document);
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-		return;
-	}
 	rules = limits_find(call->control, call->id);
-	for (unsigned int i = 0; rules && i < rules->count; i++)
-		yyjson_mut_arr_append(list, limits_rule_json(document, &rules->rules[i]));
-	api_reply_data(call, 200, document, data);
+	api_reply_items(call, "limits", rules, rules ? rules->count : 0, item);
 }
 
 static void show(struct api_call *call)
@@ -55,13 +49,10 @@ static void store(struct api_call *call, const struct limits_rules *rules)
 {
 	int ret = limits_store(call->control, rules);
 
-	if (!ret) {
-		/* Committed: it will hold, though without memory nobody waits for it. */
-		if (publish_request(call->control->publisher, reply, call))
-			reply(call);
-		return;
-	}
-	api_reply_not_stored(call, ret, "");
+	if (ret)
+		api_reply_not_stored(call, ret, "");
+	else
+		api_reply_published(call, reply);
 }
 
 static void replace(struct api_call *call)

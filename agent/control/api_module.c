@@ -13,7 +13,6 @@
 #include "control/api.h"
 #include "control/feature.h"
 #include "control/module.h"
-#include "control/publish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -133,8 +132,7 @@ static void begin(struct api_call *call)
 		return;
 	}
 	/* From then on no worker opens another socket that holds the module. */
-	if (publish_request(control->publisher, reply, call))
-		reply(call);
+	api_reply_published(call, reply);
 }
 
 static void reply_released(struct api_call *call, int ret, const char *fault)

@@ -2,6 +2,7 @@
 /* Ends of calls that several resources have in common, see api.h. */
 #include "control/api.h"
 #include "control/container_json.h"
+#include "control/publish.h"
 
 #include <errno.h>
 #include <string.h>
@@ -49,4 +50,29 @@ void api_reply_not_stored(struct api_call *call, int error, const char *full)
 				*why ? why : strerror(-error));
 		break;
 	}
+}
+
+void api_reply_items(struct api_call *call, const char *key, const void *items, unsigned int count,
+		     yyjson_mut_val *(*item)(yyjson_mut_doc *document, const void *items,
+					     unsigned int number))
+{
+	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *data = yyjson_mut_obj(document);
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(document, data, key);
+
+	if (!list) {
+		yyjson_mut_doc_free(document);
+		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
+		return;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		yyjson_mut_arr_append(list, item(document, items, i));
+	api_reply_data(call, 200, document, data);
+}
+
+void api_reply_published(struct api_call *call, void (*reply)(void *call))
+{
+	/* It will hold, though without memory nobody waits for it. */
+	if (publish_request(call->control->publisher, reply, call))
+		reply(call);
 }

@@ -2,37 +2,32 @@
 /*
  * The calls about how services of a container are reached: show, replace all
  * (PUT), set one (POST) and take one away (DELETE). An entry is named by what it
- * is for: its service, and the instance or all of them. An answer to a change means that it holds in every worker.
+ * is for: its service, and the instance or all of them. An answer to a change means
+ * that it holds in every worker.
  */
 #include "control/api.h"
-#include "control/publish.h"
 #include "control/services.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+static yyjson_mut_val *item(yyjson_mut_doc *document, const void *items, unsigned int number)
+{
+	const struct services_options *options = items;
+
+	return services_option_json(document, &options->options[number]);
+}
+
 static void reply(void *context)
 {
 	struct api_call *call = context;
 	const struct services_options *options;
-	yyjson_mut_val *data, *list;
-	yyjson_mut_doc *document;
 
 	if (!api_container(call))
 		return;
-	document = yyjson_mut_doc_new(NULL);
-	data = yyjson_mut_obj(document);
-	list = yyjson_mut_obj_add_arr(document, data, "services");
-	if (!list) {
-		yyjson_mut_doc_free(document);
-		api_reply_error(call, 503, "unavailable", NULL, "out of memory");
-		return;
-	}
 	options = services_find(call->control, call->id);
-	for (unsigned int i = 0; options && i < options->count; i++)
-		yyjson_mut_arr_append(list, services_option_json(document, &options->options[i]));
-	api_reply_data(call, 200, document, data);
+	api_reply_items(call, "services", options, options ? options->count : 0, item);
 }
 
 static void show(struct api_call *call)
@@ -62,14 +57,10 @@ static void store(struct api_call *call, const struct services_options *options)
 		return;
 	}
 	ret = services_store(call->control, options);
-
-	if (!ret) {
-		/* Committed: it will hold, though without memory nobody waits for it. */
-		if (publish_request(call->control->publisher, reply, call))
-			reply(call);
-		return;
-	}
-	api_reply_not_stored(call, ret, "");
+	if (ret)
+		api_reply_not_stored(call, ret, "");
+	else
+		api_reply_published(call, reply);
 }
 
 static void replace(struct api_call *call)
