@@ -15,6 +15,7 @@
  * was born with its parent's mark, or is found by the next.
  */
 #include <linux/cgroup.h>
+#include <linux/delay.h>
 #include <linux/idr.h>
 #include <linux/ksm.h>
 #include <linux/pid_namespace.h>
@@ -34,6 +35,9 @@
 #define CHUNK_PIDS	512
 /* Walks in a row before the worker waits for the next period all the same. */
 #define WALKS_IN_A_ROW	16
+/* At the end no period comes any more: how often what was busy is tried again, and when. */
+#define EXIT_TRIES	50
+#define EXIT_PAUSE_MS	200
 
 struct found {
 	struct task_struct	*task;
@@ -316,6 +320,19 @@ static void walk_work(struct work_struct *unused)
 		queue_delayed_work(queue, &work, READ_ONCE(ksm_period) * HZ);
 }
 
+/* Whether there is something that only waits for a lock. */
+static bool something_busy(void)
+{
+	struct hoody_ksm_mark *mark;
+	bool result = false;
+
+	mutex_lock(&ksm_lock);
+	list_for_each_entry(mark, &ksm_marks, node)
+		result |= mark->count[HOODY_KSM_BUSY] && !mark->stopped;
+	mutex_unlock(&ksm_lock);
+	return result;
+}
+
 int __init hoody_ksm_init(void)
 {
 	queue = alloc_workqueue("hoody_ksm", WQ_UNBOUND, 1);
@@ -324,8 +341,8 @@ int __init hoody_ksm_init(void)
 
 /*
  * No command comes any more, and the registries have made orphans of all marks.
- * Waits until all is undone; what cannot be, because memory is short, stays
- * merged: the kernel keeps it in order without us.
+ * Waits until all is undone, ten seconds for locks that others hold; what cannot be,
+ * because memory is short, stays merged: the kernel keeps it in order without us.
  */
 void hoody_ksm_exit(void)
 {
@@ -335,6 +352,10 @@ void hoody_ksm_exit(void)
 	cancel_delayed_work_sync(&work);
 	if (!nothing_marked())
 		walk_work(NULL);
+	for (int i = 0; i < EXIT_TRIES && something_busy(); i++) {
+		msleep(EXIT_PAUSE_MS);
+		walk_work(NULL);
+	}
 	mutex_lock(&ksm_lock);
 	list_for_each_entry_safe(mark, next, &ksm_marks, node) {
 		pr_warn("hoody: memory of container %*phN stays merged: none is left to undo it\n",
