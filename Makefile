@@ -103,7 +103,7 @@ $(O)/kmod/%/hoody.ko: $(kmod_src)
 	@mkdir -p $(@D)/uapi/linux
 	cp -u kmod/*.c kmod/*.h kmod/Kbuild kmod/VERSION $(@D)/
 	cp -u kmod/uapi/linux/hoody.h $(@D)/uapi/linux/
-	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),KBUILD_CHECKSRC=2 CF="-Wsparse-error -include $(abspath tools/sparse.h)") $(if $(WERROR),KCFLAGS=-Werror) modules
+	env -u MAKEOVERRIDES MAKEFLAGS= $(MAKE) -C /lib/modules/$*/build M=$(abspath $(@D)) W=1 $(if $(SPARSE),KBUILD_CHECKSRC=2 CF="-Wsparse-error -include $(abspath tools/sparse.h)") $(if $(WERROR),KCFLAGS=-Werror) $(if $(KCOV),KCOV_INSTRUMENT=y) modules
 
 # rival.ko stands for all of them.
 $(O)/selftests/kmod/modules/%/rival.ko: $(test_kmod_src)

@@ -11,6 +11,12 @@ include selftests/fuzz/fuzz.mk
 fuzz:
 	$(if $(HOODY_DEVROOT),,tools/devroot run) selftests/fuzz/run fuzz '$(or $(T),.*)' $(TIME)
 
+.PHONY: fuzz-kernel
+
+#: make fuzz-kernel  messages for the module on the debug kernel, guided by its coverage (TIME=seconds)
+fuzz-kernel:
+	selftests/fuzz/kernel/run $(TIME)
+
 .PHONY: check-debug
 
 #: make check-debug  the module's tests on kernels with checkers; builds one, once (T=pattern: some of them)

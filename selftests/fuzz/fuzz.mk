@@ -78,6 +78,12 @@ $(O)/fuzz/libworker.a: $(fuzz_agent_obj)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+# The kernel's coverage guides it, not the compiler's. See selftests/fuzz/kernel/run.
+$(O)/fuzz/kernel/module: selftests/fuzz/kernel/module.c selftests/fuzz/kernel/cover.c $(wildcard selftests/fuzz/*.h \
+		selftests/fuzz/kernel/*.h selftests/lib/*.h) kmod/uapi/linux/hoody.h
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $(filter %.c,$^) -lmnl
+
 # fuzz_rule TARGET
 define fuzz_rule
 $(O)/fuzz/$(1): $(O)/fuzz/obj/selftests/fuzz/$(1).o $(fuzz_src_$(1):%.c=$(O)/fuzz/obj/%.o) \
