@@ -16,7 +16,7 @@
 network_need "namespaces, BPF"
 curl --version | grep -q HTTP3 || tap_skip_all "needs a curl with HTTP/3"
 
-tap_plan 41
+tap_plan 42
 
 network() {
 	local ns
@@ -215,14 +215,25 @@ tap_is exit_that_blocks_is_explained "$(explained tcp '[.verdict, .reason]')" '[
 "$HOODY" network set -c $A --exit direct >/dev/null
 
 # --- a restart --------------------------------------------------------------------------
-# The relay's sockets have the ports that containers asked for, here on the host, and those
-# of open connections outlive it: the agent's own 443 is one of them.
-in_ns a timeout 120 bash -c 'exec 3<>/dev/tcp/192.0.2.11/443; read -r <&3' &
-tap_cleanup "kill $!"
-relay_has() { [ -n "$(ss -tanH "$@" 'sport = :443 and src 192.0.2.11')" ]; }
-tap_run open_connection_is_the_relay_s tap_wait 30 relay_has state established
+# The relay's sockets have the ports that containers asked for, here on the host, and where
+# the server is the first to end a connection they linger: the agent's own 443 is one of them.
+cat >"$WORK/last.py" <<'PY'
+import os, socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+s = context.wrap_socket(socket.create_connection(("192.0.2.11", 443), 20), server_hostname="good.test")
+s.sendall(b"GET / HTTP/1.1\r\nHost: good.test\r\nConnection: close\r\n\r\n")
+# Below TLS, whose end is not that of the connection.
+with socket.socket(fileno=os.dup(s.fileno())) as raw:
+    raw.settimeout(20)
+    while raw.recv(65536):
+        pass
+PY
+tap_run direct_carries_the_name_again tap_wait 30 passes good.test
+in_ns a python3 "$WORK/last.py" "$WORK/crt" 2>"$WORK/last" || tap_note "$(cat "$WORK/last")"
+lingers() { [ -n "$(ss -tanH state time-wait 'sport = :443 and src 192.0.2.11')" ]; }
+tap_run socket_of_the_relay_lingers tap_wait 30 lingers
 tap_end $AGENT_PID
-tap_run its_socket_outlives_the_relay relay_has
+tap_run it_outlives_the_relay lingers
 start_agent
 tap_is agent_has_its_ports_again "$("$HOODY" status --json | jq -r .worker.state)" serving
 
