@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The cache of slow checks, see cache.h: two tables of sets, eight entries each;
+ * The cache of slow checks, see cache.h: three tables of sets, eight entries each;
  * in a full set the entry that would go first makes room.
  */
 #include "auth/cache.h"
@@ -24,7 +24,7 @@ struct entry {
 struct auth_cache {
 	EVP_MAC		*mac;
 	EVP_MAC_CTX	*context;	/* has the key */
-	struct entry	tables[2][SETS][WAYS];	/* by the answer */
+	struct entry	tables[AUTH_CACHE_QUICK + 1][SETS][WAYS];
 };
 
 struct auth_cache *auth_cache_create(void)
@@ -93,31 +93,33 @@ int auth_cache_get(const struct auth_cache *cache, const uint8_t digest[AUTH_DIG
 {
 	unsigned int set = set_of(digest, secret);
 
-	for (int fits = 1; fits >= 0; fits--) {
+	for (int room = AUTH_CACHE_QUICK; room >= AUTH_CACHE_WRONG; room--) {
 		for (unsigned int i = 0; i < WAYS; i++) {
-			const struct entry *entry = &cache->tables[fits][set][i];
+			const struct entry *entry = &cache->tables[room][set][i];
 
 			if (entry->expires > now && is_entry(entry, digest, secret))
-				return fits;
+				return room != AUTH_CACHE_WRONG;
 		}
 	}
 	return -1;
 }
 
 void auth_cache_put(struct auth_cache *cache, const uint8_t digest[AUTH_DIGEST_LEN],
-		    const uint8_t secret[AUTH_SECRET_ID_LEN], bool fits, int64_t now)
+		    const uint8_t secret[AUTH_SECRET_ID_LEN], enum auth_cache_room room,
+		    int64_t now)
 {
-	struct entry *set = cache->tables[fits][set_of(digest, secret)], *room = &set[0];
+	struct entry *set = cache->tables[room][set_of(digest, secret)], *place = &set[0];
 
 	for (unsigned int i = 0; i < WAYS; i++) {
 		if (set[i].expires && is_entry(&set[i], digest, secret)) {
-			room = &set[i];
+			place = &set[i];
 			break;
 		}
-		if (set[i].expires < room->expires)
-			room = &set[i];
+		if (set[i].expires < place->expires)
+			place = &set[i];
 	}
-	room->expires = now + (fits ? AUTH_CACHE_RIGHT_TTL : AUTH_CACHE_WRONG_TTL);
-	memcpy(room->digest, digest, sizeof(room->digest));
-	memcpy(room->secret, secret, sizeof(room->secret));
+	place->expires = now + (room == AUTH_CACHE_WRONG ? AUTH_CACHE_WRONG_TTL :
+							   AUTH_CACHE_RIGHT_TTL);
+	memcpy(place->digest, digest, sizeof(place->digest));
+	memcpy(place->secret, secret, sizeof(place->secret));
 }

@@ -3,8 +3,8 @@
  * Which jwt groups a token belongs to. For each group: the algorithm, the
  * times, the claims, and a key whose signature is right. What costs least is
  * asked first; a signature is asked for only where all else fits, and once for
- * each key. The cache has those of HMAC as well: most of such a check is what
- * OpenSSL prepares for it, and a request cost half as much again.
+ * each key. The cache has right ones of HMAC as well: most of such a check is what
+ * OpenSSL prepares for it, and without it a request costs half as much again.
  */
 #include "auth/evaluate_internal.h"
 
@@ -105,8 +105,10 @@ static enum key_state key_ask(struct evaluation *evaluation, uint32_t index)
 		known = jwt_signature_ok(token->alg, (const uint8_t *)blob_text(blob, key->bytes),
 					 key->bytes.len, token->input, token->input_len,
 					 token->signature, token->signature_len);
-		auth_cache_put(evaluation->context->cache, evaluation->digest, key->id, known,
-			       evaluation->request->now_monotonic);
+		/* Wrong ones are not worth the room: nobody waits for the next look. */
+		if (known)
+			auth_cache_put(evaluation->context->cache, evaluation->digest, key->id,
+				       AUTH_CACHE_QUICK, evaluation->request->now_monotonic);
 	}
 	return known ? KEY_RIGHT : KEY_WRONG;
 }

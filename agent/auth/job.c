@@ -71,7 +71,8 @@ void auth_job_settle(const struct auth_job *job, struct auth_cache *cache, int64
 		/* A check that could not be made found nothing out: let it be tried again. */
 		if (job->checks[i].fits || !job->failed)
 			auth_cache_put(cache, job->digest, job->checks[i].secret,
-				       job->checks[i].fits, now);
+				       job->checks[i].fits ? AUTH_CACHE_RIGHT : AUTH_CACHE_WRONG,
+				       now);
 	}
 }
 

@@ -93,22 +93,24 @@ static void test_cache(void)
 	auth_cache_digest(cache, 'j', credential, again);
 	tap_ok(memcmp(digest, again, sizeof(digest)), "cache_digest_differs_between_kinds");
 	tap_ok(auth_cache_get(cache, digest, secret, 100) == -1, "cache_unknown");
-	auth_cache_put(cache, digest, secret, true, 100);
+	auth_cache_put(cache, digest, secret, AUTH_CACHE_RIGHT, 100);
 	tap_ok(auth_cache_get(cache, digest, secret, 101) == 1, "cache_right");
 	tap_ok(auth_cache_get(cache, digest, changed, 101) == -1,
 	       "cache_changed_secret_is_unknown");
 	tap_ok(auth_cache_get(cache, digest, secret, 100 + AUTH_CACHE_RIGHT_TTL) == -1,
 	       "cache_right_runs_out");
-	auth_cache_put(cache, again, secret, false, 100);
+	auth_cache_put(cache, again, secret, AUTH_CACHE_WRONG, 100);
 	tap_ok(auth_cache_get(cache, again, secret, 101) == 0, "cache_wrong");
 	tap_ok(auth_cache_get(cache, again, secret, 100 + AUTH_CACHE_WRONG_TTL) == -1,
 	       "cache_wrong_runs_out");
 	for (uint32_t i = 0; i < 200000; i++) {
 		memcpy(again, &i, sizeof(i));
-		auth_cache_put(cache, again, changed, false, 101);
+		auth_cache_put(cache, again, changed, AUTH_CACHE_WRONG, 101);
+		auth_cache_put(cache, again, changed, AUTH_CACHE_QUICK, 101);
 	}
+	tap_ok(auth_cache_get(cache, again, changed, 102) == 1, "cache_quick_is_right");
 	tap_ok(auth_cache_get(cache, digest, secret, 102) == 1,
-	       "cache_guesses_do_not_push_out_what_is_right");
+	       "cache_guesses_and_tokens_do_not_push_out_what_is_right");
 	auth_cache_destroy(cache);
 	auth_cache_destroy(other);
 }
@@ -228,7 +230,7 @@ static void test_revocation(void)
 
 int main(void)
 {
-	tap_plan(21 + 14 + 10 + 7 + 4);
+	tap_plan(22 + 14 + 10 + 7 + 4);
 	action_table_default(&actions);
 	test_base64();
 	test_password();
