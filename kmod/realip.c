@@ -352,6 +352,42 @@ static int socket_connect(struct sock *sk, const struct request *request, enum p
 }
 
 /*
+ * Whether the last connection of this pair has ended on our side alone: the
+ * container has not closed its half yet, and would meet our SYN with that
+ * connection's acknowledgement. bind(2) and connect(2) take such a pair again at
+ * once, as they do with one in TIME_WAIT proper, of which the container is done.
+ */
+static bool pair_half_closed(struct hoody_registry *registry, const struct request *request)
+{
+	const struct in6_addr *client = &request->client.ip, *to = &request->container.ip;
+	__be16 port = htons(request->client_port);
+	bool half = false;
+	struct sock *sk;
+
+	rcu_read_lock();
+	if (request->client.family == AF_INET)
+		sk = hoody_lookup4(registry->net, to->s6_addr32[0], request->container_port,
+				   client->s6_addr32[0], port, 0);
+	else
+		sk = hoody_lookup6(registry->net, to, request->container_port, client, port, 0);
+	rcu_read_unlock();
+	if (sk) {
+		half = sk->sk_state == TCP_TIME_WAIT &&
+		       inet_twsk(sk)->tw_substate == TCP_FIN_WAIT2;
+		sock_gen_put(sk);
+	}
+	return half;
+}
+
+static enum port_try port_next(struct hoody_registry *registry, const struct request *request,
+			       enum port_try how)
+{
+	if (how == PORT_CHOSEN && !pair_half_closed(registry, request))
+		return PORT_BOUND;
+	return PORT_ANY;
+}
+
+/*
  * Under the socket lock throughout, so that no other thread ever sees a socket
  * that may take foreign addresses and is not connected yet.
  */
@@ -378,8 +414,10 @@ static int realip_connect(struct hoody_registry *registry, struct sock *sk,
 	sk->sk_reuse = SK_CAN_REUSE;
 	hoody_live_add(registry, live);
 	err = socket_connect(sk, request, how);
-	while ((err == -EADDRNOTAVAIL || err == -EADDRINUSE) && how < PORT_ANY)
-		err = socket_connect(sk, request, ++how);
+	while ((err == -EADDRNOTAVAIL || err == -EADDRINUSE) && how < PORT_ANY) {
+		how = port_next(registry, request, how);
+		err = socket_connect(sk, request, how);
+	}
 	if (err == -EADDRNOTAVAIL)
 		err = -EADDRINUSE;	/* ports have run out: not the client's fault */
 	if (err)

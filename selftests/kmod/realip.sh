@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../lib/tap.sh"
 . "$TOP/selftests/lib/kmod.sh"
 
-tap_plan 33
+tap_plan 37
 kmod_load
 kmod_topology routed
 kmod_server c1 8080
@@ -37,6 +37,33 @@ tap_is port_of_held "$(cat "$WORK/held")" "ok 198.51.100.8 50008"
 tap_like port_taken_gets_another "$(one --client4 198.51.100.8 --client-port 50008 --dest4 "$C1" | grep -v ' 50008$')" '^ok 198.51.100.8 [0-9]+$'
 tap_is port_kept_towards_another_container "$(one --client4 198.51.100.8 --client-port 50008 --dest4 "$C2")" "ok 198.51.100.8 50008"
 release $HELD
+# The pair of a connection that is over is the same client's again, unless the
+# container, whose server stands still here, has not closed its half yet.
+end_of() { ! on c1 ss -Htn "sport = :8080 and dport = :$1" | grep -q .; }
+half_of() { on c1 ss -Htn state close-wait "sport = :8080 and dport = :$1" | grep -q .; }
+server=$(on c1 ss -Hltnp 'sport = :8080' | grep -oP 'pid=\K[0-9]+')
+for six in "" V6; do
+	client=(--client4 198.51.100.8 --client-port 1008 --dest4 "$C1")
+	[ -z "$six" ] || client=(--client6 2001:db8:c::8 --client-port 1008 --dest6 "$C1V6")
+	one "${client[@]}" >/dev/null
+	tap_wait 30 end_of 1008
+	tap_like "pair_of_the_past_is_kept$six" "$(one "${client[@]}")" '^ok .*8 1008$'
+	tap_wait 30 end_of 1008
+	agent "$BIN/realip_load" one "${client[@]}" --hold >"$WORK/half" &
+	HELD=$!
+	tap_wait 30 grep -q ok "$WORK/half"
+	kill -STOP "$server"
+	release $HELD
+	tap_wait 30 half_of 1008
+	agent "$BIN/realip_load" one "${client[@]}" >"$WORK/again" 2>&1 &
+	AGAIN=$!
+	again() { on c1 ss -Htn state established 'sport = :8080' | grep -q . || [ -s "$WORK/again" ]; }
+	tap_wait 30 again
+	kill -CONT "$server"
+	wait $AGAIN
+	tap_like "half_closed_pair_gets_another_port$six" "$(grep -v ' 1008$' "$WORK/again")" '^ok .*8 [0-9]+$'
+	tap_wait 30 end_of 1008
+done
 tap_like any_port_does_not_keep "$(one --client4 198.51.100.9 --client-port 9 --any-port --dest4 "$C1")" '^ok 198.51.100.9 [0-9]{5}$'
 
 # 500 connections of one client at once, then what they leave to the host itself.

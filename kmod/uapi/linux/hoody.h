@@ -165,9 +165,10 @@
  * SO_ERROR as after a non-blocking connect(2). Level SOL_IP and an AF_INET
  * socket for IPv4, SOL_IPV6 and an AF_INET6 socket for IPv6.
  *
- * The client's port is kept where the connection's four-tuple is free,
- * otherwise (or with port 0 or HOODY_REALIP_ANY_PORT) the kernel picks one:
- * getsockname(2) tells which. A failed call leaves the socket as it was. A
+ * The client's port is kept where the connection's four-tuple is free, which it
+ * also is when the last connection of it is closed by both sides; otherwise (or
+ * with port 0 or HOODY_REALIP_ANY_PORT) the kernel picks one: getsockname(2)
+ * tells which. A failed call leaves the socket as it was. A
  * socket that got its address this way reaches no other destination: a later
  * connect(2), also through AF_UNSPEC, starts from an ordinary socket.
  *
