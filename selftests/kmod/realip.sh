@@ -139,18 +139,25 @@ host sysctl -qw net.ipv4.ip_early_demux=1 net.ipv4.tcp_early_demux=1
 host sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.vc1.rp_filter=1 net.ipv4.conf.client0.rp_filter=1
 tap_run rp_filter_strict load --requests 500 --fresh 50
 
-# Routes of the container and of the client go and come back under load.
+# Routes of the container and of the client go and come back under load. The container
+# always has one; the pauses are for look-ups of the kernel that are held up between
+# two changes, and see neither route where both happen meanwhile.
+mkfifo "$WORK/never"
+exec 7<>"$WORK/never"
 ip -n host -force -batch <(while :; do
 	printf 'route %s\n' 'replace 10.7.1.2/32 dev vc1 metric 5' 'del 10.7.1.2/32 dev vc1 metric 0' \
-		'add 10.7.1.2/32 dev vc1' 'del 10.7.1.2/32 dev vc1 metric 5' 'flush cache' \
-		'del 198.51.100.0/24' 'add 198.51.100.0/24 via 192.0.2.2' || break
+		'flush cache' 'del 198.51.100.0/24' || break
+	read -rt 0.01 -u 7
+	printf 'route %s\n' 'add 10.7.1.2/32 dev vc1' 'del 10.7.1.2/32 dev vc1 metric 5' \
+		'flush cache' 'add 198.51.100.0/24 via 192.0.2.2' || break
+	read -rt 0.01 -u 7
 done 2>/dev/null) >/dev/null 2>&1 &
 CHURN=$!
 ip -n host monitor route >"$WORK/churn" &
 MONITOR=$!
 tap_run routes_flushed_under_load load --requests 1500 --fresh 20
 { kill $CHURN $MONITOR; wait $CHURN $MONITOR; } 2>/dev/null
-tap_run routes_did_change test "$(wc -l <"$WORK/churn")" -gt 100
+tap_run routes_did_change test "$(wc -l <"$WORK/churn")" -gt 50
 ip -n host route replace 10.7.1.2/32 dev vc1
 ip -n host route replace 198.51.100.0/24 via 192.0.2.2
 
