@@ -74,9 +74,36 @@ http1() { load http1 "$1" reused run_load "${pid[$1]}" -c 32 "http://127.0.0.1:$
 http1_tls() { load http1-tls "$1" reused run_load "${pid[$1]}" -c 32 "https://127.0.0.1:${tls[$1]}/"; }
 http1_fresh() { load http1-no-reuse "$1" fresh run_load "${fresh_pid[$1]}" -c 32 "http://127.0.0.1:${fresh[$1]}/"; }
 http2() { load http2-tls "$1" reused run_load_http2 "${pid[$1]}" "${tls[$1]}"; }
-# run_load_http3 PID PORT: the same over HTTP/3, by curl: 32 requests at a time on one
-# connection. Sets datagrams: what came for each request, at either end.
+# run_load_http3 PID PORT: the same over HTTP/3. Sets datagrams: what came for each
+# request, at either end.
 run_load_http3() {
+	local before after accepts process=$1
+	datagrams=$(datagrams_received)
+	accepts=$(app_accepts)
+	before=$(cpu_ns "$process")
+	requests=$(on_load_core "$HOODY_BUILD/selftests/bench/http3_load" 127.0.0.1 "$2" "$host" 8 4 "$seconds") ||
+		die "http3_load failed"
+	after=$(cpu_ns "$process")
+	connections=$(($(app_accepts) - accepts - 1))
+	[ "$requests" -ge 100 ] || return 1
+	datagrams=$(awk "BEGIN { printf \"%.3f\", ($(datagrams_received) - $datagrams) / $requests }")
+	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
+}
+
+# run_curl_http3 PID PORT: by curl, 32 requests at a time on one connection.
+run_curl_http3() {
+	local before after accepts got count=6000 process=$1
+	accepts=$(app_accepts)
+	before=$(cpu_ns "$process")
+	got=$(on_load_core curl -sSkZ --http3-only --parallel-max 32 --resolve "$host:$2:127.0.0.1" -o /dev/null \
+		-w '%{http_version} %{http_code}\n' "https://$host:$2/?[1-$count]" | sort | uniq -c | xargs)
+	after=$(cpu_ns "$process")
+	connections=$(($(app_accepts) - accepts - 1)) requests=$count
+	[ "$got" = "$count 3 200" ] || die "not $count answers over HTTP/3: $got"
+	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
+}
+
+http3() {
 	local before after accepts got count=6000 process=$1
 	datagrams=$(datagrams_received)
 	accepts=$(app_accepts)
@@ -95,6 +122,7 @@ http3() {
 	load http3 "$1" reused run_load_http3 "${pid[$1]}" "${tls[$1]}"
 	emit http3-datagrams "$1" datagrams "$datagrams"
 }
+http3_curl() { load http3-curl "$1" reused run_curl_http3 "${pid[$1]}" "${tls[$1]}"; }
 tls_new() {
 	load tls-new-connection "$1" reused run_load "${pid[$1]}" -c 8 -H 'Connection: close' \
 		"https://127.0.0.1:${tls[$1]}/"
@@ -261,6 +289,7 @@ in_turn "$rounds" http1 ours nginx haproxy caddy nghttpx
 in_turn "$rounds" http1_tls ours nginx haproxy caddy nghttpx
 in_turn "$rounds" http2 ours nginx haproxy caddy nghttpx
 in_turn "$rounds" http3 ours nginx caddy
+in_turn "$rounds" http3_curl ours nginx caddy
 in_turn "$rounds" http1_fresh ours nginx haproxy
 in_turn "$rounds" tls_new ours nginx haproxy
 in_turn "$rounds" shake_new ours openssl nginx haproxy
