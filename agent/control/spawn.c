@@ -22,6 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A thousandth stands for one of all memory: three tenths of it before control goes. */
+#define OOM_SCORE_MORE	300
+#define OOM_SCORE_MAX	1000
+
 int spawn_identity_find(const char *user, struct spawn_identity *identity)
 {
 	const struct passwd *entry;
@@ -40,6 +44,29 @@ int spawn_identity_find(const char *user, struct spawn_identity *identity)
 	identity->uid = entry->pw_uid;
 	identity->gid = entry->pw_gid;
 	return 0;
+}
+
+/*
+ * Where memory ends the kernel shall take what control can start again, and not control:
+ * proc_pid_oom_score_adj(5), to which everyone may add. Without /proc nothing is lost but
+ * the order.
+ */
+static void go_before_control(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char text[32] = "";
+	long score;
+
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) > 0) {
+		score = strtol(text, NULL, 10) + OOM_SCORE_MORE;
+		snprintf(text, sizeof(text), "%ld", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
+		if (pwrite(fd, text, strlen(text), 0) < 0)
+			log_warning("a process cannot be made to go before control where memory "
+				    "ends: error=\"%s\"", strerror(errno));
+	}
+	close(fd);
 }
 
 static const char *give_up_privileges(const struct spawn_identity *identity)
@@ -98,6 +125,7 @@ __attribute__((noreturn)) static void be_child(const struct spawn_identity *iden
 	const char *stream = getenv("JOURNAL_STREAM");
 	const char *failed;
 
+	go_before_control();
 	if (stream)
 		snprintf(journal, sizeof(journal), "JOURNAL_STREAM=%s", stream);
 	failed = clean_up_inherited(sock);
@@ -167,6 +195,7 @@ __attribute__((noreturn)) static void be_program(const struct spawn_identity *id
 	sigset_t none;
 	int null;
 
+	go_before_control();
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &ignore_not, NULL);
 	sigemptyset(&none);

@@ -6,6 +6,8 @@
 # connection, and purged; then nothing is left. Run by selftests/deb/check.
 # shellcheck source=selftests/lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=selftests/lib/memory.sh
+. "$TOP/selftests/lib/memory.sh"
 
 [ "$(cat /proc/1/comm)" = systemd ] && [ -n "${HOODY_VM:-}" ] || tap_skip_all "for a machine that systemd has booted: make check-deb"
 
@@ -91,6 +93,20 @@ test_serve() {
 	tap_is app_sees_the_client "$(fetch "https://$HOST/")" 203.0.113.50
 }
 
+worker() { hoody status --json | jq -r .worker.pid; }
+# shellcheck disable=SC2317
+is_replaced() { [ "$(worker)" != "$1" ] && fetch -f "https://$HOST/"; }
+
+# The kernel ends the worker. By systemd's default that would be the unit's end.
+test_memory() {
+	local pid worker
+	pid=$(property MainPID) worker=$(worker)
+	tap_run memory_runs_out_and_a_process_is_ended memory_runs_out "/sys/fs/cgroup$(property ControlGroup)" \
+		ip netns exec client python3 "$TOP/selftests/lib/crowd.py" 203.0.113.1 443 "$HOST" /etc/hoody/ca.pem
+	tap_run memory_is_there_again_and_so_is_the_worker tap_wait 120 is_replaced "$worker"
+	tap_is unit_has_survived_it "$(property MainPID) $(property ActiveState) $(property Result)" "$pid active success"
+}
+
 # shellcheck disable=SC2317
 is_upgraded() { hoody status --json | jq -e '.upgrade.state == "done"'; }
 
@@ -111,13 +127,14 @@ test_remove() {
 	tap_is purge_leaves_nothing "$(traces)" ''
 }
 
-tap_plan 19
+tap_plan 22
 rm -f /usr/sbin/policy-rc.d
 # All that the packages depend on is there. Reading the archive's lists takes an emulated
 # processor minutes, each time.
 rm -rf /var/lib/apt/lists/*
 test_install
 test_serve
+test_memory
 test_upgrade
 test_remove
 tap_done
