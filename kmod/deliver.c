@@ -125,7 +125,7 @@ static void show_again(struct hoody_registry *registry, struct sk_buff *skb)
 static bool pair_is_taken(struct hoody_registry *registry, struct sock *sk,
 			  const struct tcphdr *tcp)
 {
-	if (likely(sk->sk_state != TCP_SYN_SENT || tcp->syn || tcp->rst))
+	if (likely(READ_ONCE(sk->sk_state) != TCP_SYN_SENT || tcp->syn || tcp->rst))
 		return false;
 	WRITE_ONCE(sk->sk_err, EADDRINUSE);
 	sk_error_report(sk);
