@@ -7,9 +7,10 @@
  *	fault		write-after-free, past-the-end, double-free, leak, warning: what
  *			a kernel as it is shipped finds when it is told to;
  *			read-after-free, sleep, rcu, deadlock, shift, object: what the
- *			debug kernel finds besides
+ *			debug kernel finds besides; race: what the one for races finds
  */
 #include <linux/kernel.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -140,10 +141,37 @@ static noinline void fault_object(void)
 	kfree(timer);
 }
 
+static int shared;
+
+static noinline int race_write(void *unused)
+{
+	while (!kthread_should_stop()) {
+		shared++;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* A second task counts what we count, with nothing between us, for ten seconds. */
+static noinline void fault_race(void)
+{
+	unsigned long end = jiffies + 10 * HZ;
+	struct task_struct *task = kthread_run(race_write, NULL, "faulty");
+
+	if (IS_ERR(task))
+		return;
+	while (time_before(jiffies, end)) {
+		shared++;
+		cond_resched();
+	}
+	kthread_stop(task);
+}
+
 static const struct {
 	const char	*name;
 	void		(*commit)(void);
 } faults[] = {
+	{ "race", fault_race },
 	{ "read-after-free", fault_read_after_free },
 	{ "write-after-free", fault_write_after_free },
 	{ "past-the-end", fault_past_the_end },
