@@ -483,20 +483,26 @@ static struct config *load_config(const struct control *control)
 	return NULL;
 }
 
-int control_run(const char *path)
+static void introduce(struct control *control)
 {
-	struct control control = { .config_path = path, .cgroups.fd = -1, .exit_status = 1 };
-	struct handover_found found = { 0 };
-	struct spawn_identity identity;
 	struct timespec now;
-	char fault[512];
-	int ret;
 
 	log_init("control", LOG_FORMAT_AUTO);
 	/* Executed through a descriptor, it would be called after its number. */
 	prctl(PR_SET_NAME, "hoody-agent", 0, 0, 0);
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	control.started_us = (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	control->started_us = (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int control_run(const char *path)
+{
+	struct control control = { .config_path = path, .cgroups.fd = -1, .exit_status = 1 };
+	struct handover_found found = { 0 };
+	struct spawn_identity identity;
+	char fault[512];
+	int ret;
+
+	introduce(&control);
 	ret = handover_find(&found, fault, sizeof(fault));
 	if (ret && ret != -ENOENT)
 		log_error("%s", fault);

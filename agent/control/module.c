@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Holds, and the steps of a reload of the kernel module, see module.h. */
 #include "control/module.h"
+#include "control/fault.h"
 #include "control/feature.h"
 #include "control/kernel_sync.h"
 #include "control/publish.h"
@@ -8,24 +9,12 @@
 #include "lib/log.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define NAMES_SHOWN	8
-
-__attribute__((format(printf, 4, 5))) static int refuse(int ret, char *fault, size_t fault_size,
-							const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(fault, fault_size, format, args);
-	va_end(args);
-	return ret;
-}
 
 static uint64_t now_s(void)
 {
@@ -162,16 +151,16 @@ static int hold_store(struct control *control, const struct container *container
 
 	ret = hold_read(control, container, &state);
 	if (ret)
-		return refuse(ret, fault, fault_size,
-			      "the freezer of container %s cannot be read (%s): cgroup v2 with "
-			      "cgroup.freeze is needed", name_of(container, id), strerror(-ret));
+		return fault_set(ret, fault, fault_size,
+				 "the freezer of container %s cannot be read (%s): cgroup v2 with "
+				 "cgroup.freeze is needed", name_of(container, id), strerror(-ret));
 	if (known && known->cgroup == container->cgroup_id && state.wanted)
 		return 0;
 	memcpy(hold.id, container->id, ID_LEN);
 	hold.before = state.wanted;
 	ret = documents_store(control->module->holds, &hold);
 	if (ret)
-		return refuse(ret, fault, fault_size, "%s", db_fault(control->db));
+		return fault_set(ret, fault, fault_size, "%s", db_fault(control->db));
 	return 0;
 }
 
@@ -184,9 +173,9 @@ int module_begin(struct control *control, bool keep, char *fault, size_t fault_s
 	if (module_is_reloading(control))
 		module_resume(control);
 	if (!keep && list_profiled(control, names, sizeof(names)))
-		return refuse(-EBUSY, fault, fault_size,
-			      "containers with a syscall profile run (%s): with --keep they are "
-			      "frozen meanwhile", names);
+		return fault_set(-EBUSY, fault, fault_size,
+				 "containers with a syscall profile run (%s): with --keep they are "
+				 "frozen meanwhile", names);
 	for (size_t i = 0; !ret && i < model_containers_count(control->model); i++) {
 		const struct container *container = model_container_at(control->model, i);
 
@@ -233,24 +222,24 @@ static int check_frozen(const struct control *control, const struct container *c
 	int ret;
 
 	if (!hold || hold->cgroup != container->cgroup_id)
-		return refuse(-ESTALE, fault, fault_size,
-			      "container %s has got its profile meanwhile: begin again", name);
+		return fault_set(-ESTALE, fault, fault_size,
+				 "container %s has got its profile meanwhile: begin again", name);
 	ret = hold_read(control, container, &state);
 	if (ret)
-		return refuse(ret, fault, fault_size, "the freezer of container %s cannot be read: %s",
-			      name, strerror(-ret));
+		return fault_set(ret, fault, fault_size, "the freezer of container %s cannot be read: %s",
+				 name, strerror(-ret));
 	if (!state.frozen)
-		return refuse(-EAGAIN, fault, fault_size,
-			      "container %s does not freeze: a process of it does not let itself be "
-			      "stopped, see state D in ps", name);
+		return fault_set(-EAGAIN, fault, fault_size,
+				 "container %s does not freeze: a process of it does not let itself be "
+				 "stopped, see state D in ps", name);
 	ret = freezer_find_stopped(&control->cgroups, container->cgroup, &task, &tracer);
 	if (ret < 0)
-		return refuse(ret, fault, fault_size, "the processes of container %s cannot be read: %s",
-			      name, strerror(-ret));
+		return fault_set(ret, fault, fault_size, "the processes of container %s cannot be read: %s",
+				 name, strerror(-ret));
 	if (ret)
-		return refuse(-EPERM, fault, fault_size,
-			      "process %d of container %s is stopped by its tracer, process %d, maybe "
-			      "within a call: end the tracer first", task, name, tracer);
+		return fault_set(-EPERM, fault, fault_size,
+				 "process %d of container %s is stopped by its tracer, process %d, maybe "
+				 "within a call: end the tracer first", task, name, tracer);
 	return 0;
 }
 
@@ -261,17 +250,17 @@ int module_check(struct control *control, uint64_t number, char *fault, size_t f
 	int ret = 0;
 
 	if (!module_is_reloading(control) || module->number != number)
-		return refuse(-ENOENT, fault, fault_size,
-			      "no reload of this number is under way: the agent was restarted, or "
-			      "another one has begun");
+		return fault_set(-ENOENT, fault, fault_size,
+				 "no reload of this number is under way: the agent was restarted, or "
+				 "another one has begun");
 	module->until = now_s() + MODULE_SESSION_S;
 	if (module_is_released(control))
 		return 0;
 	open = module_connections(control);
 	if (open)
-		return refuse(-EINPROGRESS, fault, fault_size,
-			      "%llu connections that carry a client's address hold the module: wait "
-			      "until they end, longer with --wait", (unsigned long long)open);
+		return fault_set(-EINPROGRESS, fault, fault_size,
+				 "%llu connections that carry a client's address hold the module: wait "
+				 "until they end, longer with --wait", (unsigned long long)open);
 	for (size_t i = 0; !ret && i < model_containers_count(control->model); i++) {
 		const struct container *container = model_container_at(control->model, i);
 
@@ -289,7 +278,7 @@ int module_release(struct control *control, uint64_t number, char *fault, size_t
 		return ret;
 	ret = kernel_sync_release(control);
 	if (ret) {
-		refuse(ret, fault, fault_size, "the kernel refuses: %s", knl_fault(control->knl));
+		fault_set(ret, fault, fault_size, "the kernel refuses: %s", knl_fault(control->knl));
 		kernel_sync_all(control);
 		return ret;
 	}

@@ -3,30 +3,19 @@
  * Changes of profiles and attachments, in the kernel and in the database, see
  * syscalls.h for their order; and what the gate reports.
  */
+#include "control/fault.h"
 #include "control/kernel_sync.h"
 #include "control/module.h"
 #include "control/syscalls_internal.h"
 #include "lib/log.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <yyjson.h>
-
-__attribute__((format(printf, 4, 5))) static int refuse(int ret, char *fault, size_t fault_size,
-							const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(fault, fault_size, format, args);
-	va_end(args);
-	return ret;
-}
 
 static bool module_ready(const struct control *control)
 {
@@ -122,18 +111,18 @@ static int check_enforceable(const struct control *control, const struct contain
 			     const char *name, char *fault, size_t fault_size)
 {
 	if (!module_ready(control))
-		return refuse(-ECANCELED, fault, fault_size,
-			      "the syscall profile %s cannot be enforced: %s", name,
-			      module_reason(control));
+		return fault_set(-ECANCELED, fault, fault_size,
+				 "the syscall profile %s cannot be enforced: %s", name,
+				 module_reason(control));
 	/* What is frozen while it lasts was settled at its beginning. */
 	if (module_is_reloading(control))
-		return refuse(-ECANCELED, fault, fault_size,
-			      "the syscall profile %s cannot be attached: %s", name,
-			      MODULE_RELOADING);
+		return fault_set(-ECANCELED, fault, fault_size,
+				 "the syscall profile %s cannot be attached: %s", name,
+				 MODULE_RELOADING);
 	if (!container->cgroup_id)
-		return refuse(-ECANCELED, fault, fault_size,
-			      "the syscall profile %s needs the container's cgroup: register it with --cgroup",
-			      name);
+		return fault_set(-ECANCELED, fault, fault_size,
+				 "the syscall profile %s needs the container's cgroup: register it with --cgroup",
+				 name);
 	return 0;
 }
 
@@ -161,8 +150,8 @@ int syscalls_prepare(struct control *control, const struct container *container,
 	/* Without its addresses, which somebody has still, its profile holds. */
 	if (!ret || ret == -EADDRINUSE)
 		return 0;
-	return refuse(ret, fault, fault_size, "the kernel refuses the syscall profile %s: %s",
-		      attachment->profile, knl_fault(control->knl));
+	return fault_set(ret, fault, fault_size, "the kernel refuses the syscall profile %s: %s",
+			 attachment->profile, knl_fault(control->knl));
 }
 
 const char *syscalls_unenforced(const struct control *control, const struct container *container)
@@ -206,18 +195,18 @@ int syscalls_profile_put(struct control *control, struct syscalls_profile *profi
 	if (found)
 		old = syscalls->profiles[place];
 	else if (syscalls->profiles_count == SYSCALLS_PROFILES_MAX)
-		return refuse(-ENOSPC, fault, fault_size, "there are %d profiles: delete one first",
-			      SYSCALLS_PROFILES_MAX);
+		return fault_set(-ENOSPC, fault, fault_size, "there are %d profiles: delete one first",
+				 SYSCALLS_PROFILES_MAX);
 	text = syscalls_profile_text(profile);
 	if (!text)
-		return refuse(-ENOMEM, fault, fault_size, "out of memory");
+		return fault_set(-ENOMEM, fault, fault_size, "out of memory");
 	profile->generation = db_generation(control->db);
 	live = old && in_use(control, profile->name) && module_ready(control);
 	if (live && knl_profile_set(control->knl, profile->name, profile->generation,
 				    profile->table)) {
 		free(text);
-		return refuse(-ECANCELED, fault, fault_size, "the kernel refuses the profile: %s",
-			      knl_fault(control->knl));
+		return fault_set(-ECANCELED, fault, fault_size, "the kernel refuses the profile: %s",
+				 knl_fault(control->knl));
 	}
 	ret = db_put_document(control->db, DB_KIND_PROFILE, profile->name, strlen(profile->name),
 			      text, &profile->generation);
@@ -225,7 +214,7 @@ int syscalls_profile_put(struct control *control, struct syscalls_profile *profi
 	if (ret) {
 		if (live)
 			knl_profile_set(control->knl, old->name, old->generation, old->table);
-		return refuse(ret, fault, fault_size, "%s", db_fault(control->db));
+		return fault_set(ret, fault, fault_size, "%s", db_fault(control->db));
 	}
 	if (!found) {
 		memmove(&syscalls->profiles[place + 1], &syscalls->profiles[place],
@@ -248,13 +237,13 @@ int syscalls_profile_delete(struct control *control, const char *name, char *fau
 	int ret;
 
 	if (users)
-		return refuse(-EBUSY, fault, fault_size,
-			      "%zu container%s it: detach it first, or attach another", users,
-			      users == 1 ? " has" : "s have");
+		return fault_set(-EBUSY, fault, fault_size,
+				 "%zu container%s it: detach it first, or attach another", users,
+				 users == 1 ? " has" : "s have");
 	place = syscalls_profile_place(syscalls, name, &found);
 	ret = db_put_document(control->db, DB_KIND_PROFILE, name, strlen(name), NULL, NULL);
 	if (ret)
-		return refuse(ret, fault, fault_size, "%s", db_fault(control->db));
+		return fault_set(ret, fault, fault_size, "%s", db_fault(control->db));
 	unload_unused(control, name);
 	syscalls_profile_free(syscalls->profiles[place]);
 	syscalls->profiles_count--;
@@ -282,13 +271,13 @@ static int apply(struct control *control, const struct container *container,
 	int ret = set_attachment(control->syscalls, after);
 
 	if (ret)
-		return refuse(ret, fault, fault_size, "out of memory");
+		return fault_set(ret, fault, fault_size, "out of memory");
 	if (!container->running || !module_ready(control))
 		return 0;
 	ret = kernel_sync_register(control, container);
 	if (!ret)
 		return 0;
-	refuse(ret, fault, fault_size, "the kernel refuses it: %s", knl_fault(control->knl));
+	fault_set(ret, fault, fault_size, "the kernel refuses it: %s", knl_fault(control->knl));
 	set_attachment(control->syscalls, before);
 	/* There the profile was attached all the same, see kernel_sync_register(). */
 	if (ret == -EADDRINUSE)
@@ -331,7 +320,7 @@ int syscalls_attach(struct control *control, const struct container *container, 
 		return ret;
 	ret = store(control, &after);
 	if (ret) {
-		refuse(ret, fault, fault_size, "%s", db_fault(control->db));
+		fault_set(ret, fault, fault_size, "%s", db_fault(control->db));
 		set_attachment(control->syscalls, &before);
 		if (container->running && module_ready(control) &&
 		    kernel_sync_register(control, container))
