@@ -292,8 +292,9 @@ in_turn "$rounds" http3 ours nginx caddy
 in_turn "$rounds" http3_curl ours nginx caddy
 in_turn "$rounds" http1_fresh ours nginx haproxy
 in_turn "$rounds" tls_new ours nginx haproxy
-in_turn "$rounds" shake_new ours openssl nginx haproxy
-in_turn "$rounds" shake_resumed ours openssl nginx haproxy
+# What is compared here differs by less than a run does from the next one.
+in_turn $((2 * rounds)) shake_new ours openssl nginx haproxy
+in_turn $((2 * rounds)) shake_resumed ours openssl nginx haproxy
 in_turn "$rounds" latency ours direct nginx haproxy
 in_turn 3 download_plain ours nginx haproxy
 in_turn 3 download_tls ours nginx haproxy
