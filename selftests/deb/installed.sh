@@ -127,7 +127,7 @@ test_remove() {
 	tap_is purge_leaves_nothing "$(traces)" ''
 }
 
-tap_plan 22
+tap_plan 23
 rm -f /usr/sbin/policy-rc.d
 # All that the packages depend on is there. Reading the archive's lists takes an emulated
 # processor minutes, each time.
