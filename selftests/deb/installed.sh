@@ -26,7 +26,7 @@ fetch() { in_client curl -sS --max-time 60 --cacert /etc/hoody/ca.pem --connect-
 # what a package could leave.
 traces() {
 	find / -xdev \( -path /src -o -path /out -o -path /proc -o -path /tmp -o -path /var/log -o -path '/etc/systemd/system/vm.*' \) -prune \
-		-o -iname '*hoody*' -print 2>/dev/null | grep -vE '^/etc/hoody-kernels$|^/usr/share/linux-support' | sort
+		-o -iname '*hoody*' -print 2>/dev/null | grep -vE '^(/.devroot)?/etc/hoody-kernels$|^/usr/share/linux-support' | sort
 	find /run /sys/fs/bpf -maxdepth 1 -name 'hoody*'
 	getent passwd hoody
 	getent group hoody
