@@ -43,19 +43,19 @@ end_of() { ! on c1 ss -Htn "sport = :8080 and dport = :$1" | grep -q .; }
 half_of() { on c1 ss -Htn state close-wait "sport = :8080 and dport = :$1" | grep -q .; }
 server=$(on c1 ss -Hltnp 'sport = :8080' | grep -oP 'pid=\K[0-9]+')
 for six in "" V6; do
-	client=(--client4 198.51.100.8 --client-port 1008 --dest4 "$C1")
-	[ -z "$six" ] || client=(--client6 2001:db8:c::8 --client-port 1008 --dest6 "$C1V6")
-	one "${client[@]}" >/dev/null
+	same=(--client4 198.51.100.8 --client-port 1008 --dest4 "$C1")
+	[ -z "$six" ] || same=(--client6 2001:db8:c::8 --client-port 1008 --dest6 "$C1V6")
+	one "${same[@]}" >/dev/null
 	tap_wait 30 end_of 1008
-	tap_like "pair_of_the_past_is_kept$six" "$(one "${client[@]}")" '^ok .*8 1008$'
+	tap_like "pair_of_the_past_is_kept$six" "$(one "${same[@]}")" '^ok .*8 1008$'
 	tap_wait 30 end_of 1008
-	agent "$BIN/realip_load" one "${client[@]}" --hold >"$WORK/half" &
+	agent "$BIN/realip_load" one "${same[@]}" --hold >"$WORK/half" &
 	HELD=$!
 	tap_wait 30 grep -q ok "$WORK/half"
 	kill -STOP "$server"
 	release $HELD
 	tap_wait 30 half_of 1008
-	agent "$BIN/realip_load" one "${client[@]}" >"$WORK/again" 2>&1 &
+	agent "$BIN/realip_load" one "${same[@]}" >"$WORK/again" 2>&1 &
 	AGAIN=$!
 	again() { on c1 ss -Htn state established 'sport = :8080' | grep -q . || [ -s "$WORK/again" ]; }
 	tap_wait 30 again
