@@ -5,7 +5,10 @@
 
 #include <stddef.h>
 
-/* fault_set(): writes the reason, cut where @fault ends; returns @ret, for "return fault_set(...)". */
+/*
+ * fault_set(): writes the reason, cut where @fault ends, and returns @ret: for
+ * "return fault_set(...)".
+ */
 __attribute__((format(printf, 4, 5))) int fault_set(int ret, char *fault, size_t fault_size,
 						    const char *format, ...);
 

@@ -104,20 +104,6 @@ run_curl_http3() {
 }
 
 http3() {
-	local before after accepts got count=6000 process=$1
-	datagrams=$(datagrams_received)
-	accepts=$(app_accepts)
-	before=$(cpu_ns "$process")
-	got=$(on_load_core curl -sSkZ --http3-only --parallel-max 32 --resolve "$host:$2:127.0.0.1" -o /dev/null \
-		-w '%{http_version} %{http_code}\n' "https://$host:$2/?[1-$count]" | sort | uniq -c | xargs)
-	after=$(cpu_ns "$process")
-	connections=$(($(app_accepts) - accepts - 1)) requests=$count
-	[ "$got" = "$count 3 200" ] || die "not $count answers over HTTP/3: $got"
-	datagrams=$(awk "BEGIN { printf \"%.3f\", ($(datagrams_received) - $datagrams) / $count }")
-	cost=$(awk "BEGIN { printf \"%.3f\", ($after - $before) / 1000 / $requests }")
-}
-
-http3() {
 	local datagrams
 	load http3 "$1" reused run_load_http3 "${pid[$1]}" "${tls[$1]}"
 	emit http3-datagrams "$1" datagrams "$datagrams"
