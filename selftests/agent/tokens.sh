@@ -196,7 +196,8 @@ holding() { [ "$(cat "$WORK/held" 2>/dev/null)" = 01234 ]; }
 tap_wait 30 holding
 tap_is delete_over_https "$(at $ACME "$acme" DELETE /api/v1/containers/$ID; answer .data.deleted)" 200true
 tap_is url_is_dead "$(page /)" 404
-tap_refused connection_is_cut wait $held
+wait $held
+tap_like connection_is_cut "$?" '^(18|56|92)$' # curl's: partial file, receive error, stream error
 tap_is change_names_its_token "$(hoody logs query --kind change --json | jq -r '[.[] | select(.method == "DELETE" and .status == 200)][0] | .actor + " " + .realm + " " + .client')" \
 	"token:$(cut -d_ -f2 <<<"$acme") acme 127.0.0.1"
 hoody tokens list --json | jq -r '.[].id' | while read -r id; do hoody tokens delete "$id" >/dev/null; done

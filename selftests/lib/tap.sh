@@ -48,12 +48,17 @@ tap_run() {
 	fi
 }
 
-# tap_refused NAME CMD...: passes when CMD fails (and is not ended by a signal).
+# tap_refused NAME CMD...: passes when CMD fails (and is not ended by a signal). CMD runs
+# in this shell as tap_run's does.
 tap_refused() {
-	local name=$1 output status=0
+	local name=$1 status=0
 	shift
-	output=$("$@" 2>&1) || status=$?
-	if [ $status -gt 0 ] && [ $status -lt 128 ]; then tap_ok "$name"; else tap_not_ok "$name" "\$ $* -> $status"$'\n'"$output"; fi
+	"$@" >"$WORK/tap_run" 2>&1 || status=$?
+	if [ $status -gt 0 ] && [ $status -lt 128 ]; then
+		tap_ok "$name"
+	else
+		tap_not_ok "$name" "\$ $* -> $status"$'\n'"$(<"$WORK/tap_run")"
+	fi
 }
 
 # tap_is NAME GOT WANTED
