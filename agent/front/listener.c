@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Taken in a row, before connections that exist get their turn. */
+/* Taken in a row at most, before connections that exist get their turn. A power of two. */
 #define ACCEPTS_IN_A_ROW	32
 
 /* Out of descriptors or memory: no more until something closes, or a while passed. */
@@ -44,15 +44,33 @@ void front_listener_expired(struct loop_timer *timer, enum loop_timer_class clas
 	front_listener_resume(container_of(timer, struct front_thread, accept_timer));
 }
 
+/*
+ * How many to ask for: one that finds nobody costs the kernel as much as one that does,
+ * and mostly there is one client. Where there are more the listener is ready again in the
+ * next turn, and twice as many are asked for.
+ */
+static unsigned int accepts_now(struct front_listener *listener)
+{
+	uint64_t turn = listener->thread->loop.turn;
+
+	if (turn != listener->turn + 1)
+		listener->accepts = 1;
+	else if (listener->accepts < ACCEPTS_IN_A_ROW)
+		listener->accepts *= 2;
+	listener->turn = turn;
+	return listener->accepts;
+}
+
 static void listener_ready(struct loop_source *source, uint32_t events)
 {
 	struct front_listener *listener = container_of(source, struct front_listener, source);
 	struct front_thread *thread = listener->thread;
+	unsigned int i, count = accepts_now(listener);
 	struct sockaddr_storage peer;
 	socklen_t len;
-	int fd, i;
+	int fd;
 
-	for (i = 0; i < ACCEPTS_IN_A_ROW; i++) {
+	for (i = 0; i < count; i++) {
 		len = sizeof(peer);
 		fd = accept4(source->fd, (struct sockaddr *)&peer, &len,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -81,6 +99,7 @@ int front_listener_start(struct front_listener *listener)
 	/* What is accepted inherits it; responses are written whole. */
 	setsockopt(listener->source.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	listener->source.ready = listener_ready;
+	listener->accepts = 1;
 	return loop_add(&listener->thread->loop, &listener->source, EPOLLIN);
 }
 

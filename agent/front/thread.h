@@ -64,6 +64,8 @@ struct front_listener {
 	struct front_thread	*thread;
 	bool			tls;
 	bool			redirects;	/* to TLS, and nothing else (front/plain.h) */
+	unsigned int		accepts;	/* asked for when it was ready, in this turn */
+	uint64_t		turn;		/* of the loop */
 };
 
 struct front_thread {

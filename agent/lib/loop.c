@@ -193,6 +193,7 @@ void loop_run(struct loop *loop)
 	while (!loop->stop) {
 		count = epoll_wait(loop->epoll, events, LOOP_EVENTS, next_timer(loop));
 		loop->now = clock_now();
+		loop->turn++;
 		for (i = 0; i < count; i++) {
 			struct loop_source *source = events[i].data.ptr;
 

@@ -58,6 +58,7 @@ struct loop_source {
 struct loop {
 	int		epoll;
 	uint64_t	now;		/* milliseconds, of this turn */
+	uint64_t	turn;		/* how many there were, this one included */
 	bool		stop;
 	struct list	tasks;
 	struct list	dead;		/* tasks that free what they stand in */
