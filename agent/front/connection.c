@@ -16,6 +16,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/*
+ * Without EPOLLOUT: a new socket can be written to, and would be announced at once. Most
+ * never fill their buffer; one that has is asked about from then on.
+ */
+#define CONNECTION_EVENTS	(EPOLLIN | EPOLLRDHUP | EPOLLET)
+
 /* In the order of preference. */
 static const struct front_protocol *const front_protocols[] = {
 	&front_http2,
@@ -297,8 +303,7 @@ void front_connection_open(struct front_listener *listener, int fd,
 		goto err_free;
 	if (tls && (!thread->tls || front_tls_attach(thread->tls, connection)))
 		goto err_free;
-	if (loop_add(&thread->loop, &connection->source,
-		     EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+	if (loop_add(&thread->loop, &connection->source, CONNECTION_EVENTS))
 		goto err_detach;
 	front_connection_begin(connection);
 	if (tls)
@@ -337,6 +342,20 @@ ssize_t front_connection_read(struct front_connection *connection, void *bytes, 
 	return n;
 }
 
+void front_connection_blocked(struct front_connection *connection)
+{
+	connection->writable = false;
+	if (connection->asks_writable)
+		return;
+	connection->asks_writable = true;
+	/* Says at once what became possible since. */
+	if (loop_modify(&connection->thread->loop, &connection->source,
+			CONNECTION_EVENTS | EPOLLOUT)) {
+		connection->broken = true;
+		front_connection_post(connection);
+	}
+}
+
 void front_connection_flush(struct front_connection *connection)
 {
 	struct buf *out = &connection->out;
@@ -352,7 +371,7 @@ void front_connection_flush(struct front_connection *connection)
 				n = errno == EINTR ? 0 : errno == EAGAIN ? -EAGAIN : -ECONNRESET;
 		}
 		if (n == -EAGAIN) {
-			connection->writable = false;
+			front_connection_blocked(connection);
 		} else if (n < 0) {
 			connection->broken = true;
 			front_connection_post(connection);

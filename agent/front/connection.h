@@ -31,6 +31,7 @@ struct front_connection {
 	bool			socket_readable;	/* the socket, as far as we know */
 	bool			readable;	/* there may be bytes for the protocol */
 	bool			writable, hangup, broken, closed;
+	bool			asks_writable;	/* the loop says when the socket takes bytes again */
 	struct up_client	client;
 	char			client_text[ADDRESS_TEXT_MAX];
 	union {
@@ -74,6 +75,8 @@ void front_connection_reset(struct front_connection *connection);
 ssize_t front_connection_read(struct front_connection *connection, void *bytes, size_t len);
 /* Writes what it can of @out; errors set broken and post. */
 void front_connection_flush(struct front_connection *connection);
+/* Its socket has taken no more: it is writable again when the loop says so. */
+void front_connection_blocked(struct front_connection *connection);
 /* close_notify and FIN: our side is over. */
 void front_connection_shutdown(struct front_connection *connection);
 

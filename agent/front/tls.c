@@ -81,7 +81,8 @@ static int bio_write(BIO *bio, const char *bytes, int len)
 	BIO_clear_retry_flags(bio);
 	n = send(connection->source.fd, bytes, len, MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		connection->writable = errno == EINTR;
+		if (errno == EAGAIN)
+			front_connection_blocked(connection);
 		BIO_set_retry_write(bio);
 	}
 	return n;
