@@ -30,7 +30,7 @@
 
 struct front_tls13_ciphers {
 	EVP_CIPHER		*fetched[3];
-	EVP_MD			*hashes[2];
+	EVP_MAC_CTX		*hmacs[2];	/* SHA-256, SHA-384 */
 	struct tls13_suite	suites[3];
 };
 
@@ -64,16 +64,16 @@ struct front_tls13_ciphers *front_tls13_ciphers_create(void)
 
 	if (!ciphers)
 		return NULL;
-	ciphers->hashes[0] = EVP_MD_fetch(NULL, "SHA256", NULL);
-	ciphers->hashes[1] = EVP_MD_fetch(NULL, "SHA384", NULL);
+	ciphers->hmacs[0] = tls13_hmac("SHA256");
+	ciphers->hmacs[1] = tls13_hmac("SHA384");
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		ciphers->fetched[i] = EVP_CIPHER_fetch(NULL, all[i].cipher, NULL);
 		/* One that is missing (by policy) is not offered to clients either. */
-		if (!ciphers->fetched[i] || !ciphers->hashes[all[i].hash])
+		if (!ciphers->fetched[i] || !ciphers->hmacs[all[i].hash])
 			continue;
 		ciphers->suites[i] = (struct tls13_suite){
 			.cipher = ciphers->fetched[i],
-			.hash = ciphers->hashes[all[i].hash],
+			.hmac = ciphers->hmacs[all[i].hash],
 			.id = all[i].id,
 			.key_len = all[i].key_len,
 			.secret_len = all[i].secret_len,
@@ -90,8 +90,8 @@ void front_tls13_ciphers_destroy(struct front_tls13_ciphers *ciphers)
 		return;
 	for (i = 0; i < 3; i++)
 		EVP_CIPHER_free(ciphers->fetched[i]);
-	EVP_MD_free(ciphers->hashes[0]);
-	EVP_MD_free(ciphers->hashes[1]);
+	EVP_MAC_CTX_free(ciphers->hmacs[0]);
+	EVP_MAC_CTX_free(ciphers->hmacs[1]);
 	free(ciphers);
 }
 

@@ -39,7 +39,7 @@ enum tls13_alert {
 
 struct tls13_suite {
 	const EVP_CIPHER	*cipher;
-	const EVP_MD		*hash;
+	EVP_MAC_CTX		*hmac;		/* of its hash, without a key: to be copied */
 	uint16_t		id;		/* RFC 8446 B.4 */
 	uint8_t			key_len, secret_len;
 };
@@ -54,6 +54,9 @@ struct tls13_keys {
 	uint8_t			secret_len;	/* 0: not known yet */
 	bool			encrypts;
 };
+
+/* For a suite: HMAC with @hash (its name), without a key yet. NULL: OpenSSL has it not. */
+EVP_MAC_CTX *tls13_hmac(const char *hash);
 
 /* Key and iv of keys->secret; the count begins anew. 0 or -EIO. */
 int tls13_keys_apply(struct tls13_keys *keys);

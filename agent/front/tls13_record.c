@@ -4,21 +4,40 @@
  * Knows no connection and no socket.
  */
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/hmac.h>
 #include <string.h>
 
 #include "front/tls13_internal.h"
 
 #define LABEL_MAX	32
 
-/* HKDF-Expand-Label (RFC 8446 7.1) without a context, of no more than one hash. */
-static int expand(const struct tls13_keys *keys, const char *label, uint8_t *out, size_t len)
+EVP_MAC_CTX *tls13_hmac(const char *hash)
+{
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)hash, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+	EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+
+	EVP_MAC_free(hmac);
+	if (context && EVP_MAC_CTX_set_params(context, params) == 1)
+		return context;
+	EVP_MAC_CTX_free(context);
+	return NULL;
+}
+
+/*
+ * HKDF-Expand-Label (RFC 8446 7.1) without a context, of no more than one hash. @hmac
+ * has the secret for its key and can be used again.
+ */
+static int expand(EVP_MAC_CTX *hmac, const char *label, uint8_t *out, size_t len)
 {
 	static const char prefix[] = "tls13 ";
 	uint8_t info[4 + sizeof(prefix) + LABEL_MAX], hash[EVP_MAX_MD_SIZE];
-	size_t label_len = strlen(label), at = 0;
+	size_t label_len = strlen(label), at = 0, hash_len;
 	bool good;
 
 	info[at++] = len >> 8;
@@ -30,35 +49,51 @@ static int expand(const struct tls13_keys *keys, const char *label, uint8_t *out
 	at += label_len;
 	info[at++] = 0;		/* no context */
 	info[at++] = 1;		/* the first block of HKDF-Expand (RFC 5869 2.3) */
-	good = HMAC(keys->suite->hash, keys->secret, (int)keys->secret_len, info, at, hash, NULL);
+	good = EVP_MAC_init(hmac, NULL, 0, NULL) == 1 && EVP_MAC_update(hmac, info, at) == 1 &&
+	       EVP_MAC_final(hmac, hash, &hash_len, sizeof(hash)) == 1 && hash_len >= len;
 	if (good)
 		memcpy(out, hash, len);
 	OPENSSL_cleanse(hash, sizeof(hash));
 	return good ? 0 : -EIO;
 }
 
+/* What expand() takes: the secret is hashed into it once for all labels. NULL: no memory. */
+static EVP_MAC_CTX *begin_expanding(const struct tls13_keys *keys)
+{
+	EVP_MAC_CTX *hmac = EVP_MAC_CTX_dup(keys->suite->hmac);
+
+	if (hmac && EVP_MAC_init(hmac, keys->secret, keys->secret_len, NULL) == 1)
+		return hmac;
+	EVP_MAC_CTX_free(hmac);
+	return NULL;
+}
+
 int tls13_keys_apply(struct tls13_keys *keys)
 {
+	EVP_MAC_CTX *hmac = begin_expanding(keys);
 	uint8_t key[EVP_MAX_KEY_LENGTH];
 	int err = -EIO;
 
 	if (!keys->cipher)
 		keys->cipher = EVP_CIPHER_CTX_new();
-	if (keys->cipher && !expand(keys, "key", key, keys->suite->key_len) &&
-	    !expand(keys, "iv", keys->iv, sizeof(keys->iv)) &&
+	if (hmac && keys->cipher && !expand(hmac, "key", key, keys->suite->key_len) &&
+	    !expand(hmac, "iv", keys->iv, sizeof(keys->iv)) &&
 	    EVP_CipherInit_ex2(keys->cipher, keys->suite->cipher, key, keys->iv, keys->encrypts,
 			       NULL) == 1)
 		err = 0;
 	OPENSSL_cleanse(key, sizeof(key));
+	EVP_MAC_CTX_free(hmac);
 	keys->sequence = 0;
 	return err;
 }
 
 int tls13_keys_update(struct tls13_keys *keys)
 {
+	EVP_MAC_CTX *hmac = begin_expanding(keys);
 	uint8_t next[TLS13_SECRET_MAX];
-	int err = expand(keys, "traffic upd", next, keys->secret_len);
+	int err = hmac ? expand(hmac, "traffic upd", next, keys->secret_len) : -EIO;
 
+	EVP_MAC_CTX_free(hmac);
 	if (!err) {
 		memcpy(keys->secret, next, keys->secret_len);
 		err = tls13_keys_apply(keys);

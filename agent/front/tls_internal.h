@@ -16,6 +16,7 @@ struct front_tls {
 	BIO_METHOD	*bio;
 	struct front_keyring *keyring;
 	struct front_tls13_ciphers *ciphers;
+	EVP_CIPHER	*ticket_cipher;
 };
 
 /* Of a connection's socket, whose front_connection is the BIO's data. NULL: no memory. */

@@ -430,7 +430,7 @@ int main(int argc, char **argv)
 	port = atoi(argv[1]);
 	host = argv[2];
 	suite.cipher = EVP_aes_128_gcm();
-	suite.hash = EVP_sha256();
+	suite.hmac = tls13_hmac("SHA256");
 	tap_plan(31);
 	test_vector();
 	test_suite("TLS_AES_128_GCM_SHA256");

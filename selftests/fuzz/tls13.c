@@ -141,8 +141,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	suites[0].cipher = EVP_aes_128_gcm();
 	suites[1].cipher = EVP_aes_256_gcm();
 	suites[2].cipher = EVP_chacha20_poly1305();
-	suites[0].hash = suites[2].hash = EVP_sha256();
-	suites[1].hash = EVP_sha384();
+	suites[0].hmac = suites[2].hmac = tls13_hmac("SHA256");
+	suites[1].hmac = tls13_hmac("SHA384");
 	ssl = SSL_new(context);
 	ciphers = front_tls13_ciphers_create();
 	thread = calloc(1, sizeof(*thread));
