@@ -222,18 +222,45 @@ test_fails_closed() {
 	driver_stop
 }
 
+# The suite of TLS 1.3 that comes of what the client offers, in the client's own order.
+suite() { openssl s_client -connect "127.0.0.1:$TLS" -tls1_3 -ciphersuites "$1" </dev/null 2>/dev/null | sed -n 's/^New, .*Cipher is //p'; }
+test_suites() {
+	local aes128=TLS_AES_128_GCM_SHA256 aes256=TLS_AES_256_GCM_SHA384 chacha=TLS_CHACHA20_POLY1305_SHA256
+	tap_is proxy_suite_preferred "$(suite $aes256:$aes128)" $aes128
+	tap_is proxy_suite_that_both_have "$(suite $aes256)" $aes256
+	tap_is proxy_suite_of_clients_without_aes "$(suite $chacha:$aes256:$aes128)" $chacha
+}
+
+# What the host's own configuration of OpenSSL forbids is not offered.
+test_host_policy() {
+	cat >"$WORK/openssl.cnf" <<-CNF
+	openssl_conf = init
+	[init]
+	ssl_conf = ssl
+	[ssl]
+	system_default = policy
+	[policy]
+	Ciphersuites = TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384
+	CNF
+	OPENSSL_CONF=$WORK/openssl.cnf driver_start -L 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1 -t 1
+	tap_is proxy_host_policy_suite "$(suite TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384)" TLS_AES_256_GCM_SHA384
+	tap_is proxy_host_policy_forbids "$(suite TLS_AES_128_GCM_SHA256)" '(NONE)'
+	driver_stop
+}
+
 # What the worker cannot do any more, read from /proc.
 test_sandbox() {
 	tap_like proxy_no_new_privileges "$(cat "/proc/$WORKER/status")" '^NoNewPrivs:.1$'
 	tap_is proxy_every_thread_filtered "$(grep -h '^Seccomp:' /proc/"$WORKER"/task/*/status | sort -u)" "Seccomp:	2"
 }
 
-tap_plan $((${#cases[@]} + 12 + 11 + 1 + 3 + 2 + 7 + 4 + 4 + 4 + 2 + 3))
+tap_plan $((${#cases[@]} + 12 + 11 + 3 + 1 + 3 + 2 + 7 + 4 + 4 + 2 + 4 + 2 + 3))
 certificate "$WORK/pem" || tap_bail 'openssl made no certificate'
 start_servers
 driver_start -l 127.0.0.1:$PLAIN -L 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1 -t 2
 test_statuses
 test_peers
+test_suites
 test_websocket
 for name in "${cases[@]}"; do
 	tap_run "proxy_$name" timeout 60 python3 "$HERE/proxy_client.py" "$name"
@@ -245,6 +272,7 @@ test_revocation
 test_reload
 test_drain
 driver_stop
+test_host_policy
 test_timeouts
 # With the module there, loopback clients are local ones and get an ordinary connection.
 if [ -e /sys/module/hoody ]; then

@@ -180,9 +180,9 @@ start_nghttpx() {
 	pid[nghttpx]=$!
 }
 
-# What no proxy can be below: OpenSSL in a loop.
+# What no proxy can be below: OpenSSL in a loop, with the suite that ours prefers.
 start_openssl() {
-	taskset -c $proxy_core "$bin/tls_shake" serve "${tls[openssl]}" "$work/pem" >>"$work/openssl.log" 2>&1 &
+	taskset -c $proxy_core "$bin/tls_shake" serve "${tls[openssl]}" "$work/pem" TLS_AES_128_GCM_SHA256 >>"$work/openssl.log" 2>&1 &
 	pid[openssl]=$!
 }
 

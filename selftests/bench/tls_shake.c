@@ -3,11 +3,12 @@
  * TLS 1.3 handshakes and nothing else, and the least that a server can do for them.
  *
  *	tls_shake connect ADDRESS PORT HOST SECONDS new|resumed
- *	tls_shake serve PORT PEM
+ *	tls_shake serve PORT PEM [SUITES]
  *
  * "connect" shakes hands over and over for that long, one connection at a time, and
  * prints how often. Each handshake is checked to be of its kind. "serve" is OpenSSL in
- * a loop, with the settings of every server here: what no proxy can be below.
+ * a loop: what no proxy can be below. SUITES are those of TLS 1.3, in the order of
+ * preference; OpenSSL's own order without.
  */
 #include "lib/address.h"
 
@@ -111,7 +112,7 @@ static int run_client(char **argv)
 	return 0;
 }
 
-static int run_server(int port, const char *pem)
+static int run_server(int port, const char *pem, const char *suites)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -123,8 +124,10 @@ static int run_server(int port, const char *pem)
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(listener, (struct sockaddr *)&in, sizeof(in)) || listen(listener, 128) ||
 	    SSL_CTX_use_certificate_chain_file(context, pem) != 1 ||
-	    SSL_CTX_use_PrivateKey_file(context, pem, SSL_FILETYPE_PEM) != 1)
+	    SSL_CTX_use_PrivateKey_file(context, pem, SSL_FILETYPE_PEM) != 1 ||
+	    (suites && SSL_CTX_set_ciphersuites(context, suites) != 1))
 		die("serve");
+	SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	while ((fd = accept(listener, NULL, NULL)) >= 0) {
@@ -144,9 +147,9 @@ int main(int argc, char **argv)
 {
 	if (argc == 7 && !strcmp(argv[1], "connect"))
 		return run_client(argv + 1);
-	if (argc == 4 && !strcmp(argv[1], "serve"))
-		return run_server(atoi(argv[2]), argv[3]);
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "serve"))
+		return run_server(atoi(argv[2]), argv[3], argv[4]);
 	fprintf(stderr, "usage: tls_shake connect ADDRESS PORT HOST SECONDS new|resumed\n"
-			"       tls_shake serve PORT PEM\n");
+			"       tls_shake serve PORT PEM [SUITES]\n");
 	return 2;
 }
