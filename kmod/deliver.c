@@ -384,12 +384,13 @@ static const struct nf_hook_ops hook_templates[] = {
 
 static void routes_free(struct hoody_registry *registry)
 {
+	struct rt6_info *rt6;
+	struct rtable *rt;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct rtable *rt = registry->local4 ? *per_cpu_ptr(registry->local4, cpu) : NULL;
-		struct rt6_info *rt6 = registry->local6 ? *per_cpu_ptr(registry->local6, cpu) : NULL;
-
+		rt = registry->local4 ? *per_cpu_ptr(registry->local4, cpu) : NULL;
+		rt6 = registry->local6 ? *per_cpu_ptr(registry->local6, cpu) : NULL;
 		/* A dead socket may keep a reference; the device must not wait for it. */
 		if (rt) {
 			dst_dev_put(&rt->dst);

@@ -26,6 +26,7 @@
 /* The address that vsyscalls are called at, and what its three slots are. */
 #define VSYSCALL_PAGE	0xffffffffff600000UL
 
+/* Members, profiles and the hooks that are placed for them. */
 DEFINE_MUTEX(gate_lock);
 
 static struct hlist_head members[1 << GATE_BITS];	/* writers: gate_lock; readers: RCU */
@@ -76,12 +77,12 @@ static unsigned int call_number(const struct pt_regs *regs, unsigned int *arch)
 }
 
 /* Where the arguments of a call lie; those of ia32 are 32 bits wide. */
+#define ARG(reg)	offsetof(struct pt_regs, reg)
 static const u8 arg_offsets[HOODY_ARCHS][6] = {
-	{ offsetof(struct pt_regs, di), offsetof(struct pt_regs, si), offsetof(struct pt_regs, dx),
-	  offsetof(struct pt_regs, r10), offsetof(struct pt_regs, r8), offsetof(struct pt_regs, r9) },
-	{ offsetof(struct pt_regs, bx), offsetof(struct pt_regs, cx), offsetof(struct pt_regs, dx),
-	  offsetof(struct pt_regs, si), offsetof(struct pt_regs, di), offsetof(struct pt_regs, bp) },
+	{ ARG(di), ARG(si), ARG(dx), ARG(r10), ARG(r8), ARG(r9) },
+	{ ARG(bx), ARG(cx), ARG(dx), ARG(si), ARG(di), ARG(bp) },
 };
+#undef ARG
 
 unsigned int gate_arg_offset(unsigned int arch, unsigned int arg)
 {
@@ -121,9 +122,9 @@ static u8 table_decide(const struct gate_table *table, unsigned int arch, unsign
 	u8 decision;
 
 	decision = nr < HOODY_TABLE_CALLS ? head->decision[arch][nr] : head->beyond[arch];
-	if (decision & HOODY_TABLE_CHECKED)
-		decision = check_decide(&table->checks[arch][decision & ~HOODY_TABLE_CHECKED], regs);
-	return decision;
+	if (!(decision & HOODY_TABLE_CHECKED))
+		return decision;
+	return check_decide(&table->checks[arch][decision & ~HOODY_TABLE_CHECKED], regs);
 }
 
 static bool verdict_refuses(u32 verdict)

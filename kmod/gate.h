@@ -162,7 +162,8 @@ int hoody_netlink_profile_del(struct sk_buff *skb, struct genl_info *info);
 int hoody_netlink_profile_get(struct sk_buff *skb, struct genl_info *info);
 int hoody_netlink_profile_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int hoody_netlink_gate_dump(struct sk_buff *skb, struct netlink_callback *cb);
-void hoody_netlink_gate_event(struct hoody_registry *registry, const struct hoody_gate_event *event);
+void hoody_netlink_gate_event(struct hoody_registry *registry,
+			      const struct hoody_gate_event *event);
 int hoody_netlink_gate_parse(struct genl_info *info, const char **name, u32 *mode);
 int hoody_netlink_gate_put(struct sk_buff *skb, const struct gate_member *member);
 

@@ -251,8 +251,8 @@ static void hooks_remove(unsigned long *addrs, unsigned int count)
  * A whole batch failed: tells which function it was by placing them one after
  * the other, up to the first that fails, and takes them out again.
  */
-static void hooks_blame(const unsigned int *which, unsigned long *addrs, unsigned int count, int err,
-			struct netlink_ext_ack *extack)
+static void hooks_blame(const unsigned int *which, unsigned long *addrs, unsigned int count,
+			int err, struct netlink_ext_ack *extack)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		struct ftrace_ops probe = {

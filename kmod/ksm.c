@@ -17,6 +17,7 @@
 
 #include "ksm.h"
 
+/* The marks and what is wished for them. */
 DEFINE_MUTEX(ksm_lock);
 LIST_HEAD(ksm_marks);
 struct hlist_head ksm_by_cgroup[1 << KSM_BITS];

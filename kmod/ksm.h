@@ -30,18 +30,18 @@ struct hoody_ksm_wish {
 struct hoody_ksm_mark {
 	struct list_head	node;		/* ksm_lock */
 	struct hlist_node	by_cgroup;	/* writers: ksm_lock; readers: RCU */
-	struct hoody_registry	*registry;	/* ksm_lock; a key; NULL: of a container that went */
+	struct hoody_registry	*registry;	/* ksm_lock; a key; NULL: its container went */
 	u8			id[HOODY_ID_LEN];	/* const */
 	struct cgroup		*cgroup;	/* const, referenced */
-	bool			on;		/* writers: ksm_lock; read by the worker at any time */
+	bool			on;		/* writers: ksm_lock; readers: the worker */
 	struct hoody_ksm_wish	wish;		/* ksm_lock; domain: const */
-	u64			changed;	/* ksm_lock; the walk that runs since the last command */
+	u64			changed;	/* ksm_lock; the walk since the last command */
 	bool			settled;	/* ksm_lock; a whole walk had nothing to do */
 	u32			stopped;	/* ksm_lock; enum hoody_ksm_state, or 0 */
 	u64			count[__HOODY_KSM_COUNT_MAX];	/* ksm_lock; as of the last walk */
 	/* The worker's, for the walk under way: */
 	u64			walk[__HOODY_KSM_COUNT_MAX];
-	u64			changes;	/* address spaces that it had to change, or could not */
+	u64			changes;	/* address spaces that it changed, or could not */
 	u32			walk_stopped;
 	struct rcu_head		rcu;
 };

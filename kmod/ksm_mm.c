@@ -55,31 +55,28 @@ enum ksm_mm_result ksm_mm_mark(struct mm_struct *mm, u64 *areas)
 {
 	enum ksm_mm_result result = KSM_MM_NOTHING;
 	struct vm_area_struct *vma;
+	VMA_ITERATOR(iterator, mm, 0);
 
 	if (hoody_mm_flag_test(mm, MMF_VM_MERGE_ANY))
 		return KSM_MM_NOTHING;
 	if (!mm_lock(mm))
 		return KSM_MM_BUSY;
-	{
-		VMA_ITERATOR(iterator, mm, 0);
+	for_each_vma(iterator, vma) {
+		vm_flags_t flags = vma->vm_flags;
 
-		for_each_vma(iterator, vma) {
-			vm_flags_t flags = vma->vm_flags;
-
-			if (flags & VM_LOCKED)
-				continue;
-			if (ksm_madvise(vma, vma->vm_start, vma->vm_end, MADV_MERGEABLE, &flags)) {
-				result = KSM_MM_NO_MEMORY;
-				break;
-			}
-			if (flags == vma->vm_flags)
-				continue;
-			vma_start_write(vma);
-			vm_flags_reset(vma, flags);
-			++*areas;
-			result = KSM_MM_CHANGED;
-			cond_resched();
+		if (flags & VM_LOCKED)
+			continue;
+		if (ksm_madvise(vma, vma->vm_start, vma->vm_end, MADV_MERGEABLE, &flags)) {
+			result = KSM_MM_NO_MEMORY;
+			break;
 		}
+		if (flags == vma->vm_flags)
+			continue;
+		vma_start_write(vma);
+		vm_flags_reset(vma, flags);
+		++*areas;
+		result = KSM_MM_CHANGED;
+		cond_resched();
 	}
 	/* One that wants all of its future memory locked gets no mark for it. */
 	if (result != KSM_MM_NO_MEMORY && !(mm->def_flags & VM_LOCKED)) {

@@ -40,7 +40,8 @@ static inline bool hoody_live_test(const struct hoody_live *live)
 }
 
 /* Of a connected socket or a TIME_WAIT entry. A disconnect takes the port away. */
-static inline struct hoody_live *hoody_live_of(struct hoody_registry *registry, const struct sock *sk)
+static inline struct hoody_live *hoody_live_of(struct hoody_registry *registry,
+					       const struct sock *sk)
 {
 	if (sk->sk_family == AF_INET)
 		return hoody_live4(registry, sk->sk_daddr, sk->sk_dport);
@@ -64,6 +65,7 @@ static inline unsigned long hoody_live_until(void)
 static inline void hoody_live_remove(struct hoody_registry *registry, struct hoody_live *live)
 {
 	WRITE_ONCE(live->until, hoody_live_until());
+	/* One who sees the bucket without connections has to see until when it lives. */
 	smp_mb__before_atomic();
 	atomic_dec(&live->open);
 	atomic_dec(&registry->open);

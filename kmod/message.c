@@ -124,7 +124,8 @@ int hoody_message_policy(struct genl_info *info, struct hoody_policy *policy)
 	struct nlattr **attrs = info->attrs;
 	int err;
 
-	if (!hoody_message_required(info, HOODY_A_ID) || !hoody_message_required(info, HOODY_A_PROJECT) ||
+	if (!hoody_message_required(info, HOODY_A_ID) ||
+	    !hoody_message_required(info, HOODY_A_PROJECT) ||
 	    !hoody_message_required(info, HOODY_A_GENERATION))
 		return -EINVAL;
 	err = hoody_message_validate(info) ?:
