@@ -168,8 +168,8 @@ struct firewall_ring {
 /* A destination or source that the default would have refused. */
 struct firewall_learned {
 	uint64_t	packets;
-	uint8_t		direction, family, protocol, pad;
-	uint16_t	port;
+	uint8_t		direction, family, protocol, spare;
+	uint16_t	port, spare2;	/* compared byte by byte: without holes */
 	uint8_t		address[16];
 };
 
