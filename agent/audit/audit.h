@@ -61,8 +61,8 @@ void audit_destroy(struct audit *audit);
 void audit_reconfigure(struct audit *audit, const struct audit_config *config);
 
 /* As supervise_callbacks has them. */
-int audit_attach(struct audit *audit, struct ipc_audit *message, int fds[2], void **feed);
-void audit_detach(struct audit *audit, void *feed);
+int audit_attach(struct audit *audit, struct ipc_audit *message, int fds[2], void **out);
+void audit_detach(struct audit *audit, void *which);
 
 /*
  * A feed from one control process to the next: audit_feed_get() leaves the
@@ -74,8 +74,8 @@ struct audit_feed {
 	uint32_t	records;
 	uint64_t	positions[AUDIT_RINGS_MAX];
 };
-void audit_feed_get(const void *feed, struct audit_feed *out);
-int audit_feed_set(struct audit *audit, const struct audit_feed *from, void **feed);
+void audit_feed_get(const void *which, struct audit_feed *out);
+int audit_feed_set(struct audit *audit, const struct audit_feed *from, void **out);
 
 /* An entry of control's own: kind, time and realm are filled in here. */
 void audit_change(struct audit *audit, struct audit_entry *entry);

@@ -483,14 +483,14 @@ int db_put_permissions(struct db *db, enum db_level level, const uint8_t id[ID_L
 }
 
 int db_put_document(struct db *db, enum db_kind kind, const void *key, size_t key_len,
-		    const char *body, uint64_t *result)
+		    const char *body, uint64_t *generation)
 {
-	int64_t generation = 0;
+	int64_t next = 0;
 	int ret;
 
 	ret = db_run(db, DB_BEGIN, NULL, "");
 	if (!ret)
-		ret = db_run(db, DB_NEXT_GENERATION, &generation, "");
+		ret = db_run(db, DB_NEXT_GENERATION, &next, "");
 	if (!ret && body)
 		ret = db_run(db, DB_PUT_DOCUMENT, NULL, "ibti", (int64_t)kind, key, key_len, body,
 			     (int64_t)time(NULL));
@@ -499,8 +499,8 @@ int db_put_document(struct db *db, enum db_kind kind, const void *key, size_t ke
 	ret = db_finish(db, ret);
 	if (ret)
 		return ret;
-	db->generation = (uint64_t)generation;
-	if (result)
-		*result = (uint64_t)generation;
+	db->generation = (uint64_t)next;
+	if (generation)
+		*generation = (uint64_t)next;
 	return 0;
 }

@@ -49,7 +49,7 @@ struct permission_store *permission_store_rebuild(const struct permission_store 
 						  size_t fault_size);
 
 const struct action_table *permission_store_actions(const struct permission_store *store);
-ssize_t permission_store_jwks_load(void *store, const char *name, char *out, size_t size);
+ssize_t permission_store_jwks_load(void *context, const char *name, char *out, size_t size);
 
 struct permission_entry *permission_store_find(const struct permission_store *store,
 					       enum db_level level, const uint8_t id[ID_LEN]);

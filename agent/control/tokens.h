@@ -68,8 +68,8 @@ enum tokens_result {
 	TOKENS_ADDRESS,		/* 403: not from there */
 };
 
-/* Whose @authorization ("Bearer ...", or NULL) that is, from @client; *@token where it is OK. */
+/* Whose @authorization ("Bearer ...", or NULL) that is, from @client; *@found where it is OK. */
 enum tokens_result tokens_check(struct tokens *tokens, const char *authorization,
-				const struct address *client, struct token **token);
+				const struct address *client, struct token **found);
 
 #endif /* HOODY_CONTROL_TOKENS_H */

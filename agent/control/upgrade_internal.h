@@ -39,7 +39,7 @@ void upgrade_wait(struct upgrade *upgrade);
 
 /* upgrade_check.c: 0, or a negative errno and nothing runs. */
 int upgrade_check_start(struct upgrade *upgrade);
-/* @kill: it still runs, or may. */
-void upgrade_check_clear(struct upgrade *upgrade, bool kill);
+/* @running: it still does, or may, and is killed. */
+void upgrade_check_clear(struct upgrade *upgrade, bool running);
 
 #endif /* HOODY_CONTROL_UPGRADE_INTERNAL_H */

@@ -165,7 +165,7 @@ struct quic_accept {
 struct quic_connection *quic_connection_create(struct quic *quic, const struct quic_accept *accept);
 
 /* quic_connection.c */
-void quic_connection_read(struct quic_connection *connection, const struct quic_path *path,
+void quic_connection_read(struct quic_connection *connection, const struct quic_path *from,
 			  uint8_t ecn, const char *bytes, size_t len);
 /* The task that struct quic_connection has for it. */
 void quic_connection_heard(struct loop_task *task);

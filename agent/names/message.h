@@ -82,10 +82,10 @@ int names_read_answer(const unsigned char *bytes, size_t len,
 
 /*
  * names_set_asker(): makes a server's answer one to @query: its id, its spelling of
- * the name, and times to live that are @age seconds shorter.
+ * the name, and times to live that are @seconds shorter.
  */
 void names_set_asker(unsigned char *answer, size_t len, const unsigned char *query,
-		     const struct names_question *question, uint32_t age);
+		     const struct names_question *question, uint32_t seconds);
 
 /* An answer without records to @query, in place. Returns its length. */
 size_t names_make_refusal(unsigned char *query, size_t len, const struct names_question *question,

@@ -325,8 +325,9 @@ static int read_container(struct relay_policy *policy, yyjson_val *value,
 	yyjson_arr_foreach(yyjson_obj_get(value, "dns"), index, max, text) {
 		if (container->dns_count == RELAY_DNS_MAX || !yyjson_is_str(text) ||
 		    address_parse(yyjson_get_str(text), yyjson_get_len(text),
-				  &container->dns[container->dns_count++]))
+				  &container->dns[container->dns_count]))
 			return -EBADMSG;
+		container->dns_count++;
 	}
 	yyjson_arr_foreach(yyjson_obj_get(value, "addresses"), index, max, text) {
 		struct address address;

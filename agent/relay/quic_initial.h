@@ -41,7 +41,7 @@ struct quic_packet {
 enum quic_kind quic_packet_read(const uint8_t *bytes, size_t len, struct quic_packet *packet);
 
 /* The client's keys for a connection ID of its choice. 0, or -ENOTSUP or -ENOMEM. */
-int quic_keys_derive(uint32_t version, const uint8_t *id, size_t id_len, struct quic_keys *keys);
+int quic_keys_derive(uint32_t number, const uint8_t *id, size_t id_len, struct quic_keys *keys);
 
 /* The handshake so far. */
 struct quic_hello {
