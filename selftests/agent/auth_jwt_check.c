@@ -66,7 +66,8 @@ int main(int argc, char **argv)
 	}
 	while (getline(&line, &size, file) > 0)
 		lines++;
-	rewind(file);
+	if (fseek(file, 0, SEEK_SET))
+		return 2;
 	tap_plan(lines);
 	action_table_default(&actions);
 	while (getline(&line, &size, file) > 0)

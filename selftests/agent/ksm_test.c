@@ -84,8 +84,9 @@ static void test_json(void)
 		  "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]}", "exclude" },
 	};
 	struct ksm_entry entry, again;
+	char *text, *comes_back;
 	const char *field;
-	char *text;
+	bool good;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		tap_ok(parse(bad[i][0], &entry, &field) && !strcmp(field, bad[i][1]),
@@ -94,8 +95,11 @@ static void test_json(void)
 		      &field) && entry.on && entry.names_count == 2 &&
 	       !strcmp(entry.names[1], "fifteen-letters"), "json_is_understood");
 	text = ksm_entry_format(&entry);
-	tap_ok(text && !parse(text, &again, &field) && !memcmp(&entry, &again, sizeof(entry)),
+	good = text && !parse(text, &again, &field);
+	comes_back = good ? ksm_entry_format(&again) : NULL;
+	tap_ok(comes_back && strstr(text, "fifteen-letters") && !strcmp(comes_back, text),
 	       "json_comes_back_the_same");
+	free(comes_back);
 	free(text);
 }
 

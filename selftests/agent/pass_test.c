@@ -41,7 +41,11 @@ static bool redeem(struct pass_table *with, const char *text, uint16_t instance)
 	struct pass_claim claim, wanted = make_claim(instance);
 
 	return pass_redeem(with, text, PASS_TEXT_LEN, &claim) &&
-	       !memcmp(&claim, &wanted, sizeof(claim));
+	       !memcmp(claim.container, wanted.container, sizeof(claim.container)) &&
+	       !memcmp(claim.middleware, wanted.middleware, sizeof(claim.middleware)) &&
+	       !strcmp(claim.service, wanted.service) && claim.instance == wanted.instance &&
+	       claim.to_go == wanted.to_go && claim.client.port == wanted.client.port &&
+	       address_equal(&claim.client.address, &wanted.client.address);
 }
 
 /* In a process of its own, as a worker that follows. */

@@ -30,7 +30,7 @@ int main(void)
 	wall = (struct wall){ 0 };
 	wall_take(&wall, real, boot, &jump);
 	wall_take(&wall, real + 2 * HOUR, boot + 2 * HOUR, &jump);
-	tap_ok(!wall_take(&wall, real + 700 * DAY, boot + 3 * HOUR, &jump) && jump > 600ll * (int64_t)DAY,
+	tap_ok(!wall_take(&wall, real + 700 * DAY, boot + 3 * HOUR, &jump) && jump > 600LL * (int64_t)DAY,
 	       "wall_jump_ahead_is_not_believed");
 	tap_ok(!wall_take(&wall, real + 701 * DAY - SECOND, boot + 3 * HOUR + DAY - SECOND, &jump) && !jump,
 	       "wall_jump_is_not_believed_for_a_day");

@@ -77,9 +77,11 @@ static pid_t areas_start(unsigned int areas)
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		ksm_write(A "/cgroup.procs", "0");
-		for (unsigned int i = 0; i < areas; i++)
-			mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (unsigned int i = 0; i < areas; i++) {
+			if (mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+				_exit(1);
+		}
 		if (write(ready[1], "r", 1) != 1)
 			_exit(1);
 		for (;;)

@@ -426,7 +426,8 @@ static void try_passing(void)
 	close(fd);
 	child = fork();
 	if (!child) {
-		recvmsg(pair[1], &message, 0);
+		if (recvmsg(pair[1], &message, 0) < 0)
+			_exit(1);
 		memcpy(&passed, CMSG_DATA(&control.header), sizeof(passed));
 		go_elsewhere(passed, AF_INET);
 		if (peer_is_elsewhere(passed) || !is_foreign(passed))

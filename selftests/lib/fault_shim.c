@@ -61,6 +61,7 @@ __attribute__((constructor)) static void shim_init(void)
 	close(fd);
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc's own, replaced */
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int ret = next_clock_gettime(clock, now);
@@ -128,3 +129,4 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	}
 	return next_sendmsg(fd, message, flags);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -86,6 +86,7 @@ static noinline void fault_warning(void)
 	WARN(1, "faulty: as it was told to\n");
 }
 
+/* They protect nothing: taken in both orders, they are a fault. */
 static DEFINE_SPINLOCK(lock_a);
 static DEFINE_SPINLOCK(lock_b);
 

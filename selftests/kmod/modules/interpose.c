@@ -153,8 +153,8 @@ static const struct {
 	PLACE(__kmalloc_noprof), PLACE(__kmalloc_cache_noprof), PLACE(__kmalloc_large_noprof),
 	PLACE(__kvmalloc_node_noprof), PLACE(pcpu_alloc_noprof), PLACE(__alloc_skb),
 	PLACE(rt_dst_alloc), PLACE(ip6_dst_alloc), PLACE(register_kprobe),
-	PLACE(kmem_cache_alloc_noprof), PLACE(kmem_cache_alloc_lru_noprof), PLACE(rhashtable_insert_slow), PLACE_OF(WORKQUEUE),
-	PLACE_OF(RHASHTABLE),
+	PLACE(kmem_cache_alloc_noprof), PLACE(kmem_cache_alloc_lru_noprof),
+	PLACE(rhashtable_insert_slow), PLACE_OF(WORKQUEUE), PLACE_OF(RHASHTABLE),
 };
 
 /* ftrace's address of a function is behind an ENDBR, where it has one. */
