@@ -51,7 +51,7 @@ test_kmod_src	:= $(wildcard selftests/kmod/modules/*.c selftests/kmod/modules/Kb
 # By it, a cluster of PostgreSQL: making one takes an emulated processor 20 s.
 INITDB		:= $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin/initdb)))
 
-.PHONY: all agent cli kmod tests tests-kmod install uninstall check demo bench lint help clean FORCE
+.PHONY: all agent cli kmod tests tests-kmod install uninstall check demo bench lint flags help clean FORCE
 .DELETE_ON_ERROR:
 
 all: agent cli kmod
@@ -135,13 +135,17 @@ bench:
 lint:
 	$(if $(HOODY_DEVROOT),,$(DEVROOT)) selftests/run lint
 
+# What programs that read the source need to be told.
+flags:
+	@:$(info $(CPPFLAGS) $(pkg_cflags) $(CFLAGS_ALL) -I$(O)/bpf)
+
 help:
 	@echo 'make              build agent, command line and, where kernel headers are, the module'
 	@echo 'make demo         the main job, shown in a virtual machine (KERNEL=6.12|7 chooses)'
 	@echo 'make check        all tests, on the oldest and the newest kernel (T=pattern: a part;'
 	@echo '                  T=faults_day, which takes minutes, is run by name alone)'
 	@echo 'make bench        tables and plots: kernel side in instructions, the agent beside its peers'
-	@echo 'make lint         static checks'
+	@echo 'make lint         static checks, with those of make check; its compilers take some 20 minutes'
 	@sed -n 's/^#: //p' selftests/targets.mk
 	@echo 'make install      into PREFIX (/usr) below DESTDIR; make uninstall undoes it'
 	@echo 'make clean        remove build/'
