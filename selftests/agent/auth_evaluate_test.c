@@ -9,8 +9,6 @@
 #include "auth_support.h"
 
 #include <arpa/inet.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 
 #define NOW 1800000000
@@ -260,18 +258,10 @@ static void add_shown(int token, int user, int secret, int role, const char *for
 
 static void make_jwt(int secret, int role, int exp, char out[512])
 {
-	char payload[128], head[64], body[256], signature[64];
-	unsigned char mac[32];
-	unsigned int len;
+	char payload[128];
 
 	sprintf(payload, "{\"exp\":%d,\"role\":%d}", exp, role);
-	base64_encode(BASE64_URL, (const uint8_t *)"{\"alg\":\"HS256\"}", 15, head);
-	base64_encode(BASE64_URL, (const uint8_t *)payload, strlen(payload), body);
-	len = (unsigned int)sprintf(out, "%s.%s", head, body);
-	HMAC(EVP_sha256(), secrets[secret], 32, (unsigned char *)out, len, mac, &len);
-	base64_encode(BASE64_URL, mac, 32, signature);
-	strcat(out, ".");
-	strcat(out, signature);
+	support_jwt(secrets[secret], 32, payload, out);
 }
 
 static void make_shown(void)

@@ -228,14 +228,58 @@ static void test_revocation(void)
 	free(second_data);
 }
 
+/*
+ * A right signature by HMAC is computed once: known by the token and the key's id. That
+ * it is not computed again shows in a key whose bytes are others under the same id.
+ */
+static void test_signature_remembered(void)
+{
+	static const char key[] = "0123456789abcdef0123456789abcdef";
+	struct auth_context context = { &actions, auth_cache_create() };
+	char body[512], token[512], other[512], shown[520], another[520];
+	struct http_text value = { shown, 0 };
+	struct auth_request request = { .authorization = &value, .authorization_count = 1,
+					.service = HTTP_TEXT("http"), .client.family = AF_INET };
+	struct auth_decision decision;
+	const struct auth_blob *blob;
+	struct blob_key *stored;
+	char *bytes;
+	void *data;
+
+	support_jwt(key, sizeof(key) - 1, "{\"sub\":\"a\",\"exp\":600}", token);
+	support_jwt(key, sizeof(key) - 1, "{\"sub\":\"b\",\"exp\":600}", other);
+	value.len = (size_t)sprintf(shown, "Bearer %s", token);
+	snprintf(body, sizeof(body),
+		 "{\"groups\":{\"j\":{\"type\":\"jwt\",\"secret\":\"%s\"}},"
+		 "\"permissions\":{\"j\":{\"http\":true}}}", key);
+	blob = support_blob(body, false, &actions, &data);
+	auth_evaluate(&context, blob, &request, NULL, &decision);
+	tap_ok(decision.verdict == AUTH_ALLOW, "signature_is_right");
+	stored = (struct blob_key *)&BLOB_AT(blob, keys, blob_key)[0];
+	bytes = (char *)blob_text(blob, stored->bytes);
+	bytes[0]++;
+	auth_evaluate(&context, blob, &request, NULL, &decision);
+	tap_ok(decision.verdict == AUTH_ALLOW, "signature_is_not_computed_again");
+	value = (struct http_text){ another, (size_t)sprintf(another, "Bearer %s", other) };
+	auth_evaluate(&context, blob, &request, NULL, &decision);
+	tap_ok(decision.verdict == AUTH_UNAUTHORIZED, "signature_of_another_token_is");
+	value = (struct http_text){ shown, strlen(shown) };
+	stored->id[0]++;
+	auth_evaluate(&context, blob, &request, NULL, &decision);
+	tap_ok(decision.verdict == AUTH_UNAUTHORIZED, "signature_under_a_changed_secret_is");
+	auth_cache_destroy(context.cache);
+	free(data);
+}
+
 int main(void)
 {
-	tap_plan(22 + 14 + 10 + 7 + 4);
+	tap_plan(22 + 14 + 10 + 7 + 4 + 4);
 	action_table_default(&actions);
 	test_base64();
 	test_password();
 	test_cache();
 	test_helper();
 	test_revocation();
+	test_signature_remembered();
 	return tap_done();
 }

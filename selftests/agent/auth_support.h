@@ -6,10 +6,14 @@
 #ifndef HOODY_SELFTESTS_AUTH_SUPPORT_H
 #define HOODY_SELFTESTS_AUTH_SUPPORT_H
 
+#include "auth/base64.h"
 #include "auth/evaluate.h"
 #include "tap.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
 #include <string.h>
 
 /* NULL, with a note, where it is refused. @data is to be freed. */
@@ -36,6 +40,23 @@ static inline const struct auth_blob *support_blob(const char *body, bool stored
 		tap_note("not compiled: %s", strerror(errno));
 	permissions_free(permissions);
 	return blob;
+}
+
+/* A token with @payload, signed by HS256; at most 160 bytes of it. */
+static inline void support_jwt(const void *secret, size_t secret_len, const char *payload,
+			       char out[512])
+{
+	char head[64], body[256], signature[64];
+	unsigned char mac[32];
+	unsigned int len;
+
+	base64_encode(BASE64_URL, (const uint8_t *)"{\"alg\":\"HS256\"}", 15, head);
+	base64_encode(BASE64_URL, (const uint8_t *)payload, strlen(payload), body);
+	len = (unsigned int)sprintf(out, "%s.%s", head, body);
+	HMAC(EVP_sha256(), secret, (int)secret_len, (unsigned char *)out, len, mac, &len);
+	base64_encode(BASE64_URL, mac, 32, signature);
+	strcat(out, ".");
+	strcat(out, signature);
 }
 
 /* As a worker does, but with the job run here. *@waited: whether there was one. */

@@ -57,6 +57,21 @@ test_big() {
 	tap_run "http3_memory_bounded ($peak kB)" test "$peak" -lt 100000
 }
 
+# The app is fast: its answer leaves in one datagram with the acknowledgement of the
+# request. With one request at a time that is a datagram for each, and two otherwise. Where
+# other work is in the way answers are late: a part of a second without it is enough.
+test_held() {
+	local tries=40 before sent=0 answers=0
+	while ((tries--)); do
+		before=$(counter quic_datagrams_sent)
+		answers=$("$HOODY_BUILD/selftests/bench/http3_load" 127.0.0.1 "$TLS" "$PREFIX-http-19005.$DOMAIN" 1 1 0.3) || break
+		sent=$(($(counter quic_datagrams_sent) - before))
+		[ "$answers" -lt 50 ] || [ $((sent * 2)) -ge $((answers * 3)) ] || break
+	done
+	tap_run "http3_acknowledgement_goes_with_the_answer ($sent datagrams, $answers answers)" \
+		test "$answers" -ge 50 -a $((sent * 2)) -lt $((answers * 3))
+}
+
 test_counted() {
 	local name counter before
 	for name in "${counted[@]}"; do
@@ -140,12 +155,21 @@ test_threads() {
 	driver_stop
 }
 
-tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 4 + 3 + 2 + 1 + 2 + 2 + 3 + 1))
+tap_plan $((${#cases[@]} + 2 * ${#counted[@]} + 7 + 1 + 4 + 3 + 2 + 1 + 2 + 2 + 3 + 1))
 certificate "$WORK/pem" || tap_bail 'openssl made no certificate'
 : >"$RECORD"
 serve 19000 python3 "$HERE/proxy_app.py" 19000 "$RECORD"
+cat >"$WORK/nginx.conf" <<-NGINX
+	daemon off; master_process off; pid $WORK/nginx.pid; error_log stderr;
+	events {}
+	http { access_log off; keepalive_requests 1000000; client_body_temp_path $WORK/t1; proxy_temp_path $WORK/t2;
+	fastcgi_temp_path $WORK/t3; uwsgi_temp_path $WORK/t4; scgi_temp_path $WORK/t5;
+	server { listen 127.0.0.1:19005; location / { return 200 fast; } } }
+NGINX
+serve 19005 nginx -c "$WORK/nginx.conf" -e stderr
 driver_start -L 127.0.0.1:$TLS -Q 127.0.0.1:$TLS -c "$WORK/pem" -a 127.0.0.1
 test_peers
+test_held
 for name in "${cases[@]}"; do
 	tap_run "http3_$name" case_run "$name"
 done
