@@ -282,8 +282,8 @@ in_turn "$rounds" tls_new ours nginx haproxy
 # What is compared here differs by less than the machine's speed does from one second to
 # the next: many short runs, so that all have the same share of its moods.
 long=$seconds seconds=1
-in_turn $((4 * rounds)) shake_new ours openssl nginx haproxy
-in_turn $((4 * rounds)) shake_resumed ours openssl nginx haproxy
+in_turn $((4 * rounds)) shake_new ours openssl suite nginx haproxy
+in_turn $((4 * rounds)) shake_resumed ours openssl suite nginx haproxy
 seconds=$long
 in_turn "$rounds" latency ours direct nginx haproxy
 in_turn 3 download_plain ours nginx haproxy

@@ -15,7 +15,7 @@ echo_host=$prefix-http-$echo.$domain
 # plain, TLS (Caddy and nginx: QUIC too), plain without upstream reuse, and to the
 # WebSocket application. nghttpx and HAProxy are built without QUIC in Debian.
 declare -A plain=([ours]=18080 [nginx]=18180 [haproxy]=18280 [caddy]=18380 [nghttpx]=18480)
-declare -A tls=([ours]=18443 [nginx]=18543 [haproxy]=18643 [caddy]=18743 [nghttpx]=18843 [openssl]=18943)
+declare -A tls=([ours]=18443 [nginx]=18543 [haproxy]=18643 [caddy]=18743 [nghttpx]=18843 [openssl]=18943 [suite]=18944)
 declare -A fresh=([ours]=18081 [nginx]=18181 [haproxy]=18281)
 declare -A echoed=([ours]=18080 [nginx]=18182 [haproxy]=18282)
 declare -A pid fresh_pid
@@ -180,10 +180,12 @@ start_nghttpx() {
 	pid[nghttpx]=$!
 }
 
-# What no proxy can be below: OpenSSL in a loop, with the suite that ours prefers.
+# What a proxy adds to: OpenSSL in a loop, as it is, and with the suite that ours prefers.
 start_openssl() {
-	taskset -c $proxy_core "$bin/tls_shake" serve "${tls[openssl]}" "$work/pem" TLS_AES_128_GCM_SHA256 >>"$work/openssl.log" 2>&1 &
+	taskset -c $proxy_core "$bin/tls_shake" serve "${tls[openssl]}" "$work/pem" >>"$work/openssl.log" 2>&1 &
 	pid[openssl]=$!
+	taskset -c $proxy_core "$bin/tls_shake" serve "${tls[suite]}" "$work/pem" TLS_AES_128_GCM_SHA256 >>"$work/openssl.log" 2>&1 &
+	pid[suite]=$!
 }
 
 start_echo() {

@@ -7,8 +7,8 @@
  *
  * "connect" shakes hands over and over for that long, one connection at a time, and
  * prints how often. Each handshake is checked to be of its kind. "serve" is OpenSSL in
- * a loop: what no proxy can be below. SUITES are those of TLS 1.3, in the order of
- * preference; OpenSSL's own order without.
+ * a loop: what a proxy adds to. SUITES are those of TLS 1.3, in the order of preference;
+ * OpenSSL's own order without.
  */
 #include "lib/address.h"
 
