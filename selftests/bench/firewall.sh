@@ -42,8 +42,13 @@ network_up() {
 	sysctl -qw net.ipv4.ip_forward=1
 }
 
+# Flows outlive the table that tracked them, and the next one would know them.
+forget_flows() { conntrack -D -s 10.9.0.2 >/dev/null 2>&1 || true; }
+tracked() { conntrack -C 2>/dev/null || echo 0; }
+
 network_down() {
 	local name
+	forget_flows
 	[ ${#servers[@]} = 0 ] || kill "${servers[@]}"
 	servers=()
 	nft delete table inet bench 2>/dev/null || true
@@ -110,8 +115,15 @@ record() { # CASE LINE
 }
 
 measure_udp() { # CASE known|first
-	local line
+	local line before
+	before=$(tracked)
 	line=$("$bin/forward" measure box outside "$count" "$2") || die "$1, UDP, $2: failed"
+	if [ "$2" = first ]; then
+		case $1 in
+		nft-established | nft-set-*)
+			[ $(($(tracked) - before)) -ge 1000 ] || die "$1: the flows were known: $before, then $(tracked)" ;;
+		esac
+	fi
 	record "$1" "$line"
 }
 
