@@ -61,8 +61,10 @@ static DECLARE_DELAYED_WORK(work, walk_work);
 static u64 walk_number = 1;		/* writers: the worker, under ksm_lock */
 static bool leaving;			/* the module goes */
 /*
- * Processes that a walk has seen marked, by number: when they started and the
- * walk's number. The worker's alone; holds no more than there are processes.
+ * Processes that a walk has seen marked, by number: when they started, with which
+ * memory, and the walk's number. One that was marked while it was about to exec()
+ * has other memory since, without a mark, and has not laid it down. The worker's
+ * alone; holds no more than there are processes.
  */
 static DEFINE_XARRAY(seen);
 
@@ -134,19 +136,19 @@ static struct mm_struct *process_mm(struct task_struct *leader)
 	return mm;
 }
 
-/* The entry of @seen that stands for @task in this walk. */
-static void *seen_entry(const struct task_struct *task)
+/* The entry of @seen that stands for @task, whose memory is @mm, in this walk. */
+static void *seen_entry(const struct task_struct *task, const struct mm_struct *mm)
 {
-	u64 born = hash_64(task->start_boottime, 48);
+	u64 which = hash_64(task->start_boottime ^ hash_64((unsigned long)mm, 64), 48);
 
-	return xa_mk_value(born << 8 | (u8)walk_number);
+	return xa_mk_value(which << 8 | (u8)walk_number);
 }
 
-static bool seen_before(const struct task_struct *task)
+static bool seen_before(const struct task_struct *task, const struct mm_struct *mm)
 {
 	void *entry = xa_load(&seen, task->tgid);
 
-	return entry && xa_to_value(entry) >> 8 == xa_to_value(seen_entry(task)) >> 8;
+	return entry && xa_to_value(entry) >> 8 == xa_to_value(seen_entry(task, mm)) >> 8;
 }
 
 static void seen_forget_others(void)
@@ -199,15 +201,15 @@ static void result_note(struct hoody_ksm_mark *mark, enum ksm_mm_result result,
 static void process_mark(struct hoody_ksm_mark *mark, struct task_struct *task,
 			 struct mm_struct *mm)
 {
-	if (!hoody_mm_flag_test(mm, MMF_VM_MERGE_ANY) && seen_before(task) &&
+	if (!hoody_mm_flag_test(mm, MMF_VM_MERGE_ANY) && seen_before(task, mm) &&
 	    !(mm->def_flags & VM_LOCKED))
 		mark->walk[HOODY_KSM_LEFT]++;
 	else
 		result_note(mark, ksm_mm_mark(mm, &mark->walk[HOODY_KSM_AREAS_MARKED]),
 			    HOODY_KSM_PROCESSES_MARKED);
 	/* Without memory for the entry the process may be marked against its will. */
-	if (hoody_mm_flag_test(mm, MMF_VM_MERGE_ANY) || seen_before(task))
-		xa_store(&seen, task->tgid, seen_entry(task), GFP_KERNEL);
+	if (hoody_mm_flag_test(mm, MMF_VM_MERGE_ANY) || seen_before(task, mm))
+		xa_store(&seen, task->tgid, seen_entry(task, mm), GFP_KERNEL);
 	result_note(mark, ksm_mm_unmark(mm, true), HOODY_KSM_PROCESSES_UNMARKED);
 }
 

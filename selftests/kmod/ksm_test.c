@@ -7,6 +7,7 @@
 #include "ksm.h"
 #include "tap.h"
 
+#include <poll.h>
 #include <sys/mount.h>
 
 #define ROOT	"/sys/fs/cgroup/hoody-ksm"
@@ -14,6 +15,7 @@
 #define B	ROOT "/b"
 #define C	ROOT "/c"
 #define SIZE	(4 * KSM_MIB)
+#define EXECS	40u
 
 static struct kmod_nl nl;
 
@@ -367,20 +369,77 @@ static void test_unload(void)
 	ksm_stop(&two);
 }
 
+/*
+ * A process that comes into the cgroup and executes a program, with arguments that take
+ * long to copy: walks come while its new memory is there and not in use yet.
+ */
+static pid_t exec_slowly(int *ready)
+{
+	static char argument[100000];
+	char *arguments[16] = { "ksm-child", "--child" };
+	int ends[2];
+	pid_t pid;
+
+	memset(argument, 'a', sizeof(argument) - 1);
+	for (size_t i = 2; i < 15; i++)
+		arguments[i] = argument;
+	if (pipe(ends))
+		kmod_die("pipe");
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(ends[1], 1);
+		ksm_write(A "/cgroup.procs", "0");
+		if (write(1, "c", 1) == 1)
+			execv("/proc/self/exe", arguments);
+		_exit(1);
+	}
+	close(ends[1]);
+	*ready = ends[0];
+	return pid;
+}
+
+/* What is marked in that moment is the old memory: the new one is marked later. */
+static void test_exec_meanwhile(void)
+{
+	unsigned int wrong = 0;
+
+	ksm_set(&nl, 1, HOODY_KSM_ON, 0, "");
+	for (unsigned int i = 0; i < EXECS; i++) {
+		struct pollfd ready = { .events = POLLIN };
+		pid_t pid = exec_slowly(&ready.fd);
+		char byte = 0;
+
+		while (byte != 'r') {
+			if (byte)
+				walk_again("");
+			if (poll(&ready, 1, byte ? 0 : -1) > 0 && read(ready.fd, &byte, 1) != 1)
+				kmod_die("child");
+		}
+		walk_again("");
+		wrong += !ksm_area(pid, 0).marked;
+		close(ready.fd);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	tap_ok(!wrong, "exec_under_walks_is_marked (%u of %u are not)", wrong, EXECS);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "--child")) {
+	if (argc >= 2 && !strcmp(argv[1], "--child")) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (!ksm_map(KSM_MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1, true) || write(1, "r", 1) != 1)
 			return 1;
 		for (;;)
 			pause();
 	}
-	tap_plan(9 + 18 + 16 + 3 + 8 + 3 + 1 + 3);
+	tap_plan(9 + 18 + 1 + 16 + 3 + 8 + 3 + 1 + 3);
 	setup();
 	setup_dax();
 	test_refused();
 	test_merge();
+	test_exec_meanwhile();
 	test_left_alone();
 	test_sizes();
 	test_limit();
