@@ -78,6 +78,7 @@ lxc-attach -n one -- tail -f /dev/null &
 tap_cleanup "kill $!"
 newcomer() { pid=$(pgrep -x tail) && marked "$pid"; }
 tap_run newcomer_is_marked tap_wait 30 newcomer
+newcomer || tap_note "$(pgrep -ax tail) $(of "$ONE" .processes)"
 tap_run exclude_is_accepted hoody ksm set -c "$ONE" --exclude tail on
 excluded() { [ "$(of "$ONE" .processes.excluded)" = 1 ] && ! newcomer; }
 tap_run excluded_is_undone tap_wait 30 excluded
