@@ -22,8 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A thousandth stands for one of all memory: three tenths of it before control goes. */
-#define OOM_SCORE_MORE	300
+/*
+ * A thousandth stands for one of all memory. What the unit's -1,000 (never) makes -200, which
+ * is still later than a container's.
+ */
+#define OOM_SCORE_MORE	800
 #define OOM_SCORE_MAX	1000
 
 int spawn_identity_find(const char *user, struct spawn_identity *identity)
@@ -51,7 +54,7 @@ int spawn_identity_find(const char *user, struct spawn_identity *identity)
  * proc_pid_oom_score_adj(5), to which everyone may add. Without /proc nothing is lost but
  * the order.
  */
-static void go_before_control(void)
+void spawn_go_first(void)
 {
 	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
 	char text[32] = "";
@@ -125,7 +128,7 @@ __attribute__((noreturn)) static void be_child(const struct spawn_identity *iden
 	const char *stream = getenv("JOURNAL_STREAM");
 	const char *failed;
 
-	go_before_control();
+	spawn_go_first();
 	if (stream)
 		snprintf(journal, sizeof(journal), "JOURNAL_STREAM=%s", stream);
 	failed = clean_up_inherited(sock);
@@ -195,7 +198,7 @@ __attribute__((noreturn)) static void be_program(const struct spawn_identity *id
 	sigset_t none;
 	int null;
 
-	go_before_control();
+	spawn_go_first();
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &ignore_not, NULL);
 	sigemptyset(&none);

@@ -48,6 +48,12 @@ struct spawn_program {
 pid_t spawn_program(const struct spawn_identity *identity, const struct spawn_program *program);
 
 /*
+ * spawn_go_first(): of a child of control's, which calls it before anything else: where
+ * memory ends the kernel takes it, and not control. spawn_*() do.
+ */
+void spawn_go_first(void);
+
+/*
  * spawn_restrict_control(): gives up every capability that control does not
  * need, for good, and sets no_new_privs. 0 or a negative errno.
  */

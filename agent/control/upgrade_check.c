@@ -11,6 +11,7 @@
 #include "control/db.h"
 #include "control/firewall.h"
 #include "control/reload.h"
+#include "control/spawn.h"
 #include "control/upgrade_internal.h"
 #include "lib/image.h"
 #include "lib/ipc.h"
@@ -113,6 +114,7 @@ __attribute__((noreturn)) static void be_check(const struct upgrade *upgrade, in
 	sigset_t none;
 	int null, kept, said;
 
+	spawn_go_first();
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &usual, NULL);
 	sigemptyset(&none);

@@ -101,8 +101,7 @@ is_replaced() { [ "$(worker)" != "$1" ] && fetch -f "https://$HOST/"; }
 test_memory() {
 	local pid worker
 	pid=$(property MainPID) worker=$(worker)
-	tap_run memory_runs_out_and_a_process_is_ended memory_runs_out "/sys/fs/cgroup$(property ControlGroup)" \
-		ip netns exec client python3 "$TOP/selftests/lib/crowd.py" 203.0.113.1 443 "$HOST" /etc/hoody/ca.pem
+	tap_run memory_runs_out_and_a_process_is_ended memory_runs_out "/sys/fs/cgroup$(property ControlGroup)"
 	tap_run memory_is_there_again_and_so_is_the_worker tap_wait 120 is_replaced "$worker"
 	tap_is unit_has_survived_it "$(property MainPID) $(property ActiveState) $(property Result)" "$pid active success"
 }
