@@ -80,7 +80,7 @@ static void on_next(void *context, bool ready)
 	if (ready)
 		supervise_replace(network->control->supervisor);
 	else
-		upgrade_failed(network->control->upgrade, "its relay ended before it was ready");
+		upgrade_failed(network->control->upgrade, "its relay ended before it served");
 }
 
 bool network_replace_relay(struct control *control)

@@ -15,7 +15,7 @@
 # shellcheck source=../lib/network.sh
 . "$TOP/selftests/lib/network.sh"
 network_need
-tap_plan 50
+tap_plan 54
 BUILT=$AGENT AGENT=$WORK/bin/hoody-agent
 
 network() {
@@ -286,12 +286,30 @@ tap_is no_query_is_lost "$(cat "$WORK/names")" 'tcp:True udp:True many'
 download c a
 before=$(field .relay.pid) worker=$(field .worker.pid)
 patched 'event=relay_ready version=%s' 'event=relay_ready version=%n'
-tap_like a_relay_that_does_not_start_gives_back "$(upgrade)" 'relay ended before it was ready'
+tap_like a_relay_that_does_not_start_gives_back "$(upgrade)" 'relay ended before it served'
 tap_is the_same_relay_and_worker_serve "$(field .relay.pid) $(field .relay.draining) $(field .worker.pid)" "$before 0 $worker"
 tap_run it_has_no_other_beside_it tap_wait 60 relays_are 1
 tap_is it_carries_what_is_new "$(who a) $(who b)" '192.0.2.10 192.0.2.10'
 tap_run and_what_is_open grows c
+
+# ---- one that ends when it is ready, and the worker beside it is not yet ----
+
+# Whatever is executed is held back for two seconds: the worker, which is started when the
+# relay is ready, is still called as control is.
 install_program "$BUILT"
+strace -qq -f -p "$AGENT_PID" -o "$WORK/strace" -e trace=execve -e inject=execve:delay_enter=2000000 &
+holds_back=$!
+tap_wait 20 grep -q '^TracerPid:.[1-9]' "/proc/$AGENT_PID/status" || tap_note "control is not held back"
+upgrade >"$WORK/given.back" &
+upgrades=$!
+next_relay() { pgrep -P "$AGENT_PID" -x hoody-relay | grep -vx "$before"; }
+tap_run its_worker_is_still_to_be_executed tap_wait 20 eval 'next_relay && pgrep -P "$AGENT_PID" -x hoody-agent'
+kill -KILL "$(next_relay)"
+wait $upgrades
+kill $holds_back
+tap_like it_is_given_back_too "$(cat "$WORK/given.back")" 'relay ended before it served'
+tap_is then_too_the_same_ones_serve "$(field .relay.pid) $(field .relay.draining) $(field .worker.pid) $(who a)" "$before 0 $worker 192.0.2.10"
+tap_run and_carry_what_is_open grows c
 tap_run then_a_good_one_takes_over upgrade
 tap_is with_another_relay "$([ "$(field .relay.pid)" != "$before" ] && echo another) $(field .relay.draining)" 'another 1'
 
