@@ -10,16 +10,14 @@
 #include <linux/landlock.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <seccomp.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/seal.h"
 
 /* Everything that version @abi of Landlock can forbid and we never do. */
 static void landlock_rights(struct landlock_ruleset_attr *attr, int abi)
@@ -62,14 +60,6 @@ int sandbox_enter(void)
 	return err;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-/* The sanitizer's own run time needs what we forbid; such a build is never installed. */
-int sandbox_seal(void)
-{
-	log_warning("event=unsealed hint=\"this is a sanitizer build\"");
-	return 0;
-}
-#else
 /* Allowed with any arguments. */
 static const int allowed[] = {
 	/* sockets that exist */
@@ -92,73 +82,31 @@ static const int allowed[] = {
 	SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
 
-/* Options that may be set: level and name. */
-static const struct {
-	int	level, name;
-} options[] = {
-	{SOL_IP, HOODY_SO_REALIP},
-	{SOL_IPV6, HOODY_SO_REALIP},
-	{IPPROTO_TCP, TCP_NODELAY},
-	{SOL_SOCKET, SO_LINGER},
+static const struct seal_option options[] = {
+	{ SOL_IP, HOODY_SO_REALIP },
+	{ SOL_IPV6, HOODY_SO_REALIP },
+	{ IPPROTO_TCP, TCP_NODELAY },
+	{ SOL_SOCKET, SO_LINGER },
 };
 
-static int add_checked(scmp_filter_ctx filter)
+static int add_more(scmp_filter_ctx filter)
 {
-	static const int families[] = {AF_INET, AF_INET6};
-	size_t i;
-	int err = 0;
-
-	for (i = 0; !err && i < sizeof(families) / sizeof(families[0]); i++)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				       SCMP_A0(SCMP_CMP_EQ, families[i], 0),
-				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM));
 	/* One end goes to control: the way to its API. */
-	if (!err)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2,
-				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0),
-				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM));
-	for (i = 0; !err && i < sizeof(options) / sizeof(options[0]); i++)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
-				       SCMP_A1(SCMP_CMP_EQ, options[i].level, 0),
-				       SCMP_A2(SCMP_CMP_EQ, options[i].name, 0));
-	/* No memory ever becomes code. */
-	if (!err)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (!err)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (!err)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+	const int ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2,
+					 SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0),
+					 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM));
+
+	return ret ?: seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 				       SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS, 0));
-	if (!err)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				       SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
-	/* Libraries look for files now and then: an error to them, not an attack. */
-	if (!err)
-		err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
-	return err;
 }
 
 int sandbox_seal(void)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	size_t i;
-	int err;
-
-	if (!filter)
-		return -ENOMEM;
-	err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	for (i = 0; !err && i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (!err)
-		err = add_checked(filter);
-	/* Ahead of the others in the filter: what a request costs. */
-	if (!err)
-		err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (!err)
-		err = seccomp_load(filter);
-	seccomp_release(filter);
-	return err;
+	return seal_process(&(const struct seal){
+		.calls = allowed,
+		.calls_count = sizeof(allowed) / sizeof(allowed[0]),
+		.options = options,
+		.options_count = sizeof(options) / sizeof(options[0]),
+		.more = add_more,
+	});
 }
-#endif /* not a sanitizer build */
