@@ -2,6 +2,8 @@
 /* Rate limits as JSON: in calls, and stored. */
 #include "control/limits.h"
 
+#include "control/json_list.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -58,13 +60,11 @@ static int parse_rate(const char *text, struct image_limit *rule)
 	return -EINVAL;
 }
 
-static int parse_field(const char *name, yyjson_val *value, struct image_limit *rule,
-		       const char **message)
+static int parse_field(const char *name, yyjson_val *value, void *target, const char **message)
 {
-	const char *text = yyjson_get_str(value);
+	const char *text = json_list_text(value);
+	struct image_limit *rule = target;
 
-	if (text && strlen(text) != yyjson_get_len(value))
-		text = NULL;
 	if (!strcmp(name, "service")) {
 		*message = "must be the name of a service, or null for all of the container";
 		if (yyjson_is_null(value))
@@ -100,16 +100,9 @@ static int parse_field(const char *name, yyjson_val *value, struct image_limit *
 int limits_rule_parse(yyjson_val *json, struct image_limit *rule, const char **field,
 		      const char **message)
 {
-	yyjson_val *key, *value;
-	size_t i, max;
-
 	memset(rule, 0, sizeof(*rule));
-	yyjson_obj_foreach(json, i, max, key, value)
-	{
-		*field = yyjson_get_str(key);
-		if (parse_field(*field, value, rule, message))
-			return -EINVAL;
-	}
+	if (json_list_object(json, parse_field, rule, field, message))
+		return -EINVAL;
 	*field = "requests";
 	*message = "is required: a rate such as \"100/s\"";
 	if (!rule->requests)
@@ -134,57 +127,36 @@ struct image_limit *limits_rule_find(struct limits_rules *rules, const char *ser
 	return NULL;
 }
 
+static int take_rule(yyjson_val *json, void *target, const char **field, const char **message)
+{
+	struct limits_rules *rules = target;
+	struct image_limit rule;
+
+	if (limits_rule_parse(json, &rule, field, message))
+		return -EINVAL;
+	*field = "service";
+	*message = "has two rules of the same kind: one service, \"per\" the same";
+	if (limits_rule_find(rules, rule.service, rule.flags & IMAGE_LIMIT_PER_CLIENT))
+		return -EINVAL;
+	rules->rules[rules->count++] = rule;
+	return 0;
+}
+
 int limits_parse(yyjson_val *body, struct limits_rules *rules, const char **field,
 		 const char **message)
 {
-	yyjson_val *key, *value, *list = NULL;
-	size_t i, max;
-
 	rules->count = 0;
-	yyjson_obj_foreach(body, i, max, key, value)
-	{
-		*field = yyjson_get_str(key);
-		*message = "is not a known field";
-		if (strcmp(*field, "limits"))
-			return -EINVAL;
-		list = value;
-	}
-	*field = "limits";
-	*message = "must be a list of at most 16 rules";
-	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > IMAGE_LIMITS_MAX)
-		return -EINVAL;
-	yyjson_arr_foreach(list, i, max, value)
-	{
-		struct image_limit rule;
+	return json_list_parse(body, "limits", IMAGE_LIMITS_MAX,
+			       "must be a list of at most 16 rules", take_rule, rules, field,
+			       message);
+}
 
-		*field = "limits";
-		*message = "must be a list of objects";
-		if (!yyjson_is_obj(value))
-			return -EINVAL;
-		if (limits_rule_parse(value, &rule, field, message))
-			return -EINVAL;
-		*field = "service";
-		*message = "has two rules of the same kind: one service, \"per\" the same";
-		if (limits_rule_find(rules, rule.service, rule.flags & IMAGE_LIMIT_PER_CLIENT))
-			return -EINVAL;
-		rules->rules[rules->count++] = rule;
-	}
-	return 0;
+static yyjson_mut_val *rule_at(yyjson_mut_doc *document, const void *source, size_t index)
+{
+	return limits_rule_json(document, &((const struct limits_rules *)source)->rules[index]);
 }
 
 char *limits_format(const struct limits_rules *rules)
 {
-	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *root = yyjson_mut_obj(document), *list;
-	char *text = NULL;
-
-	if (root) {
-		yyjson_mut_doc_set_root(document, root);
-		list = yyjson_mut_obj_add_arr(document, root, "limits");
-		for (unsigned int i = 0; i < rules->count; i++)
-			yyjson_mut_arr_append(list, limits_rule_json(document, &rules->rules[i]));
-		text = yyjson_mut_write(document, 0, NULL);
-	}
-	yyjson_mut_doc_free(document);
-	return text;
+	return json_list_format("limits", rules->count, rule_at, rules);
 }

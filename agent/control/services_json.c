@@ -2,8 +2,9 @@
 /* How services are reached, as JSON: in calls, and stored. */
 #include "control/services.h"
 
+#include "control/json_list.h"
+
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static yyjson_mut_val *middleware_json(yyjson_mut_doc *document, const struct image_option *option)
@@ -36,17 +37,9 @@ yyjson_mut_val *services_option_json(yyjson_mut_doc *document, const struct imag
 	return object;
 }
 
-/* A string without a NUL inside, or NULL. */
-static const char *text_of(yyjson_val *value)
-{
-	const char *text = yyjson_get_str(value);
-
-	return text && strlen(text) == yyjson_get_len(value) ? text : NULL;
-}
-
 static int parse_service(yyjson_val *value, char service[IMAGE_NAME_MAX])
 {
-	const char *text = text_of(value);
+	const char *text = json_list_text(value);
 
 	if (!text || !config_service_name_ok(text, strlen(text)))
 		return -EINVAL;
@@ -75,7 +68,7 @@ static int parse_middleware(yyjson_val *json, struct image_option *option)
 		return -EINVAL;
 	yyjson_obj_foreach(json, i, max, key, value)
 	{
-		const char *name = yyjson_get_str(key), *text = text_of(value);
+		const char *name = yyjson_get_str(key), *text = json_list_text(value);
 		int ret = -EINVAL;
 
 		if (!strcmp(name, "container")) {
@@ -93,10 +86,10 @@ static int parse_middleware(yyjson_val *json, struct image_option *option)
 	return container && option->via_service[0] && option->via_instance ? 0 : -EINVAL;
 }
 
-static int parse_field(const char *name, yyjson_val *value, struct image_option *option,
-		       const char **message)
+static int parse_field(const char *name, yyjson_val *value, void *target, const char **message)
 {
-	const char *text = text_of(value);
+	const char *text = json_list_text(value);
+	struct image_option *option = target;
 
 	if (!strcmp(name, "service")) {
 		*message = "must be the name of a service";
@@ -125,16 +118,9 @@ static int parse_field(const char *name, yyjson_val *value, struct image_option 
 int services_option_parse(yyjson_val *json, struct image_option *option, const char **field,
 			  const char **message)
 {
-	yyjson_val *key, *value;
-	size_t i, max;
-
 	memset(option, 0, sizeof(*option));
-	yyjson_obj_foreach(json, i, max, key, value)
-	{
-		*field = yyjson_get_str(key);
-		if (parse_field(*field, value, option, message))
-			return -EINVAL;
-	}
+	if (json_list_object(json, parse_field, option, field, message))
+		return -EINVAL;
 	*field = "service";
 	*message = "is required: the name of a service";
 	return option->service[0] ? 0 : -EINVAL;
@@ -152,58 +138,37 @@ struct image_option *services_option_find(struct services_options *options, cons
 	return NULL;
 }
 
+static int take_option(yyjson_val *json, void *target, const char **field, const char **message)
+{
+	struct services_options *options = target;
+	struct image_option option;
+
+	if (services_option_parse(json, &option, field, message))
+		return -EINVAL;
+	*field = "service";
+	*message = "has two entries for the same instance";
+	if (services_option_find(options, option.service, option.instance))
+		return -EINVAL;
+	options->options[options->count++] = option;
+	return 0;
+}
+
 int services_parse(yyjson_val *body, struct services_options *options, const char **field,
 		   const char **message)
 {
-	yyjson_val *key, *value, *list = NULL;
-	size_t i, max;
-
 	options->count = 0;
-	yyjson_obj_foreach(body, i, max, key, value)
-	{
-		*field = yyjson_get_str(key);
-		*message = "is not a known field";
-		if (strcmp(*field, "services"))
-			return -EINVAL;
-		list = value;
-	}
-	*field = "services";
-	*message = "must be a list of at most 32 entries";
-	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > IMAGE_OPTIONS_MAX)
-		return -EINVAL;
-	yyjson_arr_foreach(list, i, max, value)
-	{
-		struct image_option option;
+	return json_list_parse(body, "services", IMAGE_OPTIONS_MAX,
+			       "must be a list of at most 32 entries", take_option, options, field,
+			       message);
+}
 
-		*field = "services";
-		*message = "must be a list of objects";
-		if (!yyjson_is_obj(value))
-			return -EINVAL;
-		if (services_option_parse(value, &option, field, message))
-			return -EINVAL;
-		*field = "service";
-		*message = "has two entries for the same instance";
-		if (services_option_find(options, option.service, option.instance))
-			return -EINVAL;
-		options->options[options->count++] = option;
-	}
-	return 0;
+static yyjson_mut_val *option_at(yyjson_mut_doc *document, const void *source, size_t index)
+{
+	return services_option_json(document,
+				    &((const struct services_options *)source)->options[index]);
 }
 
 char *services_format(const struct services_options *options)
 {
-	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *root = yyjson_mut_obj(document), *list;
-	char *text = NULL;
-
-	if (root) {
-		yyjson_mut_doc_set_root(document, root);
-		list = yyjson_mut_obj_add_arr(document, root, "services");
-		for (unsigned int i = 0; i < options->count; i++)
-			yyjson_mut_arr_append(list,
-					      services_option_json(document, &options->options[i]));
-		text = yyjson_mut_write(document, 0, NULL);
-	}
-	yyjson_mut_doc_free(document);
-	return text;
+	return json_list_format("services", options->count, option_at, options);
 }

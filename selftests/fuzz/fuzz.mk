@@ -8,7 +8,7 @@
 fuzz_auth := $(wildcard agent/auth/*.c) \
 	     agent/lib/address.c agent/lib/http.c agent/lib/id.c
 fuzz_src_action		:= agent/auth/action.c agent/auth/action_table.c agent/lib/http.c
-fuzz_src_api_body	:= $(addprefix agent/control/,limits_json.c services_json.c container_json.c container.c \
+fuzz_src_api_body	:= $(addprefix agent/control/,json_list.c limits_json.c services_json.c container_json.c container.c \
 			   firewall_json.c firewall_rules.c network_settings.c wireguard_file.c \
 			   cgroup.c config.c config_keys.c) agent/firewall/text.c agent/relay/exit.c \
 			   agent/names/name.c agent/auth/base64.c agent/lib/address.c agent/lib/id.c agent/lib/utf8.c
