@@ -12,10 +12,11 @@
 #
 # shellcheck source=selftests/lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=selftests/lib/bypass.sh
+. "$TOP/selftests/lib/bypass.sh"
 
 [ "$(id -u)" = 0 ] || tap_skip_all "needs root"
 FWCTL=$HOODY_BUILD/selftests/bpf/fwctl
-RAW=$TOP/selftests/bpf/raw.py
 PINS=/sys/fs/bpf/hoody-opponents-$$
 MAC_A=02:00:00:00:0a:02 MAC_B=02:00:00:00:0b:02 MAC_C=02:00:00:00:0b:03
 OUT4=192.0.2.10 OUT6=2001:db8::10
@@ -202,47 +203,17 @@ PY
 	exec 7>&-
 }
 
-# bypass KIND REASON: root inside a sends it, and it is dropped for that reason.
-bypass() {
-	local before after
-	before=$(drops_of 1 "$2")
-	in_ns a "$RAW" eth0 "$1" $MAC_A "$(cat /sys/class/net/ha/address)" 10.0.0.2 $OUT4 fd00::2 $OUT6
-	# The veth delivers before sendmsg() returns or very soon after.
-	reached() { after=$(drops_of 1 "$2"); [ "$after" -gt "$before" ]; }
-	tap_run "bypass_$1_is_dropped_as_$2" tap_wait 30 reached "$1" "$2"
-}
+bypass_send() { in_ns a "$RAW" eth0 "$1" $MAC_A "$(cat /sys/class/net/ha/address)" 10.0.0.2 $OUT4 fd00::2 $OUT6; }
 
 test_bypasses() {
 	# Everything is allowed: only the packets' shape and source can be wrong.
 	policy a rule=egress,allow,any,-,- rule=ingress,allow,any,-,-
 	local before
 	before=$(fw passed 1)
-	in_ns a "$RAW" eth0 control_udp $MAC_A "$(cat /sys/class/net/ha/address)" 10.0.0.2 $OUT4 fd00::2 $OUT6
+	bypass_send control_udp
 	moved() { [ "$(fw passed 1)" != "$before" ]; }
 	tap_run bypass_control_passes tap_wait 30 moved
-	bypass source_mac source_mac
-	bypass source_ip source_address
-	bypass source_ip6 source_address
-	bypass arp_claims_other arp
-	bypass arp_other_mac arp
-	bypass nd_claims_other nd
-	bypass router_advertisement rogue_ra
-	bypass dhcp_server rogue_dhcp
-	bypass vlan vlan
-	bypass qinq vlan
-	bypass ethertype ethertype
-	bypass ip_options ip_options
-	bypass ip_in_ip tunnel
-	bypass ip6_in_ip4 tunnel
-	bypass gre tunnel
-	bypass multicast multicast
-	bypass broadcast multicast
-	bypass extension_header extension_header
-	bypass routing_header extension_header
-	bypass fragment_behind fragment
-	bypass fragment_tiny fragment
-	bypass stray_ack no_flow
-	bypass icmp_redirect icmp_type
+	bypass 1 "${BYPASSES[@]}"
 	tap_refused bypass_metadata_is_closed_in_spite_of_any in_ns a nc -z -w 1 169.254.169.254 80
 	tap_refused bypass_the_host_is_closed_in_spite_of_any talk a 10.0.0.1 7443
 	policy a rule=egress,allow,any,-,- rule=egress,allow,tcp,10.0.0.1/32,7443
