@@ -20,7 +20,12 @@ validate() {
 	done
 }
 # Whoever is gone has no names: what allocated these was a module that has been unloaded.
-left_behind() { grep -HE '^ *[0-9]+ 0x[0-9a-f]+' /sys/kernel/debug/slab/*/alloc_traces; }
+# Without those that were there before the first test: cache, how many, and from where.
+left_behind() {
+	grep -HE '^ *[0-9]+ 0x[0-9a-f]+' /sys/kernel/debug/slab/*/alloc_traces |
+		awk 'BEGIN { while ((getline <"/run/hoody-allocated-before") > 0) before[$1, $2, $3] } !(($1, $2, $3) in before)' |
+		grep .
+}
 
 tap_run every_object_is_looked_at validate
 tap_is nothing_was_reported "$(dmesg | grep -E "$COMPLAINTS")" ""
