@@ -241,7 +241,7 @@ int audit_attach(struct audit *audit, struct ipc_audit *message, int fds[2], voi
 		return fds[0];
 	feed->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = feed->wake < 0 ? -errno : 0;
-	fds[1] = ret ? -1 : dup(feed->wake);
+	fds[1] = feed->wake < 0 ? -1 : dup(feed->wake);
 	feed->memory = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
 	if (!ret && (fds[1] < 0 || feed->memory < 0))
 		ret = -errno;

@@ -270,7 +270,7 @@ static int judge(const struct api_call *call, const struct container *container,
 		allow(verdict, "allowed", "a rule allows it");
 	else if (answer.action == FW_DENY)
 		refuse(verdict, FW_DROP_RULE);
-	else if (firewall_has_names(rules) && asked->direction == FW_EGRESS)
+	else if (entry && firewall_has_names(rules) && asked->direction == FW_EGRESS)
 		judge_names(call, container, asked, entry, verdict);
 	else
 		judge_default(call, container, asked, rules, verdict);

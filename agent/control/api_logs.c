@@ -247,13 +247,15 @@ static bool take_line(void *context, const struct audit_entry *entry)
 	while (room < page->len + len + 1)
 		room *= 2;
 	grown = room == page->room ? page->text : realloc(page->text, room);
+	if (grown) {
+		page->text = grown;
+		page->room = room;
+	}
 	if (!line || !grown) {
 		free(line);
 		page->no_memory = true;
 		return false;
 	}
-	page->text = grown;
-	page->room = room;
 	memcpy(page->text + page->len, line, len + 1);
 	free(line);
 	page->len += len;
@@ -267,8 +269,11 @@ static void on_export(void *context, int ret)
 	struct page *page = context;
 	struct api_call *call = page->call;
 	char field[64] = "";
-	char *text = page->text ? page->text : strdup("");
+	char *text;
 
+	if (!page->text)
+		page->text = strdup("");
+	text = page->text;
 	if (ret < 0 || page->no_memory || !text) {
 		page_free(page);
 		reply_search_error(call, ret < 0 ? ret : -ENOMEM);

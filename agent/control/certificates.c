@@ -122,12 +122,12 @@ void certificates_clear_challenges(struct certificates *certificates)
 
 /* ---- files ---- */
 
-/* Changes whenever the file does; 0: it cannot be seen. */
+/* Changes whenever the file does; 0: it cannot be seen. @directory -1: nor can that. */
 static uint64_t sign(int directory, const char *path)
 {
 	struct stat st;
 
-	if (fstatat(directory, path, &st, 0))
+	if (directory == -1 || fstatat(directory, path, &st, 0))
 		return 0;
 	return ((uint64_t)st.st_mtim.tv_sec * 1000000007 + st.st_mtim.tv_nsec) * 31 +
 	       (uint64_t)st.st_size * 131 + st.st_ino;

