@@ -32,7 +32,8 @@ static const char *attribute_at(const struct nlmsghdr *sent, uint32_t offset)
 {
 	const struct nlattr *attr;
 
-	if (!sent || offset + sizeof(*attr) > sent->nlmsg_len)
+	/* Attributes begin at multiples of NLA_ALIGNTO (linux/netlink.h): elsewhere is none. */
+	if (!sent || offset + sizeof(*attr) > sent->nlmsg_len || offset % NLA_ALIGNTO)
 		return NULL;
 	attr = (const struct nlattr *)((const char *)sent + offset);
 	if ((attr->nla_type & NLA_TYPE_MASK) > HOODY_A_MAX)
