@@ -42,7 +42,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 threading.Thread(target=Server(("10.81.0.2", 80), Handler).serve_forever).start()
 Server(("10.81.0.2", 8000), Handler).serve_forever()
 APP
-ip netns exec $NETNS python3 "$WORK/app.py" &
+ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 tap_cleanup "kill -KILL $!"
 cat >"$WORK/agent.conf" <<CONF
 [agent]
@@ -82,8 +82,7 @@ refuses() { # NAME STATUS FIELD BODY
 body() { printf '{"container_id":"%s","alias":"%s","program":"%s","index":%s%s}' "$@"; }
 
 start_agent
-app_up() { bash -c "exec 3<>/dev/tcp/$APP/8000"; }
-tap_wait 30 app_up || tap_bail "the app does not start"
+tap_up "$APP/8000" "$WORK/app.log"
 { hoody containers register --id $CONTAINER_ID --project $PROJECT --realm acme --address $APP &&
 	hoody containers start $CONTAINER_ID &&
 	hoody containers register --id $OTHER --project 77e89abc123def456789abcd --realm other; } >/dev/null ||

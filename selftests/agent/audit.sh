@@ -49,7 +49,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 128
 Server(("10.79.0.2", 8000), Handler).serve_forever()
 APP
-ip netns exec $NETNS python3 "$WORK/app.py" &
+ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
 
 config() { # [SED EXPRESSION]...
@@ -97,8 +97,7 @@ counter() { hoody status --json | jq ".worker.counters.$1"; }
 
 config
 start_agent
-app_up() { bash -c 'exec 3<>/dev/tcp/10.79.0.2/8000'; }
-tap_wait 30 app_up || tap_bail "the app does not start"
+tap_up 10.79.0.2/8000 "$WORK/app.log"
 hoody containers register --id $ID --project $PROJECT --realm acme --address $APP >/dev/null &&
 	hoody containers start $ID >/dev/null || tap_bail "the container cannot be registered"
 
@@ -186,7 +185,7 @@ tap_is nothing_else_over_tcp "$(curl -s -o /dev/null -w '%{http_code}' http://12
 before=$(count status=200)
 for _ in 1 2 3 4 5 6 7 8 9 10; do get /before-the-end >/dev/null; done
 kill -KILL "$(hoody status --json | jq .worker.pid)"
-tap_wait 60 serving
+tap_need 60 serving
 tap_is death_takes_no_record "$(count status=200)" $((before + 10))
 seq 1 2000 | sed "s|.*|url = \"http://$PROJECT-$ID-http-8000.$BASE/many?n=&\"\noutput = /dev/null|" >"$WORK/many"
 curl -s --no-progress-meter -Z --parallel-max 20 --connect-to ::127.0.0.1:8091 -K "$WORK/many"

@@ -77,8 +77,7 @@ JS
 : >"$WORK/seen"
 ip netns exec $NETNS node "$WORK/app.js" "$WORK/seen" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
-app_up() { ip netns exec $NETNS bash -c 'exec 3<>/dev/tcp/10.82.0.2/8000'; }
-tap_wait 60 app_up || tap_bail "the app does not start: $(cat "$WORK/app.log")"
+tap_up 10.82.0.2/8000 "$WORK/app.log" ip netns exec $NETNS
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
 	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null

@@ -56,9 +56,10 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 Server(("10.77.0.2", 8000), Handler).serve_forever()
 APP
-ip netns exec $NETNS python3 "$WORK/app.py" &
+ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 APP_PID=$!
 tap_cleanup "kill $APP_PID"
+tap_up 10.77.0.2/8000 "$WORK/app.log"
 
 # --- helpers -----------------------------------------------------------------
 certificate() { # NAME: a key and a certificate for this node
@@ -235,16 +236,16 @@ hold() { # a response that never ends; its curl is HOLD
 	rm -f "$WORK/held"
 	curl -sN --max-time 60 -o "$WORK/held" -H "Host: $PROJECT-$ID-http-8000.$BASE" "http://127.0.0.1:8080${1:-/hold}" &
 	HOLD=$!
-	tap_wait 30 test -s "$WORK/held"
+	tap_need 30 test -s "$WORK/held"
 }
-hold || tap_note "no held response"
+hold
 api_is "stop" 200 '.data.state == "stopped"' POST /api/v1/containers/$ID/stop
 tap_run "stop_cuts_what_is_open" tap_wait 30 gone $HOLD
 wait $HOLD
 tap_is "cut_response_is_an_error" $(($? != 0)) 1
 tap_is "serve_stopped_again" "$(fetch /)" 503
 api POST /api/v1/containers/$ID/start >/dev/null
-hold || tap_note "no held response"
+hold
 api_is "delete" 200 ".data == {\"id\": \"$ID\", \"deleted\": true}" DELETE /api/v1/containers/$ID
 tap_is "serve_deleted_is_404" "$(fetch /)" 404
 tap_run "delete_cuts_what_is_open" tap_wait 30 gone $HOLD
@@ -364,7 +365,7 @@ print("held", flush=True)
 time.sleep(600)
 PY
 IDLE_PID=$!
-tap_wait 30 test -s "$WORK/idle"
+tap_need 30 test -s "$WORK/idle"
 api_is "idle_connections_lock_nobody_out" 200 '.data' GET /api/v1/status
 kill $IDLE_PID
 

@@ -80,7 +80,7 @@ PY
 start_socks() {
 	ip netns exec out microsocks -i 192.0.2.20 -p 1080 -u bob -P pw >>"$WORK/microsocks" 2>&1 &
 	SOCKS=$!
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.20/1080' || tap_bail "no microsocks"
+	tap_up 192.0.2.20/1080 "$WORK/microsocks" in_ns out
 }
 tap_cleanup 'kill $SOCKS'
 
@@ -94,7 +94,7 @@ start_names() {
 		--host-record=lo.test,127.0.0.1,1 --host-record=host.test,192.0.2.1,1 --host-record=inside.test,10.0.0.2,1 \
 		--host-record="moving.test,$1,1" >"$WORK/dnsmasq" 2>&1 &
 	NAMES=$!
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
+	tap_up 192.0.2.10/53 "$WORK/dnsmasq" in_ns out
 }
 tap_cleanup 'kill $NAMES'
 cp /etc/resolv.conf "$WORK/resolv.conf" 2>/dev/null

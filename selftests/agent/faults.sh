@@ -53,7 +53,7 @@ while not os.path.exists(sys.argv[2] + "/release"):
     time.sleep(0.02)
 PY
 	HOLD=$!
-	tap_wait 60 test -e "$WORK/held"
+	tap_need 60 test -e "$WORK/held"
 }
 release() {
 	touch "$WORK/release"
@@ -117,7 +117,7 @@ open(sys.argv[2] + "/callers", "w").close()
 while not os.path.exists(sys.argv[2] + "/hang_up"):
     time.sleep(0.02)
 PY
-	tap_wait 60 test -e "$WORK/callers"
+	tap_need 60 test -e "$WORK/callers"
 	tap_run descriptors_of_control_run_out_and_requests_are_served served
 	touch "$WORK/hang_up"
 	wait $!

@@ -322,10 +322,12 @@ while not os.path.exists(sys.argv[2]):
     assert c.getresponse().read() == b"hello"
     c.close() if n % 2 else None
     n += 1
+    n == 1 and print("goes on", flush=True)
 print("steady", n)
 PY
 	in_ns a python3 "$WORK/steady.py" $OUT4 "$WORK/enough" >"$WORK/steady" 2>&1 &
 	local steady=$! i
+	tap_need 60 grep -q 'goes on' "$WORK/steady"
 	for i in 1 2 3 4 5 6; do
 		hoody firewall apply -c $A "$WORK/10000.json" >/dev/null &&
 			hoody firewall apply -c $A "$WORK/16384.json" >/dev/null || echo failed >"$WORK/swap"
@@ -519,8 +521,9 @@ server out 80 443 8000
 server a 80 8000
 server b 443
 server c 443
-python3 "$WORK/server.py" 443 >/dev/null 2>&1 &
+python3 "$WORK/server.py" 443 >"$WORK/server" 2>&1 &
 tap_cleanup "kill $!"
+tap_up 127.0.0.1/443 "$WORK/server"
 config
 start_agent
 test_open

@@ -211,7 +211,7 @@ test_routed() {
 	lxc-stop -P "$WORK/lxc" -k -n r1
 	echo 'forward = yes' >>"$WORK/lxc/r1/hoody.conf"
 	start r1
-	tap_wait 60 addresses_ready r1
+	tap_need 60 addresses_ready r1
 	reaches hook_routed_forward_lets_through r1 169.254.1.1
 	tap_is hook_routed_forward_is_per_interface \
 		"$(for n in r1 r2; do cat "/proc/sys/net/ipv4/conf/$(cat "$HOODY_HOOK_STATE/$n.netdev")/forwarding"; done | tr '\n' ' ')" '1 0 '
@@ -241,7 +241,7 @@ test_bridge() {
 	done
 	tap_run hook_bridge_addresses_get_ready tap_wait 60 addresses_ready b2
 	tap_is hook_bridge_dad_passes_beside_the_proxy "$(inside b2 ip -6 -o address show dadfailed)" ''
-	tap_wait 60 addresses_ready b3
+	tap_need 60 addresses_ready b3
 	for n in 2 3; do
 		tap_like hook_bridge_port_is_isolated_b$n \
 			"$(bridge -d link show dev "$(cat "$HOODY_HOOK_STATE/b$n.netdev")")" 'isolated on'

@@ -84,7 +84,7 @@ test_revocation() {
 	rm -f "$WORK/open"
 	case_run cut >"$WORK/open" 2>&1 &
 	pid=$!
-	tap_wait 30 grep -q open "$WORK/open"
+	tap_need 30 grep -q open "$WORK/open"
 	driver stop >/dev/null
 	tap_is http2_stop_cuts_at_once "$(($(counter exchanges_cut) - before))" 2
 	wait $pid
@@ -97,7 +97,7 @@ test_drain() {
 	rm -f "$WORK/open"
 	case_run drain >"$WORK/open" 2>&1 &
 	pid=$!
-	tap_wait 30 grep -q open "$WORK/open"
+	tap_need 30 grep -q open "$WORK/open"
 	printf 'drain 60000\n' >&8
 	wait $pid
 	tap_is http2_drain_finishes "$? $(cat "$WORK/open")" '0 open'

@@ -94,7 +94,7 @@ test_revocation() {
 	rm -f "$WORK/open"
 	case_run cut >"$WORK/open" 2>&1 &
 	pid=$!
-	tap_wait 30 grep -q open "$WORK/open"
+	tap_need 30 grep -q open "$WORK/open"
 	driver stop >/dev/null
 	tap_is http3_stop_cuts_at_once "$(($(counter exchanges_cut) - before))" 2
 	wait $pid
@@ -107,7 +107,7 @@ test_drain() {
 	rm -f "$WORK/open"
 	case_run drain >"$WORK/open" 2>&1 &
 	pid=$!
-	tap_wait 30 grep -q open "$WORK/open"
+	tap_need 30 grep -q open "$WORK/open"
 	printf 'drain 60000\n' >&8
 	: >"$RECORD.drained"
 	wait $pid
@@ -177,7 +177,7 @@ test_counted
 test_big
 test_retry
 test_revocation
-tap_wait 30 eval '[ "$(counter requests_open)" = 0 ]'
+tap_need 30 eval '[ "$(counter requests_open)" = 0 ]'
 tap_is http3_nothing_left_open "$(counter requests_open)" 0
 test_drain
 test_lost_client

@@ -48,8 +48,9 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 Server(("10.79.0.2", 8000), Handler).serve_forever()
 APP
-ip netns exec $NETNS python3 "$WORK/app.py" &
+ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
+tap_up 10.79.0.2/8000 "$WORK/app.log"
 
 certificate() { # Key and certificate at once, as far as files can be.
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/new.key" \
@@ -106,7 +107,7 @@ for round in 1 2 3; do
 	rm -f "$WORK/go" "$WORK/open"
 	case_run hold >"$WORK/open" 2>&1 &
 	pid=$!
-	tap_wait 30 grep -q open "$WORK/open"
+	tap_need 30 grep -q open "$WORK/open"
 	tap_run "replaced_$round" reload tls $((32 + round))K
 	rm -f "$WORK/codes"
 	for _ in 1 2 3 4 5 6 7 8; do
@@ -123,9 +124,9 @@ before=$(worker)
 rm -f "$WORK/go"
 case_run half >"$WORK/half" 2>&1 &
 pid=$!
-tap_wait 30 grep -q half "$WORK/half"
+tap_need 30 grep -q half "$WORK/half"
 certificate
-tap_wait 30 get --http3-only -o /dev/null
+tap_need 30 get --http3-only -o /dev/null
 : >"$WORK/go"
 wait $pid
 tap_is handshake_outlives_its_certificate "$? $(tr '\n' ' ' <"$WORK/half")" '0 half finished '

@@ -38,8 +38,7 @@ for address in $ONE/32 $OTHER/32 $THIRD/32 2001:db8:1:1::1/128 2001:db8:1:1::2/1
 done
 ip netns exec $NETNS python3 "$HERE/limits_app.py" 10.81.0.2 8000 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
-app_up() { ip netns exec $NETNS bash -c 'exec 3<>/dev/tcp/10.81.0.2/8000'; }
-tap_wait 30 app_up || tap_bail "the app does not start: $(cat "$WORK/app.log")"
+tap_up 10.81.0.2/8000 "$WORK/app.log" ip netns exec $NETNS
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
 	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
@@ -199,7 +198,7 @@ tap_run expired_token_ends_what_it_let_in client expiry
 tap_is expiry_counted "$(counter exchanges_expired)" 6
 client withdrawn >"$WORK/open" 2>&1 &
 pid=$!
-tap_wait 60 grep -q open "$WORK/open"
+tap_need 60 grep -q open "$WORK/open"
 hoody containers proxy permissions patch -c $CONTAINER_ID --permissions api=null >/dev/null
 wait $pid
 tap_is withdrawn_permission_ends_what_it_let_in "$? $(cat "$WORK/open")" '0 open'
@@ -218,9 +217,9 @@ tap_run handshakes_counted test "$(counter connections_refused_rate)" -gt 0
 # ---- memory ----
 client full >"$WORK/full" 2>&1 &
 pid=$!
-tap_wait 60 grep -q open "$WORK/full"
+tap_need 60 grep -q open "$WORK/full"
 reload 'memory_max = 1' 'handshakes_per_client = 0' || tap_note "no reload"
-tap_wait 60 grep -q refused "$WORK/full"
+tap_need 60 grep -q refused "$WORK/full"
 reload 'memory_max = 0' 'handshakes_per_client = 0' || tap_note "no reload"
 wait $pid
 tap_is full_worker_keeps_what_it_has "$? $(xargs <"$WORK/full")" '0 open refused'

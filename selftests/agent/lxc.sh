@@ -27,7 +27,7 @@ property() { hoody containers show "$1" --json | jq -r ".$2"; }
 # A whole stop: the hook's last part runs after lxc-stop has returned.
 stop() {
 	lxc-stop -k -n "$1"
-	tap_wait 30 eval "[ \$(hoody containers show $2 --json | jq -r .state) = stopped ]"
+	tap_need 30 eval "[ \$(hoody containers show $2 --json | jq -r .state) = stopped ]"
 }
 
 test_served() { # NAME ID
@@ -50,7 +50,7 @@ test_stop_and_start() {
 
 test_agent_restart() {
 	kill -9 "$AGENT"
-	tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null"
+	tap_need 30 eval "! kill -0 $AGENT 2>/dev/null"
 	system_agent
 	tap_is lxc_running_survives_the_agent_s_death "$(property $R state)" running
 	tap_run lxc_answers_after_the_agent_s_death tap_wait 30 answers $R
@@ -60,7 +60,7 @@ test_agent_absent() {
 	system_agent_stop
 	stop_without_agent=$(lxc-stop -k -n bridged 2>&1)
 	tap_is lxc_stops_without_agent "$stop_without_agent" ''
-	tap_wait 30 test ! -e /run/hoody/lxc/bridged.netdev
+	tap_need 30 test ! -e /run/hoody/lxc/bridged.netdev
 	tap_refused lxc_required_agent_stops_the_start lxc-start -n bridged -l INFO -o "$WORK/required.log"
 	sed -i '/^required/d' /var/lib/lxc/bridged/hoody.conf
 	tap_run lxc_starts_without_agent lxc-start -n bridged -l DEBUG -o "$WORK/absent.log"
@@ -69,7 +69,7 @@ test_agent_absent() {
 	# The cgroup it had is gone: the agent does not take it for the running one.
 	tap_is lxc_vanished_container_is_stopped "$(property $B state)" stopped
 	lxc-stop -k -n bridged
-	tap_wait 30 test ! -e /run/hoody/lxc/bridged.netdev
+	tap_need 30 test ! -e /run/hoody/lxc/bridged.netdev
 	lxc-start -n bridged
 	container_ready bridged
 	tap_run lxc_is_served_after_its_next_start tap_wait 30 answers $B
@@ -79,7 +79,7 @@ test_delete() {
 	tap_run lxc_delete_works hoody containers delete $R
 	tap_is lxc_deleted_is_404_at_once "$(status_of $R)" 404
 	lxc-stop -k -n routed
-	tap_wait 30 test ! -e /run/hoody/lxc/routed.netdev
+	tap_need 30 test ! -e /run/hoody/lxc/routed.netdev
 	tap_refused lxc_deleted_id_does_not_start_again lxc-start -n routed -l INFO -o "$WORK/deleted.log"
 }
 

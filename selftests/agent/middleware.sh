@@ -61,7 +61,7 @@ start_in() { # NAME ADDRESS PORT CMD...: in the container, until the test ends; 
 	ip netns exec "$name-$$" "$@" 2>>"$WORK/$name.log" &
 	STARTED=$!
 	tap_cleanup "kill $STARTED"
-	tap_wait 30 ip netns exec "$name-$$" bash -c "exec 3<>/dev/tcp/$address/$port" || tap_bail "$name: $(cat "$WORK/$name.log")"
+	tap_up "$address/$port" "$WORK/$name.log" ip netns exec "$name-$$"
 }
 start_in app 10.82.1.2 8000 node "$WORK/app.js" "$WORK/asked"
 start_in mid 10.82.2.2 9000 python3 "$HERE/middleware_app.py" 10.82.2.2 9000 10.82.2.1 $TLS "$WORK/record"

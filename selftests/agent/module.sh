@@ -135,7 +135,7 @@ tap_is resumed_without_a_module_nobody_may_run "$(api POST resume | jq -c '[.dat
 # The command: nothing can be unloaded or loaded here, so that who was frozen stays so.
 set_freeze web 0
 set_freeze old 0
-tap_wait 30 eval 'thawed web && thawed old'
+tap_need 30 eval 'thawed web && thawed old'
 out=$(hoody module reload --keep --module /etc/passwd 2>&1)
 tap_like what_cannot_be_loaded_is_told "$out" 'Frozen until a module holds their profiles: web \(.*modprobe hoody\), db'
 tap_run it_froze_them eval 'frozen web && frozen db && frozen old'

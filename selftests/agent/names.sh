@@ -50,7 +50,7 @@ servers() {
 		--txt-record="long.github.test,$(printf 'x%.0s' {1..250}),$(printf 'y%.0s' {1..250}),$(printf 'z%.0s' {1..250}),$(printf 'w%.0s' {1..250}),$(printf 'v%.0s' {1..250}),$(printf 'u%.0s' {1..250})" \
 		>"$WORK/dnsmasq" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
+	tap_up 192.0.2.10/53 "$WORK/dnsmasq" in_ns out
 	cat >"$WORK/server.py" <<'PY'
 import socket, socketserver, threading
 # 7000 and 7001 echo lines. Port 53 of .14 lies about names that begin with a word.
@@ -141,7 +141,7 @@ tap_run without_rules_nobody_answers dead 192.0.2.10 53
 tap_run rule_of_a_name allow api.stripe.test
 tap_run rule_of_all_below allow '*.github.test'
 tap_run address_is_closed_before_it_is_asked dead 192.0.2.11 7000
-tap_wait 60 asked 192.0.2.11 api.stripe.test A
+tap_need 60 asked 192.0.2.11 api.stripe.test A
 tap_is name_is_answered "$(ask api.stripe.test A)" 'A	192.0.2.11'
 tap_run its_port_is_open reaches 192.0.2.11 7000
 tap_run another_port_is_closed dead 192.0.2.11 7001
@@ -248,7 +248,7 @@ tap_run without_the_agent_known_addresses_stay reaches 192.0.2.12 7000
 in_ns a dig @192.0.2.10 +tries=1 +time=1 gist.github.test >/dev/null 2>&1
 tap_is without_the_agent_no_name_leaves "$(straight)" 0
 start_agent
-tap_wait 60 asked 192.0.2.12 gist.github.test A
+tap_need 60 asked 192.0.2.12 gist.github.test A
 tap_is the_agent_is_back_with_its_names "$(ask gist.github.test A | tail -1)" 'A	192.0.2.12'
 
 tap_done

@@ -107,14 +107,14 @@ PY
 	tap_cleanup 'kill $SOCKS'
 	start_socks
 	tap_wait 60 grep -q up "$WORK/server" || tap_bail "no server: $(cat "$WORK/server")"
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.11/8388' || tap_bail "no ss-server: $(cat "$WORK/ss-server")"
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.20/1080' || tap_bail "no microsocks"
+	tap_up 192.0.2.11/8388 "$WORK/ss-server" in_ns out
+	tap_up 192.0.2.20/1080 "$WORK/microsocks" in_ns out
 }
 
 start_socks() {
 	ip netns exec out ss-local -s 192.0.2.11 -p 8388 -b 192.0.2.30 -l 1080 -k secret -m aes-256-gcm -u >>"$WORK/ss-local" 2>&1 &
 	SOCKS=$!
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.30/1080' || tap_bail "no ss-local: $(cat "$WORK/ss-local")"
+	tap_up 192.0.2.30/1080 "$WORK/ss-local" in_ns out
 }
 
 # ask ADDRESS PORT BYTES [SECONDS]

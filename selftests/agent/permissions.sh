@@ -68,7 +68,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 Server(("10.78.0.2", 8000), Handler).serve_forever()
 APP
-ip netns exec $NETNS python3 "$WORK/app.py" &
+ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
 
 # --- the agent -------------------------------------------------------------------
@@ -107,8 +107,7 @@ start_agent() {
 }
 stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
 tap_cleanup 'kill -KILL $AGENT_PID'
-app_up() { ip netns exec $NETNS bash -c 'exec 3<>/dev/tcp/10.78.0.2/8000'; }
-tap_wait 30 app_up || tap_bail "the app does not start"
+tap_up 10.78.0.2/8000 "$WORK/app.log" ip netns exec $NETNS
 start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.78.0.2 >/dev/null &&
 	hoody containers start $CONTAINER_ID >/dev/null || tap_bail "the container cannot be registered"
@@ -322,7 +321,7 @@ hold() { # NAME FROM OPTION...: a response that goes on; its end's status goes t
 		echo $? >"$WORK/$name.status"
 	} &
 	tap_cleanup "kill $!"
-	tap_wait 30 test -s "$WORK/$name"
+	tap_need 30 test -s "$WORK/$name"
 }
 hoody projects proxy permissions replace --project $PROJECT_ID --default allow >/dev/null
 hold from_open $OUTSIDE
@@ -333,11 +332,11 @@ tap_run cut_what_was_open tap_wait 30 test -s "$WORK/from_open.status"
 hold by_token $OUTSIDE -H 'Authorization: Bearer first-token'
 hold by_address $OFFICE
 {
-	get2 $OUTSIDE exec /hold -N -H 'Authorization: Bearer first-token' -o "$WORK/by_http2" >/dev/null
+	get2 $OUTSIDE exec /hold -N -H 'Authorization: Bearer first-token' >/dev/null
 	echo $? >"$WORK/by_http2.status"
 } &
 tap_cleanup "kill $!"
-tap_wait 30 test -s "$WORK/by_http2"
+tap_need 30 test -s "$WORK/page"
 hoody containers proxy permissions patch -c $CONTAINER_ID --groups ci='{"value":"second-token"}' >/dev/null
 tap_run cut_over_http2 tap_wait 30 test -s "$WORK/by_http2.status"
 tap_run cut_by_changed_token tap_wait 30 test -s "$WORK/by_token.status"
@@ -354,7 +353,7 @@ printf 'exec GET /** look\nexec * /** touch\n' >"$WORK/actions"
 sed -i "/^jwks_directory/a actions = $WORK/actions" "$WORK/agent.conf"
 kill -HUP "$AGENT_PID"
 reloaded() { grep -q 'reloaded:' "$WORK/log"; }
-tap_wait 30 reloaded
+tap_need 30 reloaded
 tap_run own_action hoody containers proxy permissions patch -c $CONTAINER_ID --permissions ci='{"exec":["look"]}'
 tap_is own_table_decides "$(get $OUTSIDE exec / -H 'Authorization: Bearer second-token') $(get $OUTSIDE exec / -H 'Authorization: Bearer second-token' -d x)" '200 403'
 hoody containers delete $CONTAINER_ID >/dev/null

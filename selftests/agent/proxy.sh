@@ -191,7 +191,7 @@ test_drain() {
 	two_open() { [ "$(counter requests_open)" = 2 ]; }
 	tap_run proxy_drain_begins_with_two_exchanges tap_wait 30 two_open
 	printf 'drain 3000\n' >&8
-	tap_wait 30 refused_now
+	tap_need 30 refused_now
 	tap_run proxy_drain_stops_accepting refused_now
 	printf hello >&7
 	tap_like proxy_drain_finishes_exchange "$(timeout 30 cat <&7)" 'Connection: close'

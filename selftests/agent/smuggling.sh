@@ -100,7 +100,7 @@ count=$(corpus count)
 tap_run "smuggling_cases ($count)" test "$count" -ge 200
 tap_run smuggling_answers corpus send "${servers[@]}"
 for name in nginx apache node python; do
-	tap_wait 60 corpus complete "$WORK/$name.log" "${servers[$name]}"
+	tap_need 60 corpus complete "$WORK/$name.log" "${servers[$name]}"
 	tap_run "smuggling_$name" corpus check "$WORK/$name.log" "${servers[$name]}"
 done
 tap_run smuggling_worker_lives kill -0 "$WORKER"

@@ -38,7 +38,7 @@ servers() {
 		--host-record=www.wild.test,192.0.2.11,600 --host-record=evil.wild.test,192.0.2.11,600 \
 		--host-record=elsewhere.test,192.0.2.11,600 >"$WORK/dnsmasq" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 30 in_ns out bash -c '</dev/tcp/192.0.2.10/53' || tap_bail "no dnsmasq: $(cat "$WORK/dnsmasq")"
+	tap_up 192.0.2.10/53 "$WORK/dnsmasq" in_ns out
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=test \
 		-addext 'subjectAltName=DNS:good.test,DNS:other.test,DNS:elsewhere.test,DNS:*.wild.test' \
 		-keyout "$WORK/key" -out "$WORK/crt" 2>/dev/null
@@ -59,16 +59,16 @@ https://good.test, https://other.test, https://elsewhere.test, https://*.wild.te
 CADDY
 	HOME=$WORK XDG_DATA_HOME=$WORK/caddy in_ns out caddy run --adapter caddyfile --config "$WORK/caddy.conf" >"$WORK/caddy.log" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.11/443' || tap_bail "no caddy: $(tail -5 "$WORK/caddy.log")"
+	tap_up 192.0.2.11/443 "$WORK/caddy.log" in_ns out
 	in_ns out microsocks -i 192.0.2.12 -p 1080 >"$WORK/socks" 2>&1 &
 	tap_cleanup "kill $!"
 	# One that carries UDP.
 	in_ns out ss-server -s 192.0.2.13 -p 8388 -k secret -m aes-256-gcm -u >"$WORK/ss-server" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.13/8388' || tap_bail "no ss-server: $(cat "$WORK/ss-server")"
+	tap_up 192.0.2.13/8388 "$WORK/ss-server" in_ns out
 	in_ns out ss-local -s 192.0.2.13 -p 8388 -b 192.0.2.13 -l 1080 -k secret -m aes-256-gcm -u >"$WORK/ss-local" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 60 in_ns out bash -c '</dev/tcp/192.0.2.13/1080' || tap_bail "no ss-local: $(cat "$WORK/ss-local")"
+	tap_up 192.0.2.13/1080 "$WORK/ss-local" in_ns out
 }
 
 
@@ -241,6 +241,6 @@ tap_is agent_has_its_ports_again "$("$HOODY" status --json | jq -r .worker.state
 tap_is set_survives_a_reset "$("$HOODY" firewall reset -c $A --json | jq .strict_names)" true
 "$HOODY" firewall set -c $A --strict-names off >/dev/null
 egress --action allow --protocol tcp --destination good.test --destination-port 443 >/dev/null
-tap_wait 60 asked good.test
+tap_need 60 asked good.test
 tap_is off_the_address_decides_again "$(fetch other.test)" 'other.test HTTP/2.0'
 tap_done

@@ -105,7 +105,7 @@ test_work() {
 	tap_is unit_goes_on_after_it "$(property ActiveState)" active
 	inside systemctl kill -s KILL --kill-whom=main $unit
 	tap_run unit_is_restarted_after_a_crash tap_wait 30 has_property NRestarts 1
-	tap_wait 30 is_up
+	tap_need 30 is_up
 	tap_is unit_remembers_after_a_crash "$(inside hoody containers list --json | jq -r '.[].id')" $A
 	inside systemctl stop $unit
 	tap_is unit_stops_cleanly "$(property ActiveState) $(property Result)" 'inactive success'

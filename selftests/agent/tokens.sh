@@ -49,7 +49,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 Server(("10.80.0.2", 8000), Handler).serve_forever()
 APP
-ip netns exec $NETNS python3 "$WORK/app.py" &
+ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
 	-out "$WORK/server.pem" -subj /CN=test \
@@ -97,8 +97,7 @@ API=api.$BASE
 ACME=acme.api.$BASE
 
 start_agent
-app_up() { bash -c "exec 3<>/dev/tcp/$APP/8000"; }
-tap_wait 30 app_up || tap_bail "the app does not start"
+tap_up "$APP/8000" "$WORK/app.log"
 { hoody containers register --id $ID --project $PROJECT --realm acme --address $APP &&
 	hoody containers start $ID &&
 	hoody containers register --id $OTHER --project $OTHER_PROJECT --realm other --address 10.80.0.3; } >/dev/null ||
@@ -189,11 +188,11 @@ tap_refused realm_in_use_is_not_deleted hoody realms delete acme
 export HOODY_TOKEN=$root HOODY_CA=$WORK/server.pem
 grep -q " $API" /etc/hosts || { echo "127.0.0.1 $API" >>/etc/hosts && tap_cleanup "sed -i '/ $API\$/d' /etc/hosts"; }
 tap_like command_speaks_https "$(HOODY_API=https://$API:8454 hoody containers list)" "$ID"
-curl -s --max-time 60 --cacert "$WORK/server.pem" --connect-to ::127.0.0.1:8454 -o "$WORK/held" \
+curl -sN --max-time 60 --cacert "$WORK/server.pem" --connect-to ::127.0.0.1:8454 -o "$WORK/held" \
 	"https://$PROJECT-$ID-http-8000.node-us.$BASE/hold" &
 held=$!
 holding() { [ "$(cat "$WORK/held" 2>/dev/null)" = 01234 ]; }
-tap_wait 30 holding
+tap_need 30 holding
 tap_is delete_over_https "$(at $ACME "$acme" DELETE /api/v1/containers/$ID; answer .data.deleted)" 200true
 tap_is url_is_dead "$(page /)" 404
 wait $held

@@ -31,8 +31,9 @@ ip link set veth-u up
 ip -n $NETNS addr add 10.81.0.2/24 dev eth0
 ip -n $NETNS addr add 10.81.0.3/24 dev eth0
 ip -n $NETNS link set eth0 up
-ip netns exec $NETNS python3 "$HERE/upgrade_app.py" 0.0.0.0 8000 &
+ip netns exec $NETNS python3 "$HERE/upgrade_app.py" 0.0.0.0 8000 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
+tap_up 10.81.0.2/8000 "$WORK/app.log"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
 	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
 config() { # LINE...: of [agent]

@@ -90,10 +90,10 @@ PY
 		--pid-file= --user=root --txt-record=name.test,right >"$WORK/dnsmasq" 2>&1 &
 	tap_cleanup "kill $!"
 	tap_wait 60 grep -q up "$WORK/server" || tap_bail "no server: $(cat "$WORK/server")"
-	local place
-	for place in 192.0.2.11/8388 192.0.2.30/1080 192.0.2.21/3128 192.0.2.10/53; do
-		tap_wait 60 in_ns out bash -c "</dev/tcp/$place" || tap_bail "nobody listens at $place"
-	done
+	tap_up 192.0.2.11/8388 "$WORK/ss-server" in_ns out
+	tap_up 192.0.2.30/1080 "$WORK/ss-local" in_ns out
+	tap_up 192.0.2.21/3128 "$WORK/tinyproxy" in_ns out
+	tap_up 192.0.2.10/53 "$WORK/dnsmasq" in_ns out
 }
 
 # who NS: what the server outside says who asked, or nothing.
@@ -206,7 +206,7 @@ print(s.recv(100).decode(), flush=True)
 s.recv(1)
 PY
 	held=$!
-	tap_wait 60 test -s "$WORK/held"
+	tap_need 60 test -s "$WORK/held"
 }
 # holder ADDRESS: the relay that has it.
 holder() { ss -tnpH state established "dst $1:40001" | sed -n 's/.*pid=\([0-9]*\),.*/\1/p' | sort -u; }

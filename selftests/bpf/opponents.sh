@@ -193,11 +193,11 @@ PY
 	tap_wait 30 grep -q up "$WORK/held" || tap_bail "no held connection: $(cat "$WORK/held")"
 	policy a rule=egress,allow,tcp,192.0.2.10,443
 	echo >&7
-	tap_wait 30 grep -qE 'answer|silence' "$WORK/held"
+	tap_need 30 grep -qE 'answer|silence' "$WORK/held"
 	tap_is replace_keeps_an_allowed_connection "$(tail -n 1 "$WORK/held")" answer
 	policy a rule=egress,allow,tcp,192.0.2.10,80
 	echo >&7
-	tap_wait 30 grep -q silence "$WORK/held"
+	tap_need 30 grep -q silence "$WORK/held"
 	tap_is replace_cuts_a_forbidden_connection "$(tail -n 1 "$WORK/held")" silence
 	tap_like replace_says_why "$(fw drops 1)" 'policy_changed=[1-9]'
 	exec 7>&-
@@ -390,8 +390,9 @@ server a 22 80
 server b 443
 server c 443
 server host 7443
-python3 "$WORK/server.py" 443 >/dev/null 2>&1 &
+python3 "$WORK/server.py" 443 >"$WORK/server" 2>&1 &
 tap_cleanup "kill $!"
+tap_up 127.0.0.1/443 "$WORK/server"
 start_fwctl
 # shellcheck disable=SC2016  # of the child that runs then
 tap_cleanup 'kill $FW_CHILD'

@@ -78,7 +78,7 @@ http.server.ThreadingHTTPServer(("10.9.0.2", 8080), Handler).serve_forever()
 APP
 	ip netns exec app python3 "$WORK/app.py" &
 	tap_cleanup "kill $!"
-	tap_wait 60 ip netns exec app curl -s http://10.9.0.2:8080/
+	tap_need 60 ip netns exec app curl -s http://10.9.0.2:8080/
 }
 
 test_serve() {

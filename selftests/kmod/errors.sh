@@ -92,7 +92,7 @@ nsenter --net=/run/netns/c1 "$BIN/realip_wire" server 8090 >/dev/null 2>"$WORK/w
 server=$!
 disown $server
 tap_cleanup "kill $server"
-tap_wait 30 kmod_listens c1 8090
+tap_need 30 kmod_listens c1 8090
 capture_start client eth0 "$WORK/client" "inbound and $foreign"
 client_capture=$capture_pid
 wire() { agent "$BIN/realip_wire" "$@" "$C1" 8090; }
@@ -104,7 +104,7 @@ for case in client-closes-first container-closes-first container-resets containe
 	tap_like "end_${case//-/_}_v4" "$(wire $case 198.51.100.4 $port)" ^ok
 	tap_like "end_${case//-/_}_v6" "$(wire6 $case 2001:db8:c::4 $port)" ^ok
 done
-tap_wait 30 eval '[ "$(grep -c "got 262144" "$WORK/wire-server")" = 2 ]'
+tap_need 30 eval '[ "$(grep -c "got 262144" "$WORK/wire-server")" = 2 ]'
 tap_is end_half_closed_got_everything "$(grep -c 'got 262144' "$WORK/wire-server")" 2
 
 # The container's FIN is repeated, because it never sees that it was received.
@@ -146,6 +146,6 @@ tap_is wire_of_the_client_is_clean_of_ends "$(cat "$WORK/client")" ""
 { kill $client_capture; wait $client_capture; } 2>/dev/null
 tap_like end_client_resets_v4 "$(wire client-resets 198.51.100.4 4301)" ^ok
 tap_like end_client_resets_v6 "$(wire6 client-resets 2001:db8:c::4 4301)" ^ok
-tap_wait 30 eval '[ "$(stat_of realip_open)" = 0 ]'
+tap_need 30 eval '[ "$(stat_of realip_open)" = 0 ]'
 tap_is gauge_falls_to_zero "$(stat_of realip_open)" 0
 tap_done

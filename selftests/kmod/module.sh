@@ -23,7 +23,7 @@ unloads() { tap_wait 30 eval '! loaded || rmmod hoody'; }
 agent "$BIN/realip_load" load --client4 198.51.100.6 --clients4 8 --client6 2001:db8:c::6 --clients6 8 \
 	--dest4 "$C1" --dest6 "$C1V6" --requests 500 --hold >"$WORK/load" 2>&1 &
 LOAD=$!
-tap_wait 30 eval '[ "$(stat_of realip_open)" -gt 0 ]'
+tap_need 30 eval '[ "$(stat_of realip_open)" -gt 0 ]'
 refused=0
 end=$((SECONDS + 120))
 until [ $SECONDS -ge $end ] || { [ $refused -gt 0 ] && grep -q done= "$WORK/load"; }; do
@@ -65,7 +65,7 @@ flow() { # CONTAINER4 CONTAINER6: transfers without end
 		--dest4 "$1" --dest6 "$2" --requests 100000 --up 100000 --down 1000000 >/dev/null 2>&1 &
 	FLOW=$!
 	disown $FLOW
-	tap_wait 30 eval '[ "$(stat_of realip_open)" -gt 4 ]'
+	tap_need 30 eval '[ "$(stat_of realip_open)" -gt 4 ]'
 }
 end_flow() { pkill -KILL -P $FLOW; tap_wait 30 eval '! kill -0 $FLOW'; }
 # A namespace goes with its last process.

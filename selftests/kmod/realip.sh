@@ -24,7 +24,7 @@ one() { agent "$BIN/realip_load" one "$@"; }
 tap_run clients_80_random_order load --requests 4000 --parallel 32 --seed $RANDOM
 tap_run clients_80_fresh_connections load --requests 1000 --fresh 100 --seed $RANDOM
 tap_is nothing_was_denied "$(stat_of realip_denied) $(stat_of realip_failed)" "0 0"
-tap_wait 30 eval '[ "$(stat_of realip_open)" = 0 ]'
+tap_need 30 eval '[ "$(stat_of realip_open)" = 0 ]'
 tap_is gauge_falls_to_zero "$(stat_of realip_open)" 0
 
 # Ports.
@@ -32,7 +32,7 @@ tap_is port_kept_v4 "$(one --client4 198.51.100.7 --client-port 50007 --dest4 "$
 tap_is port_kept_v6 "$(one --client6 2001:db8:c::7 --client-port 50007 --dest6 "$C1V6")" "ok 2001:db8:c::7 50007"
 agent "$BIN/realip_load" one --client4 198.51.100.8 --client-port 50008 --dest4 "$C1" --hold >"$WORK/held" &
 HELD=$!
-tap_wait 30 grep -q ok "$WORK/held"
+tap_need 30 grep -q ok "$WORK/held"
 tap_is port_of_held "$(cat "$WORK/held")" "ok 198.51.100.8 50008"
 tap_like port_taken_gets_another "$(one --client4 198.51.100.8 --client-port 50008 --dest4 "$C1" | grep -v ' 50008$')" '^ok 198.51.100.8 [0-9]+$'
 tap_is port_kept_towards_another_container "$(one --client4 198.51.100.8 --client-port 50008 --dest4 "$C2")" "ok 198.51.100.8 50008"
@@ -46,23 +46,23 @@ for six in "" V6; do
 	same=(--client4 198.51.100.8 --client-port 1008 --dest4 "$C1")
 	[ -z "$six" ] || same=(--client6 2001:db8:c::8 --client-port 1008 --dest6 "$C1V6")
 	one "${same[@]}" >/dev/null
-	tap_wait 30 end_of 1008
+	tap_need 30 end_of 1008
 	tap_like "pair_of_the_past_is_kept$six" "$(one "${same[@]}")" '^ok .*8 1008$'
-	tap_wait 30 end_of 1008
+	tap_need 30 end_of 1008
 	agent "$BIN/realip_load" one "${same[@]}" --hold >"$WORK/half" &
 	HELD=$!
-	tap_wait 30 grep -q ok "$WORK/half"
+	tap_need 30 grep -q ok "$WORK/half"
 	kill -STOP "$server"
 	release $HELD
-	tap_wait 30 half_of 1008
+	tap_need 30 half_of 1008
 	agent "$BIN/realip_load" one "${same[@]}" >"$WORK/again" 2>&1 &
 	AGAIN=$!
 	again() { on c1 ss -Htn state established 'sport = :8080' | grep -q . || [ -s "$WORK/again" ]; }
-	tap_wait 30 again
+	tap_need 30 again
 	kill -CONT "$server"
 	wait $AGAIN
 	tap_like "half_closed_pair_gets_another_port$six" "$(grep -v ' 1008$' "$WORK/again")" '^ok .*8 [0-9]+$'
-	tap_wait 30 end_of 1008
+	tap_need 30 end_of 1008
 done
 tap_like any_port_does_not_keep "$(one --client4 198.51.100.9 --client-port 9 --any-port --dest4 "$C1")" '^ok 198.51.100.9 [0-9]{5}$'
 
@@ -70,7 +70,7 @@ tap_like any_port_does_not_keep "$(one --client4 198.51.100.9 --client-port 9 --
 host sysctl -qw net.ipv4.ip_local_port_range="40000 40063"
 agent "$BIN/realip_load" load --client4 198.51.100.20 --dest4 "$C1" --requests 500 --parallel 100 --fresh 100 --hold >"$WORK/many" 2>&1 &
 MANY=$!
-tap_wait 60 grep -q done= "$WORK/many"
+tap_need 60 grep -q done= "$WORK/many"
 tap_like client_500_connections "$(cat "$WORK/many")" 'done=500 wrong=0 failed=0 opened=500'
 tap_is client_500_are_open "$(stat_of realip_open)" 500
 release $MANY
@@ -78,7 +78,7 @@ release $MANY
 agent "$BIN/realip_load" load --client4 198.51.100.31 --clients4 2 --client-port 40000 --ports 64 --dest4 "$C1" \
 	--requests 128 --parallel 64 --fresh 100 --hold >"$WORK/ports" 2>&1 &
 MANY=$!
-tap_wait 60 grep -q done= "$WORK/ports"
+tap_need 60 grep -q done= "$WORK/ports"
 tap_like ephemeral_ports_all_kept "$(cat "$WORK/ports")" 'done=128 wrong=0 failed=0 .* kept=128'
 tap_like ephemeral_ports_left_to_the_host "$(host "$BIN/realip_load" plain - "$C1" 8080)" '^ok 10.7.0.1 '
 tap_like ephemeral_ports_left_to_another_client "$(one --client4 198.51.100.33 --any-port --dest4 "$C1")" '^ok 198.51.100.33 4'
@@ -118,11 +118,11 @@ for six in "" V6; do
 	source=C1$six client=198.51.100.41 family=4
 	[ -z "$six" ] || { client=2001:db8:c::1 family=6; }
 	nsenter --net=/run/netns/client socat "TCP$family-LISTEN:9001,reuseaddr,bind=${six:+[}$client${six:+]}" EXEC:cat &
-	tap_wait 30 eval "nsenter --net=/run/netns/client ss -Hltn | grep -q :9001"
+	tap_need 30 eval "nsenter --net=/run/netns/client ss -Hltn | grep -q :9001"
 	rm -f "$WORK/go"
 	on c1 python3 "$WORK/own.py" "${!source}" "$client" "$WORK" >"$WORK/own" 2>&1 &
 	OWN=$!
-	tap_wait 60 grep -q before "$WORK/own"
+	tap_need 60 grep -q before "$WORK/own"
 	before=$(stat_of realip_pair_taken)
 	tap_is "pair_of_the_container_is_told$six" "$(one "--client$family" "$client" --client-port 9001 "--dest$family" "${!source}")" "connect: EADDRINUSE"
 	tap_like "any_port_instead$six" "$(one "--client$family" "$client" --any-port "--dest$family" "${!source}")" "^ok $client "
@@ -201,7 +201,7 @@ while True:
     connection.close()
 PYTHON
 TPROXY=$!
-tap_wait 30 kmod_listens host 7001
+tap_need 30 kmod_listens host 7001
 load --requests 1000 --fresh 30 >"$WORK/beside" 2>&1 &
 BESIDE=$!
 for i in 1 2 3 4 5; do on client socat -u TCP:"$C1":7000 - ; echo; done >"$WORK/tproxied" 2>&1

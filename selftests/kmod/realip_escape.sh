@@ -71,13 +71,13 @@ tap_is escape_to_the_host_itself "$(grep '^fail' "$WORK/escape")" ""
 
 # One that is allowed to be there shows that the capture sees.
 agent "$BIN/realip_load" one --client4 198.51.100.250 --dest4 "$C2" >/dev/null
-tap_wait 30 grep -q 198.51.100.250 "$WORK/c2"
+tap_need 30 grep -q 198.51.100.250 "$WORK/c2"
 tap_like wire_is_watched "$(cat "$WORK/c2")" 198.51.100.250
 tap_is wire_of_another_container_is_clean "$(grep -v 198.51.100.250 "$WORK/c2")" ""
 tap_is wire_of_the_client_is_clean "$(cat "$WORK/client")" ""
 tap_is loopback_is_clean "$(cat "$WORK/lo")" ""
 # shellcheck disable=SC2086
 { kill $captures; wait $captures; } 2>/dev/null
-tap_wait 90 eval '[ "$(stat_of realip_open)" = 0 ]'
+tap_need 90 eval '[ "$(stat_of realip_open)" = 0 ]'
 tap_is gauge_falls_to_zero "$(stat_of realip_open)" 0
 tap_done

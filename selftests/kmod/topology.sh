@@ -52,7 +52,7 @@ nsenter --net=/run/netns/host "$BIN/realip_wire" server 9000 >/dev/null 2>&1 &
 listener=$!
 disown $listener
 tap_cleanup "kill $listener"
-tap_wait 30 kmod_listens host 9000
+tap_need 30 kmod_listens host 9000
 tap_is routed_container_reuses_a_pair "$(on c1 "$BIN/realip_load" plain "$C1" 198.51.100.1 9000 8080)" "ok $C1 8080"
 tap_is routed_container_reuses_a_pair_v6 "$(on c1 "$BIN/realip_load" plain "$C1V6" 2001:db8:c::1 9000 8080)" "ok $C1V6 8080"
 kmod_undo

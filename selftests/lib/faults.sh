@@ -32,7 +32,7 @@ faults_network() {
 	ip -n $netns link set eth0 up
 	ip netns exec $netns python3 "$HERE/faults_app.py" $APP 2>>"$WORK/app.log" &
 	tap_cleanup "kill $!"
-	tap_wait 60 bash -c "exec 3<>/dev/tcp/$APP/8000" || tap_bail "the application: $(cat "$WORK/app.log")"
+	tap_up $APP/8000 "$WORK/app.log"
 }
 
 # Builds the library and puts it between; shim says what it does.

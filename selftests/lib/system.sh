@@ -112,7 +112,7 @@ system_agent() {
 
 system_agent_stop() {
 	kill "$AGENT"
-	tap_wait 60 eval "! kill -0 $AGENT 2>/dev/null"
+	tap_need 60 eval "! kill -0 $AGENT 2>/dev/null"
 }
 
 system_bridge() {

@@ -85,6 +85,20 @@ tap_wait() {
 	done
 }
 
+# tap_need SECONDS CMD...: the same for what the rest depends on. A wait whose end nobody
+# looks at may be in vain each time, takes its whole limit then, and what it was for is
+# not tested.
+tap_need() {
+	tap_wait "$@" || tap_bail "waited $1 s in vain for: ${*:2}"
+}
+
+# tap_up ADDRESS/PORT LOG [COMMAND...]: waits for a program that was started in the
+# background: it is up when it takes a connection, not when the next line runs. COMMAND
+# asks from elsewhere (a namespace); LOG is what the program said.
+tap_up() {
+	tap_wait 60 "${@:3}" bash -c "</dev/tcp/$1" || tap_bail "nobody listens at $1"$'\n'"$(tail -n 20 "$2")"
+}
+
 # tap_end PID: kills it and what it started, and waits for them: an agent that is killed
 # leaves a worker for a moment, on ports that the next test may want to listen on.
 tap_end() {
@@ -93,7 +107,7 @@ tap_end() {
 	# shellcheck disable=SC2086
 	kill -KILL $pids
 	for pid in $pids; do
-		tap_wait 30 eval "! readlink /proc/$pid/exe"
+		tap_wait 30 eval "! readlink /proc/$pid/exe" || tap_note "process $pid does not end"
 	done
 }
 

@@ -57,5 +57,5 @@ serve() { # PORT CMD...: in the background, until the test ends
 	shift
 	"$@" >>"$WORK/server-$port.log" 2>&1 &
 	tap_cleanup "kill $!"
-	tap_wait 30 port_open "$port" || tap_bail "server on $port: $(cat "$WORK/server-$port.log")"
+	tap_up "127.0.0.1/$port" "$WORK/server-$port.log"
 }

@@ -111,7 +111,7 @@ while True:
 PYTHON
 python3 "$WORK/tproxy.py" &
 tap_cleanup kill $!
-tap_wait 30 eval "ss -Hltn | grep -q :9998"
+tap_need 30 eval "ss -Hltn | grep -q :9998"
 browse beside_tproxy $fresh -f 20 -p 80 --plain
 tap_is the_tproxy_user_still_works "$(in_client socat -T 30 - "TCP:203.0.113.1:9999,bind=203.0.113.101" </dev/null)" "203.0.113.101 wanted 9999"
 tap_done

@@ -114,7 +114,7 @@ api_each() { # METHOD PATH [JSON]: with %s for the container's id, %d for its nu
 }
 freeze() { # 0|1
 	echo "$1" >$ROOT/cgroup.freeze
-	tap_wait 120 grep -qx "frozen $1" $ROOT/cgroup.events
+	tap_need 120 grep -qx "frozen $1" $ROOT/cgroup.events
 }
 # memory FILE: a line for each process: its number, and KiB: what it has, zero pages of the
 # scanner's included; its share of that; merged.
@@ -161,9 +161,9 @@ system_config 'ksm_cpu_percent = 100'
 system_agent
 for ((i = 2; i <= COUNT; i++)); do
 	start "$i" || tap_bail "no PostgreSQL"
-	tap_wait 300 is_up $((i - 1))
+	tap_need 300 is_up $((i - 1))
 done
-tap_wait 300 is_up $COUNT
+tap_need 300 is_up $COUNT
 echo >&"${CLIENTS[1]}"
 read -r -t 300 ready <&"${CLIENTS[0]}"
 tap_is node_and_postgresql_run_eight_times "$ready" $COUNT

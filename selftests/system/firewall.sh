@@ -28,8 +28,9 @@ system_config
 system_agent
 system_bridge
 for port in 80 443; do
-	in_client python3 -m http.server --bind :: $port >/dev/null 2>&1 &
+	in_client python3 -m http.server --bind :: $port >"$WORK/server.$port" 2>&1 &
 	tap_cleanup "kill $!"
+	tap_up ::1/$port "$WORK/server.$port" in_client
 done
 SERVER=$(nginx_server 'location / { return 200 "Your IP: $remote_addr\n"; }')
 HOOK_SETTINGS="forward = yes" container web "$ROUTED" routed 2 "$SERVER" || tap_bail "no routed container"
@@ -68,7 +69,7 @@ bypass $ROUTED source_mac:source_mac source_ip:source_address arp_claims_other:a
 # A connection in the client's name, whose socket ends; then the container goes on.
 fetch --interface $CLIENT4 "$(host_of $ROUTED)" / >/dev/null
 peer() { inside web ss -Htn state established "( sport = :8080 )" | grep -oE "$CLIENT4\]?:[0-9]+" | grep -oE '[0-9]+$' | head -n 1; }
-tap_wait 60 peer
+tap_need 60 peer
 port=$(peer)
 in_client nft "add table inet watch; add chain inet watch in { type filter hook prerouting priority -300; }; add rule inet watch in ip saddr $own4 tcp dport ${port:-1} counter"
 [ -n "$port" ] || tap_bail "the agent keeps no connection to the container"
@@ -104,7 +105,7 @@ tap_run stray_packets_stop_at_the_firewall tap_wait 60 stopped
 tap_like stray_packets_never_reach_the_client "$(in_client nft list chain inet watch in)" "dport ${port:-none} counter packets 0 "
 
 { kill -KILL "$AGENT"; wait "$AGENT"; } 2>/dev/null
-tap_wait 60 eval "! kill -0 $AGENT 2>/dev/null"
+tap_need 60 eval "! kill -0 $AGENT 2>/dev/null"
 tap_run killed_still_allows talk web $CLIENT4 443
 tap_run killed_still_denies dead web $CLIENT4 80
 system_agent

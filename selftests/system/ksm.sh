@@ -84,7 +84,7 @@ excluded() { [ "$(of "$ONE" .processes.excluded)" = 1 ] && ! newcomer; }
 tap_run excluded_is_undone tap_wait 30 excluded
 
 kill -9 "$AGENT"
-tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null"
+tap_need 30 eval "! kill -0 $AGENT 2>/dev/null"
 tap_run killed_agent_leaves_memory_merged test "$(merged two)" -gt 0
 system_agent
 tap_run agent_starts_again tap_wait 30 state_is "$ONE" on

@@ -42,7 +42,7 @@ before=$(registered)
 worker=$(hoody status --json | jq -r .worker.pid)
 tap_like two_are_registered "$before" "$OTHER $WEB"
 kill -9 "$AGENT" "$worker"
-tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null && ! kill -0 $worker 2>/dev/null"
+tap_need 30 eval "! kill -0 $AGENT 2>/dev/null && ! kill -0 $worker 2>/dev/null"
 system_agent
 tap_is killed_agent_has_all_containers "$(registered)" "$before"
 tap_run killed_agent_has_real_ip tap_wait 60 state_is on

@@ -101,7 +101,7 @@ theirs.sendall(b"alive")
 print("own", theirs.recv(100).decode(), flush=True)
 PYTHON
 PAIR=$!
-tap_wait 30 grep -q listens "$WORK/pair"
+tap_need 30 grep -q listens "$WORK/pair"
 sysctl -qw net.ipv4.conf.eth0.forwarding=1
 # Another program of the host takes what has a transparent socket; ours have.
 nft -f - <<RULES
@@ -144,7 +144,7 @@ while True:
 print("ended", flush=True)
 PYTHON
 HELD=$!
-tap_wait 60 grep -q open "$WORK/held"
+tap_need 60 grep -q open "$WORK/held"
 tap_run delete hoody containers delete "$BRIDGED"
 tap_is deleted_url_answers_404 "$(fetch --interface $CLIENT4 -o /dev/null -w '%{http_code}' "$(host_of $BRIDGED)" / 2>&1)" 404
 tap_run open_connection_ends tap_wait 30 grep -qE 'ended|Error' "$WORK/held"

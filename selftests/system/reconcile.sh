@@ -61,7 +61,7 @@ tap_is the_number_is_right "$(in_kernel | wc -l)" $COUNT
 
 # Behind the agent's back: one lost, one foreign, one newer, two that swapped addresses.
 kill -KILL $AGENT
-tap_wait 30 eval "! kill -0 $AGENT 2>/dev/null"
+tap_need 30 eval "! kill -0 $AGENT 2>/dev/null"
 "$NL" del "$(id 1)"
 "$NL" set $FOREIGN "$PROJECT" 1 addr=10.99.0.1
 "$NL" set "$(id 2)" "$PROJECT" 99999999 addr=10.98.0.1 flags=0
