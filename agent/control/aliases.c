@@ -3,7 +3,6 @@
 #include "control/aliases.h"
 #include "control/feature.h"
 #include "control/publish.h"
-#include "lib/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -192,7 +191,7 @@ static int take(void *context, const void *key, size_t key_len, const char *body
 	document = yyjson_read(body, strlen(body), 0);
 	ret = parse(yyjson_doc_get_root(document), &alias);
 	yyjson_doc_free(document);
-	/* The agent ended between its container's deletion and its own: it is gone. */
+	/* Once they were deleted after their container, and an end in between left some. */
 	if (!ret && !model_find(control->model, alias.container))
 		return 0;
 	if (!ret)
@@ -221,26 +220,26 @@ static void tear_down(struct control *control)
 	control->aliases = NULL;
 }
 
-/* Stopped containers keep their names; deleted ones do not need them any more. */
+/*
+ * Stopped containers keep their names. Of deleted ones the database has lost them with the
+ * container, in one transaction.
+ */
 static void gone(struct control *control, const uint8_t id[ID_LEN])
 {
 	struct aliases *aliases = control->aliases;
-	bool any = false;
+	size_t kept = 0, before = aliases->count;
 
 	if (model_find(control->model, id))
 		return;
-	for (size_t i = aliases->count; i-- > 0;) {
-		const struct alias *alias = &aliases->list[i];
-
-		if (memcmp(alias->container, id, ID_LEN))
+	for (size_t i = 0; i < before; i++) {
+		if (!memcmp(aliases->list[i].container, id, ID_LEN))
 			continue;
-		if (db_put_document(control->db, DB_KIND_ALIAS, alias->name, strlen(alias->name),
-				    NULL, NULL))
-			log_error("alias cannot be deleted: error=\"%s\"", db_fault(control->db));
-		take_out(aliases, i);
-		any = true;
+		if (kept != i)
+			aliases->list[kept] = aliases->list[i];
+		kept++;
 	}
-	if (any)
+	aliases->count = kept;
+	if (kept != before)
 		publish_request(control->publisher, NULL, NULL);
 }
 

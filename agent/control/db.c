@@ -41,6 +41,8 @@ static const char *const sql[DB_STATEMENTS] = {
 	[DB_PUT_DOCUMENT] = "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4)",
 	[DB_DELETE_DOCUMENT] = "DELETE FROM documents WHERE kind = ?1 AND key = ?2",
 	[DB_DELETE_DOCUMENTS_OF] = "DELETE FROM documents WHERE kind < ?1 AND key = ?2",
+	[DB_DELETE_ALIASES_OF] = "DELETE FROM documents WHERE kind = ?1 AND "
+				 "json_extract(body, '$.container') = lower(hex(?2))",
 	[DB_COUNT_COPY] =
 		("INSERT INTO meta VALUES ('copies', 1) "
 		 "ON CONFLICT (key) DO UPDATE SET value = value + 1"),
@@ -439,6 +441,9 @@ int db_delete_container(struct db *db, const struct tombstone *tombstone)
 	if (!ret)
 		ret = db_run(db, DB_DELETE_DOCUMENTS_OF, NULL, "ib",
 			     (int64_t)DB_KIND_OF_CONTAINERS, tombstone->id, id_len);
+	if (!ret)
+		ret = db_run(db, DB_DELETE_ALIASES_OF, NULL, "ib", (int64_t)DB_KIND_ALIAS,
+			     tombstone->id, id_len);
 	if (!ret)
 		ret = db_run(db, DB_PUT_TOMBSTONE, NULL, "bbi", tombstone->id, id_len,
 			  tombstone->project, id_len, tombstone->deleted_at);

@@ -23,7 +23,8 @@ struct db;
 /*
  * Kinds of documents: JSON text under a key, one row each. The values are stored.
  * Those before DB_KIND_OF_CONTAINERS have a container's id as their key and go
- * with the container; the others belong to the host.
+ * with the container; the others belong to the host. Aliases go with the container
+ * that their text names ("container": its id).
  */
 enum db_kind {
 	DB_KIND_FIREWALL	= 1,

@@ -16,7 +16,7 @@ OTHER=990abcdef12345678901cdef
 APP=10.81.0.2
 NETNS=hoody-aliases-$$
 
-tap_plan 39
+tap_plan 44
 
 ip netns add $NETNS
 tap_cleanup "ip netns del $NETNS"
@@ -131,20 +131,30 @@ hoody containers proxy permissions replace -c $CONTAINER_ID --groups 'o={"type":
 tap_is permissions_hold_for_aliases "$(status my-api.node-us.containers.hoody.icu)" 403
 hoody containers proxy permissions replace -c $CONTAINER_ID >/dev/null
 stop_agent
+# As many as there can be: 65,536 calls would be minutes.
+sqlite3 "$WORK/state/state.db" "WITH RECURSIVE n(i) AS (SELECT count(*) + 1 FROM documents WHERE kind = 65 UNION ALL SELECT i + 1 FROM n WHERE i < 65536)
+	INSERT INTO documents SELECT kind, CAST('n-' || i AS BLOB), json_set(body, '\$.domain', ''), updated_at FROM n, documents
+	WHERE kind = 65 AND key = CAST('my-api' AS BLOB)"
 start_agent
 tap_is aliases_survive_a_restart "$(status my-api.node-us.containers.hoody.icu) $(status shell.example.org)" "200 200"
+tap_is the_last_one_leads_there_too "$(status n-65536.node-us.containers.hoody.icu)" 200
+tap_is one_more_is_refused "$(api POST /api/v1/proxy/aliases "$(body $CONTAINER_ID more http 1 '')"; jq -r '.error | .code + " " + .message' "$WORK/answer")" \
+	'507full there are 65536 aliases, more cannot be kept'
+hoody proxy delete n-65536 >/dev/null
+tap_is instead_of_one_it_is_not "$(api POST /api/v1/proxy/aliases "$(body $CONTAINER_ID more http 1 '')") $(status more.node-us.containers.hoody.icu)" '201 200'
 hoody containers stop $CONTAINER_ID >/dev/null
 tap_is stopped_container_is_unavailable "$(status my-api.node-us.containers.hoody.icu)" 503
 hoody containers start $CONTAINER_ID >/dev/null
 tap_run delete_is_done hoody proxy delete my-api-2
 tap_is deleted_alias_is_gone "$(status my-api-2.node-us.containers.hoody.icu) $(status my-api.node-us.containers.hoody.icu)" "404 200"
 tap_refused delete_twice_is_refused hoody proxy delete my-api-2
-hoody containers delete $CONTAINER_ID >/dev/null
+tap_run a_container_is_deleted_with_all_its_aliases hoody containers delete $CONTAINER_ID
 ended() { [ "$(status my-api.node-us.containers.hoody.icu) $(status shell.example.org)" = "404 404" ]; }
 tap_run aliases_end_with_their_container tap_wait 30 ended
 none() { [ "$(hoody proxy list --json | jq length)" = 0 ]; }
 tap_run list_is_empty_then tap_wait 30 none
 stop_agent
+tap_is the_database_has_none "$(sqlite3 "$WORK/state/state.db" 'SELECT count(*) FROM documents WHERE kind = 65')" 0
 start_agent
 tap_is and_they_do_not_come_back "$(hoody proxy list --json | jq length)" 0
 
