@@ -19,7 +19,7 @@ BASE=containers.example.com
 APP=10.80.0.2
 NETNS=hoody-tokens-$$
 
-tap_plan 65
+tap_plan 66
 
 ip netns add $NETNS
 tap_cleanup "ip netns del $NETNS"
@@ -203,4 +203,11 @@ hoody tokens list --json | jq -r '.[].id' | while read -r id; do hoody tokens de
 closed() { [ "$(at $API "$root" GET /api/v1/containers)" = 404 ]; }
 tap_run last_token_closes_the_api tap_wait 30 closed
 
+# As many as there can be, by the database: a thousand calls would be seconds.
+hoody tokens create >/dev/null 2>&1
+stop_agent
+sqlite3 "$WORK/state/state.db" "WITH RECURSIVE n(i) AS (SELECT count(*) + 1 FROM documents WHERE kind = 66 UNION ALL SELECT i + 1 FROM n WHERE i < 1024)
+	INSERT INTO documents SELECT kind, CAST(printf('%016x', i) AS BLOB), body, updated_at FROM n, (SELECT * FROM documents WHERE kind = 66 LIMIT 1)"
+start_agent
+tap_like one_token_more_is_refused "$(hoody tokens create 2>&1)" 'there are 1024 tokens, more cannot be kept'
 tap_done

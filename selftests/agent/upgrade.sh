@@ -78,7 +78,7 @@ client_is() { # NAME WHAT: how it ended
 }
 declare -A pids
 
-tap_plan 40
+tap_plan 42
 mkdir "$WORK/bin"
 install_program "$BUILT"
 config
@@ -151,6 +151,10 @@ refused() { # NAME REASON
 }
 install_program /bin/false
 refused a_program_of_another_kind_is_refused 'refused, the agent goes on.*status 1'
+printf '#!/bin/sh\ncat /proc/self/oom_score_adj >"%s"\nexit 7\n' "$WORK/score" >"$AGENT"
+refused a_program_that_says_no_is_refused 'refused, the agent goes on.*status 7'
+score=$(($(cat /proc/$AGENT_PID/oom_score_adj) + 800))
+tap_is without_memory_it_goes_before_control "$(cat "$WORK/score")" $((score < 1000 ? score : 1000))
 echo 'no program' >"$AGENT"
 refused no_program_is_refused 'cannot be executed'
 printf '#!/bin/sh\nkill -SEGV $$\n' >"$AGENT"
