@@ -18,14 +18,7 @@ NETNS=hoody-aliases-$$
 
 tap_plan 44
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-l type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-l"
-ip addr add 10.81.0.1/24 dev veth-l
-ip link set veth-l up
-ip -n $NETNS addr add $APP/24 dev eth0
-ip -n $NETNS link set eth0 up
+netns_container $NETNS veth-l 10.81.0.1/24 $APP/24
 cat >"$WORK/app.py" <<'APP'
 import http.server, socketserver, threading
 class Handler(http.server.BaseHTTPRequestHandler):

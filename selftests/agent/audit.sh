@@ -21,14 +21,7 @@ NETNS=hoody-audit-$$
 
 tap_plan 57
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-a type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-a"
-ip addr add 10.79.0.1/24 dev veth-a
-ip link set veth-a up
-ip -n $NETNS addr add $APP/24 dev eth0
-ip -n $NETNS link set eth0 up
+netns_container $NETNS veth-a 10.79.0.1/24 $APP/24
 cat >"$WORK/app.py" <<'APP'
 import http.server, socketserver, time
 class Handler(http.server.BaseHTTPRequestHandler):

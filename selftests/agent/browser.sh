@@ -22,18 +22,12 @@ NETNS=hoody-browser-$$
 
 tap_plan 11
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-b type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-b"
+netns_container $NETNS veth-b 10.82.0.1/24 10.82.0.2/24
 # An address that comes a second later, as IPv6's own does, is a change of the network
 # to a browser: it fails what is under way.
+ip link set veth-b down
 ip link set veth-b addrgenmode none
-ip addr add 10.82.0.1/24 dev veth-b
 ip link set veth-b up
-ip -n $NETNS addr add 10.82.0.2/24 dev eth0
-ip -n $NETNS link set eth0 up
-ip -n $NETNS link set lo up
 cat >"$WORK/app.js" <<'JS'
 const fs = require('fs'), http = require('http'), ws = require('ws');
 const page = `<!doctype html><title>app</title><script>

@@ -26,14 +26,7 @@ AGENT_PID=
 tap_plan 181
 
 # --- a container -------------------------------------------------------------
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-c type veth peer name eth0 netns $NETNS
-ip addr add 10.77.0.1/24 dev veth-c
-ip link set veth-c up
-ip -n $NETNS addr add 10.77.0.2/24 dev eth0
-ip -n $NETNS link set eth0 up
-ip -n $NETNS link set lo up
+netns_container $NETNS veth-c 10.77.0.1/24 10.77.0.2/24
 cat >"$WORK/app.py" <<'APP'
 import http.server, os, socketserver, time
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -21,14 +21,7 @@ NETNS=hoody-http3-$$
 
 tap_plan 19
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-q type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-q"
-ip addr add 10.79.0.1/24 dev veth-q
-ip link set veth-q up
-ip -n $NETNS addr add 10.79.0.2/24 dev eth0
-ip -n $NETNS link set eth0 up
+netns_container $NETNS veth-q 10.79.0.1/24 10.79.0.2/24
 cat >"$WORK/app.py" <<'APP'
 import http.server, os, socketserver, time
 GO = os.path.dirname(__file__) + "/go"

@@ -23,15 +23,7 @@ export HOST=$PROJECT_ID-$CONTAINER_ID-files-1.$BASE
 
 tap_plan 59
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-l type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-l"
-ip addr add 10.81.0.1/24 dev veth-l
-ip link set veth-l up
-ip -n $NETNS addr add 10.81.0.2/24 dev eth0
-ip -n $NETNS link set eth0 up
-ip -n $NETNS link set lo up
+netns_container $NETNS veth-l 10.81.0.1/24 10.81.0.2/24
 for address in $ONE/32 $OTHER/32 $THIRD/32 2001:db8:1:1::1/128 2001:db8:1:1::2/128 2001:db8:1:2::1/128; do
 	ip addr add $address dev lo
 	tap_cleanup "ip addr del $address dev lo"

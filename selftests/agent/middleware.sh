@@ -22,17 +22,8 @@ export HOST=$PROJECT_ID-$APP_ID-http-8000.$BASE
 tap_plan 62
 
 # ---- two containers and a client's address ----
-container() { # NAME NETWORK
-	ip netns add "$1-$$" && tap_cleanup "ip netns del $1-$$"
-	ip link add "veth-$1" type veth peer name eth0 netns "$1-$$" && tap_cleanup "ip link del veth-$1"
-	ip addr add "$2.1/24" dev "veth-$1"
-	ip link set "veth-$1" up
-	ip -n "$1-$$" addr add "$2.2/24" dev eth0
-	ip -n "$1-$$" link set eth0 up
-	ip -n "$1-$$" link set lo up
-}
-container app 10.82.1
-container mid 10.82.2
+netns_container app-$$ veth-app 10.82.1.1/24 10.82.1.2/24
+netns_container mid-$$ veth-mid 10.82.2.1/24 10.82.2.2/24
 ip addr add $CLIENT/32 dev lo
 tap_cleanup "ip addr del $CLIENT/32 dev lo"
 

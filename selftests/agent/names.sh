@@ -18,7 +18,7 @@ network() {
 	local ns
 	sysctl -qw net.ipv4.ip_forward=1
 	for ns in a out; do
-		ns_pair $ns h${ns:0:1}
+		netns_pair $ns h${ns:0:1}
 	done
 	ip addr add 10.0.0.1/24 dev ha
 	ip addr add 192.0.2.1/24 dev ho

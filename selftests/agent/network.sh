@@ -18,34 +18,8 @@
 network_need
 tap_plan 89
 
-addresses() { # NS V4 GATEWAY4 V6 GATEWAY6
-	in_ns "$1" ip addr add "$2/24" dev eth0
-	in_ns "$1" ip route add default via "$3"
-	in_ns "$1" ip addr add "$4/64" dev eth0 nodad
-	in_ns "$1" ip route add default via "$5"
-}
-
 network() {
-	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-	ns_pair a ha 02:00:00:00:0a:02
-	ns_pair b hb 02:00:00:00:0b:02
-	ns_pair n hn 02:00:00:00:0b:03
-	ns_pair out ho 02:00:00:00:0f:10
-	ip link add br0 type bridge
-	tap_cleanup "ip link del br0"
-	ip link set hb master br0
-	ip link set hn master br0
-	ip link set br0 up
-	ip addr add 10.0.0.1/24 dev ha
-	ip addr add fd00::1/64 dev ha nodad
-	ip addr add 10.1.0.1/24 dev br0
-	ip addr add fd01::1/64 dev br0 nodad
-	ip addr add 192.0.2.1/24 dev ho
-	ip addr add 2001:db8::1/64 dev ho nodad
-	addresses a 10.0.0.2 10.0.0.1 fd00::2 fd00::1
-	addresses b 10.1.0.2 10.1.0.1 fd01::2 fd01::1
-	addresses n 10.1.0.3 10.1.0.1 fd01::3 fd01::1
-	addresses out 192.0.2.10 192.0.2.1 2001:db8::10 2001:db8::1
+	netns_three_and_world n
 	in_ns out ip addr add 192.0.2.20/24 dev eth0
 	in_ns out ip addr add 192.0.2.21/24 dev eth0
 	in_ns out ip addr add 2001:db8::20/64 dev eth0 nodad

@@ -18,8 +18,8 @@ tap_plan 26
 network() {
 	local i
 	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-	ns_pair a ha
-	ns_pair out ho
+	netns_pair a ha
+	netns_pair out ho
 	ip addr add 10.0.0.1/24 dev ha
 	ip addr add fd00::1/64 dev ha nodad
 	ip addr add 192.0.2.1/24 dev ho

@@ -21,15 +21,7 @@ NETNS=hoody-permissions-$$
 tap_plan 78
 
 # --- a container -----------------------------------------------------------------
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-p type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-p"
-ip addr add 10.78.0.1/24 dev veth-p
-ip link set veth-p up
-ip -n $NETNS addr add 10.78.0.2/24 dev eth0
-ip -n $NETNS link set eth0 up
-ip -n $NETNS link set lo up
+netns_container $NETNS veth-p 10.78.0.1/24 10.78.0.2/24
 for address in $OFFICE $OUTSIDE; do
 	ip addr add $address/32 dev lo
 	tap_cleanup "ip addr del $address/32 dev lo"

@@ -21,15 +21,7 @@ NETNS=hoody-tokens-$$
 
 tap_plan 66
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-t type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-t"
-ip addr add 10.80.0.1/24 dev veth-t
-ip link set veth-t up
-ip -n $NETNS addr add $APP/24 dev eth0
-ip -n $NETNS addr add 10.80.0.3/24 dev eth0
-ip -n $NETNS link set eth0 up
+netns_container $NETNS veth-t 10.80.0.1/24 $APP/24 10.80.0.3/24
 ip addr add 203.0.113.50/32 dev lo
 tap_cleanup "ip addr del 203.0.113.50/32 dev lo"
 cat >"$WORK/app.py" <<'APP'

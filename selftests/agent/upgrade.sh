@@ -22,15 +22,7 @@ BUILT=$AGENT AGENT=$WORK/bin/hoody-agent
 
 # ---- the agent and a container ----
 
-ip netns add $NETNS
-tap_cleanup "ip netns del $NETNS"
-ip link add veth-u type veth peer name eth0 netns $NETNS
-tap_cleanup "ip link del veth-u"
-ip addr add 10.81.0.1/24 dev veth-u
-ip link set veth-u up
-ip -n $NETNS addr add 10.81.0.2/24 dev eth0
-ip -n $NETNS addr add 10.81.0.3/24 dev eth0
-ip -n $NETNS link set eth0 up
+netns_container $NETNS veth-u 10.81.0.1/24 10.81.0.2/24 10.81.0.3/24
 ip netns exec $NETNS python3 "$HERE/upgrade_app.py" 0.0.0.0 8000 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
 tap_up 10.81.0.2/8000 "$WORK/app.log"

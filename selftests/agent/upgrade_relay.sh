@@ -21,9 +21,9 @@ BUILT=$AGENT AGENT=$WORK/bin/hoody-agent
 network() {
 	local i
 	sysctl -qw net.ipv4.ip_forward=1
-	ns_pair a ha
-	ns_pair b hb
-	ns_pair out ho
+	netns_pair a ha
+	netns_pair b hb
+	netns_pair out ho
 	ip addr add 10.0.0.1/24 dev ha
 	ip addr add 10.1.0.1/24 dev hb
 	ip addr add 192.0.2.1/24 dev ho

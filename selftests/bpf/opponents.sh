@@ -12,6 +12,8 @@
 #
 # shellcheck source=selftests/lib/tap.sh disable=SC2317
 . "$(dirname "$0")/../lib/tap.sh"
+# shellcheck source=selftests/lib/netns.sh
+. "$TOP/selftests/lib/netns.sh"
 # shellcheck source=selftests/lib/bypass.sh
 . "$TOP/selftests/lib/bypass.sh"
 
@@ -53,47 +55,9 @@ drops_of() { # SLOT REASON
 
 in_ns() { ip netns exec "$@"; }
 
-ns_pair() { # NS HOST-IF MAC
-	ip netns add "$1"
-	# Explicitly: a namespace lives on while its processes end.
-	tap_cleanup "ip netns del $1"
-	tap_cleanup "ip link del $2"
-	ip link add "$2" type veth peer name eth0 netns "$1" address "$3"
-	in_ns "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
-		net.ipv6.conf.eth0.accept_dad=0
-	in_ns "$1" ip link set lo up
-	in_ns "$1" ip link set eth0 up
-	ip link set "$2" up
-}
-
 network() {
-	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 	sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null
-	ns_pair a ha $MAC_A
-	ns_pair b hb $MAC_B
-	ns_pair c hc $MAC_C
-	ns_pair out ho 02:00:00:00:0f:10
-	ip link add br0 type bridge
-	ip link set hb master br0
-	ip link set hc master br0
-	ip link set br0 up
-	ip addr add 10.0.0.1/24 dev ha
-	ip addr add fd00::1/64 dev ha nodad
-	ip addr add 10.1.0.1/24 dev br0
-	ip addr add fd01::1/64 dev br0 nodad
-	ip addr add 192.0.2.1/24 dev ho
-	ip addr add 2001:db8::1/64 dev ho nodad
-	addresses a 10.0.0.2 10.0.0.1 fd00::2 fd00::1
-	addresses b 10.1.0.2 10.1.0.1 fd01::2 fd01::1
-	addresses c 10.1.0.3 10.1.0.1 fd01::3 fd01::1
-	addresses out $OUT4 192.0.2.1 $OUT6 2001:db8::1
-}
-
-addresses() { # NS V4 GATEWAY4 V6 GATEWAY6
-	in_ns "$1" ip addr add "$2/24" dev eth0
-	in_ns "$1" ip route add default via "$3"
-	in_ns "$1" ip addr add "$4/64" dev eth0 nodad
-	in_ns "$1" ip route add default via "$5"
+	netns_three_and_world c
 }
 
 server() { # NS|host PORT...: answers with the address of who asked

@@ -6,6 +6,9 @@
 #
 # shellcheck disable=SC2034  # names for the scripts that source this
 
+# shellcheck source=selftests/lib/netns.sh
+. "$TOP/selftests/lib/netns.sh"
+
 AGENT=$HOODY_BUILD/bin/hoody-agent HOODY=$HOODY_BUILD/bin/hoody
 SOCKET=$WORK/control.sock
 export HOODY_API=unix:$SOCKET

@@ -22,14 +22,7 @@ ident() { printf '%024x' "$1"; }
 
 faults_network() {
 	local netns=hoody-faults-$$
-	ip netns add $netns
-	tap_cleanup "ip netns del $netns"
-	ip link add veth-f type veth peer name eth0 netns $netns
-	tap_cleanup "ip link del veth-f"
-	ip addr add 10.83.0.1/24 dev veth-f
-	ip link set veth-f up
-	ip -n $netns addr add $APP/24 dev eth0
-	ip -n $netns link set eth0 up
+	netns_container $netns veth-f 10.83.0.1/24 $APP/24
 	ip netns exec $netns python3 "$HERE/faults_app.py" $APP 2>>"$WORK/app.log" &
 	tap_cleanup "kill $!"
 	tap_up $APP/8000 "$WORK/app.log"

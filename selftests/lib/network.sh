@@ -9,8 +9,6 @@
 
 # shellcheck source=selftests/lib/agent.sh
 . "$TOP/selftests/lib/agent.sh"
-# shellcheck source=selftests/lib/netns.sh
-. "$TOP/selftests/lib/netns.sh"
 
 A=aaaaaaaaaaaaaaaaaaaaaaaa B=bbbbbbbbbbbbbbbbbbbbbbbb PROJECT=cccccccccccccccccccccccc
 PINS=/sys/fs/bpf/hoody-$(basename "$0" .sh)-$$
@@ -23,18 +21,6 @@ network_need() { # WHAT: why root is needed
 }
 
 in_ns() { netns_exec "$@"; }
-
-ns_pair() { # NS HOST-IF [MAC]: a namespace with eth0, whose other end is the host's
-	ip netns add "$1"
-	tap_cleanup "ip netns del $1"
-	tap_cleanup "ip link del $2"
-	# shellcheck disable=SC2086  # two words or none
-	ip link add "$2" type veth peer name eth0 netns "$1" ${3:+address $3}
-	in_ns "$1" sysctl -qw net.ipv6.conf.eth0.accept_dad=0
-	in_ns "$1" ip link set lo up
-	in_ns "$1" ip link set eth0 up
-	ip link set "$2" up
-}
 
 # watch_for NS RULE...: counts in NS what matches one of these rules.
 watch_for() {

@@ -21,7 +21,7 @@ network() {
 	local i ns
 	for i in 0 1; do
 		[ $i = 0 ] && ns=a || ns=b
-		ns_pair $ns h$ns
+		netns_pair $ns h$ns
 		ip addr add 10.$i.0.1/24 dev h$ns
 		ip addr add fd0$i::1/64 dev h$ns nodad
 		in_ns $ns ip addr add 10.$i.0.2/24 dev eth0
@@ -29,7 +29,7 @@ network() {
 		in_ns $ns ip route add default via 10.$i.0.1
 		in_ns $ns ip route add default via fd0$i::1
 	done
-	ns_pair out ho
+	netns_pair out ho
 	ip addr add 192.0.2.1/24 dev ho
 	ip addr add 2001:db8::1/64 dev ho nodad
 	ip route add 198.51.100.0/24 via 192.0.2.10
