@@ -60,8 +60,7 @@ tap_cleanup 'kill -KILL $CADDY_PID'
 start_ca caddy ca_up
 
 # --- the agent -----------------------------------------------------------------------------
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=node \
-	-addext "subjectAltName=DNS:*.$BASE" -keyout "$WORK/node.key" -out "$WORK/node.crt" 2>/dev/null
+self_signed "$WORK/node" "DNS:*.$BASE"
 mkdir "$WORK/certs"
 write_config() { # CHALLENGE [RETRY]
 	cat >"$WORK/agent.conf" <<CONF
@@ -90,16 +89,8 @@ challenge = $1
 retry = ${2:-1s}
 CONF
 }
-AGENT_PID=
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	# As its unit has it: root, and not above files of others.
-	setpriv --bounding-set -chown,-dac_override,-fowner "$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
-tap_cleanup 'kill -KILL $AGENT_PID'
+# As its unit has it: root, and not above files of others.
+start_bounded() { start_agent setpriv --bounding-set -chown,-dac_override,-fowner; }
 entry() { hoody proxy certificates --json | jq -r ".[] | select(.name == \"$1\") | $2"; }
 entry_is() { [ "$(entry "$1" "$2")" = "$3" ]; }
 page() { # NAME [CURL-OPTION...]
@@ -118,7 +109,7 @@ sed 's|directory = https:|directory = http:|' "$WORK/agent.conf" >"$WORK/plain.c
 tap_like authority_is_asked_over_tls "$("$AGENT" --config "$WORK/plain.conf" --check 2>&1)" 'neither none nor a URL'
 
 write_config http-01
-start_agent
+start_bounded
 tap_is nothing_is_ordered_without_a_domain "$(hoody proxy certificates --json | jq -r '[.[].source] | join(" ")')" node
 hoody containers register --id $CONTAINER_ID --project $PROJECT --realm acme >/dev/null
 hoody containers register --id $OTHER --project 77e89abc123def456789abcd --realm other >/dev/null
@@ -146,7 +137,7 @@ openssl req -x509 -key "$WORK/state/acme/private/shop.example/key.pem" -subj /CN
 	-not_before "$(stamp '-60 days')" -not_after "$(stamp '+10 days')" -out "$WORK/old.pem" 2>/dev/null
 cat "$WORK/old.pem" >"$WORK/state/acme/shop.example/cert.pem"
 old=$(openssl x509 -noout -serial -in "$WORK/old.pem")
-start_agent
+start_bounded
 tap_run two_thirds_are_over_and_it_is_renewed tap_wait 60 new_serial shop.example "$old" || show_log
 tap_run renewed_one_is_verified tap_wait 60 verified shop.example
 first=$(serial shop.example)
@@ -175,9 +166,8 @@ tap_run metrics_are_well_formed sh -c "curl -s --unix-socket '$WORK/control.sock
 stop_ca
 hoody proxy create -c $CONTAINER_ID --alias lost --program http --index 1 --domain lost.example >/dev/null
 # Meanwhile a file takes an order's place, which needs no authority.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=own \
-	-addext "subjectAltName=DNS:mail.example" -keyout "$WORK/mail.key" -out "$WORK/mail.crt" 2>/dev/null
-cat "$WORK/mail.crt" "$WORK/mail.key" >"$WORK/certs/mail.pem"
+self_signed "$WORK/own" DNS:mail.example
+cat "$WORK/own.crt" "$WORK/own.key" >"$WORK/certs/mail.pem"
 only_file() { [ "$(hoody proxy certificates --json | jq -r '[.[] | select(.names | index("mail.example")) | .source] | join(" ")')" = file ]; }
 tap_run file_takes_an_orders_place tap_wait 30 only_file
 own() { openssl s_client -connect 127.0.0.1:443 -servername mail.example </dev/null 2>/dev/null | openssl x509 -noout -subject | grep -q own; }
@@ -196,7 +186,7 @@ tap_is traffic_goes_on "$(curl -sk --max-time 30 -o /dev/null -w '%{http_code}' 
 tap_is without_a_certificate_the_nodes_is_served "$(openssl s_client -connect 127.0.0.1:443 -servername lost.example </dev/null 2>/dev/null | openssl x509 -noout -subject | sed 's/.*CN *= *//')" node
 stop_agent
 write_config auto
-start_agent
+start_bounded
 tap_run restart_remembers_failures tap_wait 30 failed 2
 stop_ca
 start_ca caddy ca_up

@@ -51,15 +51,6 @@ plain = 0.0.0.0:8093
 [services]
 terminal = 8000
 CONF
-AGENT_PID=
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
-tap_cleanup 'kill -KILL $AGENT_PID'
 get() { # HOST: the status, and what the app says
 	curl -s --max-time 30 --connect-to "::127.0.0.1:8093" -o "$WORK/page" -w '%{http_code} ' "http://$1/"
 	cat "$WORK/page"

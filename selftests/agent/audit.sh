@@ -66,15 +66,6 @@ CONF
 	local expression
 	for expression in "$@"; do sed -i "$expression" "$WORK/agent.conf"; done
 }
-AGENT_PID=
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
-tap_cleanup 'kill -KILL $AGENT_PID'
 
 get() { # PATH [OPTION...]: the status
 	local path=$1

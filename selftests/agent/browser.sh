@@ -73,9 +73,8 @@ ip netns exec $NETNS node "$WORK/app.js" "$WORK/seen" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
 tap_up 10.82.0.2/8000 "$WORK/app.log" ip netns exec $NETNS
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
-pin=$(openssl x509 -in "$WORK/server.pem" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)
+self_signed "$WORK/server" "DNS:*.$BASE"
+pin=$(openssl x509 -in "$WORK/server.crt" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)
 cat >"$WORK/agent.conf" <<-CONF
 	[agent]
 	node = node-us
@@ -87,16 +86,12 @@ cat >"$WORK/agent.conf" <<-CONF
 	[listen]
 	tls = 127.0.0.1:$TLS
 	[tls]
-	certificate = $WORK/server.pem
+	certificate = $WORK/server.crt
 	key = $WORK/server.key
 	[audit]
 	query = keep
 CONF
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-AGENT_PID=$!
-tap_cleanup "kill $AGENT_PID; wait $AGENT_PID"
-tap_wait 60 serving || tap_bail "$(cat "$WORK/log")"
+start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.82.0.2 >/dev/null &&
 	hoody containers start $CONTAINER_ID >/dev/null || tap_bail "the container cannot be registered"
 

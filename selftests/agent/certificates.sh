@@ -19,13 +19,7 @@ ROUTE=$PROJECT-$CONTAINER_ID-http-1.$BASE
 
 tap_plan 46
 
-pair() { # FILE NAME...: FILE.crt and FILE.key
-	local file=$1 names
-	shift
-	names=$(printf ',DNS:%s' "$@")
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$(basename "$file")" \
-		-addext "subjectAltName=${names#,}" -keyout "$file.key" -out "$file.crt" 2>/dev/null
-}
+pair() { self_signed "$1" "${@/#/DNS:}"; } # FILE NAME...
 mkdir "$WORK/new" "$WORK/certs"
 for name in node node2; do pair "$WORK/new/$name" "*.$BASE"; done
 pair "$WORK/new/shop" shop.example
@@ -58,12 +52,8 @@ connections_max = ${1:-1000}
 CONF
 }
 write_config
-"$AGENT" --config "$WORK/agent.conf" 2>"$WORK/log" &
-AGENT_PID=$!
-tap_cleanup 'kill -KILL $AGENT_PID'
+start_agent
 worker() { hoody status --json 2>/dev/null | jq -r .worker.pid; }
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-tap_wait 30 serving || tap_bail "the agent does not serve: $(cat "$WORK/log")"
 
 # --- which certificate -------------------------------------------------------------------
 subject() { # NAME [OPTION...]

@@ -13,6 +13,7 @@
 agent_need namespaces
 
 SOCKET=$WORK/run/control.sock
+export HOODY_API=unix:$SOCKET
 STATE=$WORK/state
 CONFIG=$WORK/agent.conf
 PROJECT=aaaaaaaaaaaaaaaaaaaaaaaa
@@ -21,7 +22,6 @@ BASE=node-us.containers.example.com
 NETNS=hoody-control-$$
 CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-control-test-$$
-AGENT_PID=
 
 tap_plan 181
 
@@ -55,12 +55,6 @@ tap_cleanup "kill $APP_PID"
 tap_up 10.77.0.2/8000 "$WORK/app.log"
 
 # --- helpers -----------------------------------------------------------------
-certificate() { # NAME: a key and a certificate for this node
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
-		-keyout "$WORK/$1.key" -out "$WORK/$1.pem" -subj "/CN=$1" \
-		-addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
-}
-
 config() { # [SED EXPRESSION]...: writes the configuration, edited
 	cat >"$CONFIG" <<CONF
 [agent]
@@ -76,7 +70,7 @@ drain_timeout = 20s
 tls = 127.0.0.1:8443
 plain = 127.0.0.1:8080
 [tls]
-certificate = $WORK/first.pem
+certificate = $WORK/first.crt
 key = $WORK/first.key
 [services]
 mine = 8000
@@ -117,21 +111,14 @@ fetch() {
 }
 served() { [ "$(fetch "$1" "${3:-}")" = "$2" ]; }
 
-start_agent() {
-	"$AGENT" --config "$CONFIG" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || { tap_note "$(tail -20 "$WORK/log")"; return 1; }
-}
-serving() { [ "$(api GET /api/v1/status | jq -r .data.worker.state)" = serving ]; }
 worker_pid() { api GET /api/v1/status | jq -r .data.worker.pid; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
 field() { awk -v f="$2:" '$1 == f { $1 = ""; sub(/^ /, ""); gsub(/\t/, " "); print }' "/proc/$1/status"; }
 logged() { grep -qE -- "$1" "$WORK/log"; }
-tap_cleanup 'kill -KILL $AGENT_PID; rmdir "$CGROUPS/$CGROUP"'
+tap_cleanup 'rmdir "$CGROUPS/$CGROUP"'
 
-certificate first
-certificate second
+self_signed "$WORK/first" "DNS:*.$BASE"
+self_signed "$WORK/second" "DNS:*.$BASE"
 config
 
 # --- command line ------------------------------------------------------------
@@ -145,7 +132,7 @@ tap_like "agent_check_names_line_and_key" "$("$AGENT" --config "$CONFIG" --check
 tap_refused "agent_check_bad_status" "$AGENT" --config "$CONFIG" --check
 config "s/first.key/second.key/"
 tap_like "agent_check_key_of_another_certificate" "$("$AGENT" --config "$CONFIG" --check 2>&1)" 'is not the key of the first certificate'
-config "s,$WORK/first.pem,/nonexistent.pem,"
+config "s,$WORK/first.crt,/nonexistent.pem,"
 tap_like "agent_check_missing_certificate" "$("$AGENT" --config "$CONFIG" --check 2>&1)" 'nonexistent.pem cannot be read'
 config 's/^node = .*/node = node-eu/'
 tap_like "agent_check_warns_of_other_names" "$("$AGENT" --config "$CONFIG" --check 2>&1)" 'warning: .*not valid for \*\.node-eu'
@@ -167,7 +154,7 @@ PY
 tap_cleanup "kill $!"
 tap_wait 30 test -S "$NOTIFY" || tap_bail "no notification socket"
 export NOTIFY_SOCKET=$NOTIFY
-start_agent || tap_bail "the agent does not start"
+start_agent
 unset NOTIFY_SOCKET
 WORKER=$(worker_pid)
 tap_run "agent_tells_ready" tap_wait 30 grep -q READY=1 "$WORK/notified"

@@ -28,7 +28,6 @@ OUT4=192.0.2.10 OUT6=2001:db8::10
 BASE=node-us.containers.example.com
 CGROUPS=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 CGROUP=hoody-firewall-$$
-AGENT_PID=
 
 in_ns() { ip netns exec "$@"; }
 
@@ -93,16 +92,10 @@ CONF
 	for expression in "$@"; do sed -i "$expression" "$WORK/agent.conf"; done
 }
 
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "no agent: $(tail -20 "$WORK/log")"
-}
-serving() { [ "$(hoody status --json | jq -r .worker.state)" = serving ]; }
 through_agent() { # ID PORT: through the plain listener, as a client
 	[ "$(curl -s --max-time 5 -H "Host: $PROJECT-$1-http-$2.$BASE" http://127.0.0.1:18080/)" = hello ]
 }
-tap_cleanup 'tap_end $AGENT_PID; rmdir "$CGROUPS/$CGROUP"; rm -rf $PINS'
+tap_cleanup 'rmdir "$CGROUPS/$CGROUP"; rm -rf $PINS'
 
 # api METHOD PATH [JSON]: the body; the status goes to $WORK/code.
 api() {

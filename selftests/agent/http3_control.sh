@@ -46,9 +46,8 @@ tap_cleanup "kill $!"
 tap_up 10.79.0.2/8000 "$WORK/app.log"
 
 certificate() { # Key and certificate at once, as far as files can be.
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/new.key" \
-		-out "$WORK/new.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
-	mv "$WORK/new.key" "$WORK/server.key" && mv "$WORK/new.pem" "$WORK/server.pem"
+	self_signed "$WORK/new" "DNS:*.$BASE"
+	mv "$WORK/new.key" "$WORK/server.key" && mv "$WORK/new.crt" "$WORK/server.crt"
 }
 certificate
 config() { # QUIC BUFFER: writes the configuration
@@ -64,18 +63,17 @@ config() { # QUIC BUFFER: writes the configuration
 	tls = 127.0.0.1:$TLS
 	quic = $1
 	[tls]
-	certificate = $WORK/server.pem
+	certificate = $WORK/server.crt
 	key = $WORK/server.key
 	[limits]
 	buffer_bytes = $2
 	CONF
 }
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
 worker() { hoody status --json | jq -r .worker.pid; }
 counter() { hoody status --json | jq -r ".worker.counters.$1"; }
 case_run() { PYTHONDONTWRITEBYTECODE=1 timeout 120 python3 "$HERE/http3_client.py" "$@"; }
 get() { # [OPTION...]: curl to the app
-	curl -sS --max-time 30 --cacert "$WORK/server.pem" --resolve "$HOST:$TLS:127.0.0.1" "$@" "https://$HOST:$TLS/"
+	curl -sS --max-time 30 --cacert "$WORK/server.crt" --resolve "$HOST:$TLS:127.0.0.1" "$@" "https://$HOST:$TLS/"
 }
 reload() { # CONFIG...: and waits for another worker
 	local before
@@ -86,10 +84,7 @@ reload() { # CONFIG...: and waits for another worker
 }
 
 config tls 32K
-"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-AGENT_PID=$!
-tap_cleanup "kill $AGENT_PID; wait $AGENT_PID"
-tap_wait 60 serving || tap_bail "$(cat "$WORK/log")"
+start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.79.0.2 >/dev/null &&
 	hoody containers start $CONTAINER_ID >/dev/null || tap_bail "the container cannot be registered"
 tap_is quic_follows_tls "$(get --http3-only -o /dev/null -w '%{http_version} %{http_code}')" '3 200'

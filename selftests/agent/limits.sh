@@ -32,8 +32,7 @@ ip netns exec $NETNS python3 "$HERE/limits_app.py" 10.81.0.2 8000 2>"$WORK/app.l
 tap_cleanup "kill $!"
 tap_up 10.81.0.2/8000 "$WORK/app.log" ip netns exec $NETNS
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+self_signed "$WORK/server" "DNS:*.$BASE"
 config() { # LINE...: of the section limits
 	cat >"$WORK/agent.conf" <<-CONF
 	[agent]
@@ -47,7 +46,7 @@ config() { # LINE...: of the section limits
 	tls = 0.0.0.0:$TLS, [::]:$TLS
 	plain = 0.0.0.0:$PLAIN, [::]:$PLAIN
 	[tls]
-	certificate = $WORK/server.pem
+	certificate = $WORK/server.crt
 	key = $WORK/server.key
 	[services]
 	files = 8000
@@ -56,14 +55,6 @@ config() { # LINE...: of the section limits
 	CONF
 	printf '%s\n' "$@" >>"$WORK/agent.conf"
 }
-AGENT_PID=
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
 reloads() { grep -c 'reloaded:' "$WORK/log"; }
 reload() { # LINE...: as config(); the answer to the next change says that all workers have it
 	local before
@@ -72,7 +63,6 @@ reload() { # LINE...: as config(); the answer to the next change says that all w
 	kill -HUP "$AGENT_PID"
 	tap_wait 30 eval '[ "$(reloads)" -gt '"$before"' ]' && hoody proxy limits show -c $CONTAINER_ID >/dev/null
 }
-tap_cleanup 'kill -KILL $AGENT_PID'
 config ""
 start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.81.0.2 >/dev/null &&
@@ -83,7 +73,7 @@ get() {
 	local from=$1 host=$PROJECT_ID-$CONTAINER_ID-$2-1.$BASE to=127.0.0.1
 	shift 2
 	case $from in *:*) to='[::1]' ;; esac
-	curl -s --max-time 60 --cacert "$WORK/server.pem" --interface "$from" -o "$WORK/page" -D "$WORK/head" \
+	curl -s --max-time 60 --cacert "$WORK/server.crt" --interface "$from" -o "$WORK/page" -D "$WORK/head" \
 		-w '%{http_version} %{http_code}' --resolve "$host:$TLS:$to" "$@" "https://$host:$TLS/"
 }
 statuses() { # FROM SERVICE N [OPTION...]: how many of N connections get which status

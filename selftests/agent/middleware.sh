@@ -61,8 +61,7 @@ start_in mid 10.82.2.2 9002 python3 "$HERE/middleware_app.py" 10.82.2.2 9002 10.
 start_in mid 10.82.2.2 9001 node "$HERE/middleware.js" 10.82.2.2 9001 10.82.2.1 $TLS
 
 # ---- the agent ----
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+self_signed "$WORK/server" "DNS:*.$BASE"
 cat >"$WORK/agent.conf" <<-CONF
 	[agent]
 	node = node-us
@@ -75,19 +74,11 @@ cat >"$WORK/agent.conf" <<-CONF
 	[listen]
 	tls = 0.0.0.0:$TLS
 	[tls]
-	certificate = $WORK/server.pem
+	certificate = $WORK/server.crt
 	key = $WORK/server.key
 	[services]
 	exec = 9000
 CONF
-AGENT_PID=
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 30 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-tap_cleanup 'kill -KILL $AGENT_PID'
 start_agent
 for id in $APP_ID:10.82.1.2 $MIDDLE_ID:10.82.2.2; do
 	hoody containers register --id "${id%:*}" --project $PROJECT_ID --address "${id#*:}" >/dev/null &&
@@ -97,7 +88,7 @@ done
 get() { # PATH [OPTION...]: the status; the body in $WORK/page, the head in $WORK/head
 	local path=$1
 	shift
-	curl -s --max-time 60 --cacert "$WORK/server.pem" --interface $CLIENT -o "$WORK/page" -D "$WORK/head" \
+	curl -s --max-time 60 --cacert "$WORK/server.crt" --interface $CLIENT -o "$WORK/page" -D "$WORK/head" \
 		-w '%{http_code}' --resolve "$HOST:$TLS:127.0.0.1" "$@" "https://$HOST:$TLS$path"
 }
 seen() { jq -r "$1" "$WORK/page"; }

@@ -120,10 +120,8 @@ BasicAuth anne p:ss
 CONF
 	ip netns exec out tinyproxy -d -c "$WORK/tinyproxy.conf" >"$WORK/tinyproxy" 2>&1 &
 	tap_cleanup "kill $!"
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=proxy \
-		-addext "subjectAltName=IP:192.0.2.21,DNS:proxy.example.test" -keyout "$WORK/proxy.key" -out "$WORK/proxy.crt" 2>/dev/null
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=other \
-		-addext "subjectAltName=IP:192.0.2.21" -keyout "$WORK/other.key" -out "$WORK/other.crt" 2>/dev/null
+	self_signed "$WORK/proxy" IP:192.0.2.21 DNS:proxy.example.test
+	self_signed "$WORK/other" IP:192.0.2.21
 	ip netns exec out socat "OPENSSL-LISTEN:3129,bind=192.0.2.21,reuseaddr,fork,verify=0,cert=$WORK/proxy.crt,key=$WORK/proxy.key" \
 		TCP:192.0.2.21:3128 >"$WORK/socat" 2>&1 &
 	tap_cleanup "kill $!"

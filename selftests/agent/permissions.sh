@@ -65,8 +65,7 @@ tap_cleanup "kill $!"
 
 # --- the agent -------------------------------------------------------------------
 mkdir "$WORK/jwks"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+self_signed "$WORK/server" "DNS:*.$BASE"
 cat >"$WORK/agent.conf" <<CONF
 [agent]
 node = node-us
@@ -79,7 +78,7 @@ real_ip = off
 tls = 0.0.0.0:8453
 plain = 0.0.0.0:8090
 [tls]
-certificate = $WORK/server.pem
+certificate = $WORK/server.crt
 key = $WORK/server.key
 [permissions]
 jwks_directory = $WORK/jwks
@@ -90,15 +89,6 @@ display = 8000
 exec = 8000
 sqlite = 8000
 CONF
-AGENT_PID=
-serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
-tap_cleanup 'kill -KILL $AGENT_PID'
 tap_up 10.78.0.2/8000 "$WORK/app.log" ip netns exec $NETNS
 start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.78.0.2 >/dev/null &&
@@ -118,7 +108,7 @@ get2() {
 	local from=$1 service=$2 path=$3
 	shift 3
 	: >"$WORK/page"
-	curl -s --http2 --cacert "$WORK/server.pem" --max-time 60 --interface "$from" -o "$WORK/page" -D "$WORK/head" \
+	curl -s --http2 --cacert "$WORK/server.crt" --max-time 60 --interface "$from" -o "$WORK/page" -D "$WORK/head" \
 		-w '%{http_version} %{http_code}' --resolve "$PROJECT_ID-$CONTAINER_ID-$service-1.$BASE:8453:127.0.0.1" "$@" \
 		"https://$PROJECT_ID-$CONTAINER_ID-$service-1.$BASE:8453$path"
 }
@@ -214,7 +204,7 @@ tap_is http2_password_body_waits "$(get2 $OUTSIDE files / -u 'anna:third horse' 
 tap_is http2_app_does_not_see_our_password "$(app_saw .authorization)" null
 hoody containers proxy permissions patch -c $CONTAINER_ID --groups web='{"password":"fourth horse"}' >/dev/null
 tap_is http2_password_wrong "$(get2 $OUTSIDE files / -u 'anna:third horse' -T "$WORK/blob")" '2 401'
-tap_is http2_many_wait "$(python3 - "$WORK/server.pem" "$PROJECT_ID-$CONTAINER_ID-files-1.$BASE" <<'PY'
+tap_is http2_many_wait "$(python3 - "$WORK/server.crt" "$PROJECT_ID-$CONTAINER_ID-files-1.$BASE" <<'PY'
 import base64, socket, ssl, sys
 import h2.connection, h2.events
 context = ssl.create_default_context(cafile=sys.argv[1])

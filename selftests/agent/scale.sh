@@ -29,13 +29,6 @@ CONF
 
 api() { curl -s --max-time 60 --unix-socket "$SOCKET" "$@"; }
 status() { api http://agent/api/v1/status | jq -r "$1"; }
-serving() { [ "$(status .data.worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "the agent does not start: $(tail -5 "$WORK/log")"
-}
-tap_cleanup 'kill -KILL $AGENT_PID'
 # Private and anonymous memory in KiB; an image is shared by both processes.
 memory() { awk '/^(RssAnon|RssShmem)/ { sum += $2 } END { print sum }' "/proc/$1/status"; }
 

@@ -39,9 +39,7 @@ servers() {
 		--host-record=elsewhere.test,192.0.2.11,600 >"$WORK/dnsmasq" 2>&1 &
 	tap_cleanup "kill $!"
 	tap_up 192.0.2.10/53 "$WORK/dnsmasq" in_ns out
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=test \
-		-addext 'subjectAltName=DNS:good.test,DNS:other.test,DNS:elsewhere.test,DNS:*.wild.test' \
-		-keyout "$WORK/key" -out "$WORK/crt" 2>/dev/null
+	self_signed "$WORK/server" DNS:good.test DNS:other.test DNS:elsewhere.test 'DNS:*.wild.test'
 	cat >"$WORK/caddy.conf" <<CADDY
 {
 	admin off
@@ -53,7 +51,7 @@ servers() {
 }
 https://good.test, https://other.test, https://elsewhere.test, https://*.wild.test, https://good.test:8443 {
 	bind 192.0.2.11
-	tls $WORK/crt $WORK/key
+	tls $WORK/server.crt $WORK/server.key
 	respond "{host} {http.request.proto}"
 }
 CADDY
@@ -76,7 +74,7 @@ CADDY
 fetch() {
 	local name=$1
 	shift
-	in_ns a curl -s --cacert "$WORK/crt" --max-time 20 --resolve "$name:443:192.0.2.11" \
+	in_ns a curl -s --cacert "$WORK/server.crt" --max-time 20 --resolve "$name:443:192.0.2.11" \
 		--resolve "$name:8443:192.0.2.11" "$@" "https://$name${PORT:+:$PORT}/"
 }
 passes() { [ -n "$(fetch "$@")" ]; }
@@ -229,7 +227,7 @@ with socket.socket(fileno=os.dup(s.fileno())) as raw:
         pass
 PY
 tap_run direct_carries_the_name_again tap_wait 30 passes good.test
-in_ns a python3 "$WORK/last.py" "$WORK/crt" 2>"$WORK/last" || tap_note "$(cat "$WORK/last")"
+in_ns a python3 "$WORK/last.py" "$WORK/server.crt" 2>"$WORK/last" || tap_note "$(cat "$WORK/last")"
 lingers() { [ -n "$(ss -tanH state time-wait 'sport = :443 and src 192.0.2.11')" ]; }
 tap_run socket_of_the_relay_lingers tap_wait 30 lingers
 tap_end $AGENT_PID

@@ -43,9 +43,7 @@ Server(("10.80.0.2", 8000), Handler).serve_forever()
 APP
 ip netns exec $NETNS python3 "$WORK/app.py" 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test \
-	-addext "subjectAltName=DNS:*.node-us.$BASE,DNS:*.$BASE,DNS:*.api.$BASE" 2>/dev/null
+self_signed "$WORK/server" "DNS:*.node-us.$BASE" "DNS:*.$BASE" "DNS:*.api.$BASE"
 cat >"$WORK/agent.conf" <<CONF
 [agent]
 node = node-us
@@ -58,31 +56,22 @@ real_ip = off
 tls = 0.0.0.0:8454
 plain = 0.0.0.0:8092
 [tls]
-certificate = $WORK/server.pem
+certificate = $WORK/server.crt
 key = $WORK/server.key
 CONF
-AGENT_PID=
-serving() { [ "$(HOODY_API=unix:$SOCKET hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
-tap_cleanup 'kill -KILL $AGENT_PID'
 
 # at HOST TOKEN METHOD PATH [OPTION...]: the status; the answer in $WORK/answer
 at() {
 	local host=$1 token=$2 method=$3 path=$4
 	shift 4
 	: >"$WORK/answer"
-	curl -s --path-as-is --max-time 30 --cacert "$WORK/server.pem" --connect-to "::127.0.0.1:8454" -X "$method" \
+	curl -s --path-as-is --max-time 30 --cacert "$WORK/server.crt" --connect-to "::127.0.0.1:8454" -X "$method" \
 		${token:+-H "Authorization: Bearer $token"} -H 'Content-Type: application/json' \
 		-D "$WORK/head" -o "$WORK/answer" -w '%{http_code}' "$@" "https://$host$path"
 }
 answer() { jq -r "$1" "$WORK/answer" 2>/dev/null; }
 page() { # PATH: of the container's own URL, the status
-	curl -s --max-time 30 --cacert "$WORK/server.pem" --connect-to "::127.0.0.1:8454" -o "$WORK/page" \
+	curl -s --max-time 30 --cacert "$WORK/server.crt" --connect-to "::127.0.0.1:8454" -o "$WORK/page" \
 		-w '%{http_code}' "https://$PROJECT-$ID-http-8000.node-us.$BASE$1"
 }
 API=api.$BASE
@@ -177,10 +166,10 @@ tap_is others_log_is_apart "$(at $API "$other" GET '/api/v1/logs?kind=exchange';
 tap_refused realm_in_use_is_not_deleted hoody realms delete acme
 
 # --- the command line, and a container's end -------------------------------------------------
-export HOODY_TOKEN=$root HOODY_CA=$WORK/server.pem
+export HOODY_TOKEN=$root HOODY_CA=$WORK/server.crt
 grep -q " $API" /etc/hosts || { echo "127.0.0.1 $API" >>/etc/hosts && tap_cleanup "sed -i '/ $API\$/d' /etc/hosts"; }
 tap_like command_speaks_https "$(HOODY_API=https://$API:8454 hoody containers list)" "$ID"
-curl -sN --max-time 60 --cacert "$WORK/server.pem" --connect-to ::127.0.0.1:8454 -o "$WORK/held" \
+curl -sN --max-time 60 --cacert "$WORK/server.crt" --connect-to ::127.0.0.1:8454 -o "$WORK/held" \
 	"https://$PROJECT-$ID-http-8000.node-us.$BASE/hold" &
 held=$!
 holding() { [ "$(cat "$WORK/held" 2>/dev/null)" = 01234 ]; }

@@ -26,8 +26,7 @@ netns_container $NETNS veth-u 10.81.0.1/24 10.81.0.2/24 10.81.0.3/24
 ip netns exec $NETNS python3 "$HERE/upgrade_app.py" 0.0.0.0 8000 2>"$WORK/app.log" &
 tap_cleanup "kill $!"
 tap_up 10.81.0.2/8000 "$WORK/app.log"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$WORK/server.key" \
-	-out "$WORK/server.pem" -subj /CN=test -addext "subjectAltName=DNS:*.$BASE" 2>/dev/null
+self_signed "$WORK/server" "DNS:*.$BASE"
 config() { # LINE...: of [agent]
 	cat >"$WORK/agent.conf" <<-CONF
 	[agent]
@@ -44,7 +43,7 @@ config() { # LINE...: of [agent]
 	handshake = 5m
 	keepalive = 10m
 	[tls]
-	certificate = $WORK/server.pem
+	certificate = $WORK/server.crt
 	key = $WORK/server.key
 	CONF
 }
@@ -52,10 +51,9 @@ install_program() { # FILE: as a package manager does, by a rename
 	cp "$1" "$AGENT.new" && mv "$AGENT.new" "$AGENT"
 }
 status() { hoody status --json; }
-serving() { [ "$(status 2>/dev/null | jq -r .worker.state)" = serving ]; }
 worker() { status | jq -r .worker.pid; }
 field() { status | jq -r "$1"; }
-fetch() { curl -s -o /dev/null -m 30 -w '%{http_code}' --cacert "$WORK/server.pem" --resolve "$1:$TLS:127.0.0.1" "https://$1:$TLS/"; }
+fetch() { curl -s -o /dev/null -m 30 -w '%{http_code}' --cacert "$WORK/server.crt" --resolve "$1:$TLS:127.0.0.1" "https://$1:$TLS/"; }
 logged() { grep -qE "$1" "$WORK/log"; }
 workers() { pgrep -c -P "$AGENT_PID" hoody-worker; }
 workers_are() { [ "$(workers)" = "$1" ]; }
@@ -74,10 +72,7 @@ tap_plan 42
 mkdir "$WORK/bin"
 install_program "$BUILT"
 config
-"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-AGENT_PID=$!
-tap_cleanup "kill $AGENT_PID; wait $AGENT_PID"
-tap_wait 60 serving || tap_bail "$(cat "$WORK/log")"
+start_agent
 hoody containers register --id $CONTAINER_ID --project $PROJECT_ID --address 10.81.0.2 >/dev/null &&
 	hoody containers start $CONTAINER_ID >/dev/null &&
 	hoody containers register --id $OTHER_ID --project $PROJECT_ID --address 10.81.0.3 >/dev/null &&

@@ -22,3 +22,27 @@ agent_need() { # [WHAT]: why root is needed, beside the worker's user
 	# The worker reads its certificate here.
 	chmod 755 "$WORK"
 }
+
+AGENT_PID=
+serving() { [ "$(hoody status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
+
+# start_agent [COMMAND...]: by COMMAND, with $WORK/agent.conf; its log goes on in $WORK/log.
+# It ends with the test, before what was to end with it so far.
+start_agent() {
+	[ -n "$AGENT_PID" ] || tap_cleanup 'tap_end $AGENT_PID'
+	"$@" "$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
+	AGENT_PID=$!
+	tap_wait 120 eval 'serving || ! kill -0 $AGENT_PID'
+	serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
+}
+
+stop_agent() { kill "-${1:-TERM}" "$AGENT_PID" && wait "$AGENT_PID" 2>/dev/null; } # [SIGNAL]
+
+# self_signed FILE TYPE:NAME...: FILE.key and FILE.crt for these names.
+self_signed() {
+	local file=$1 names
+	shift
+	names=$(printf ',%s' "$@")
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$(basename "$file")" \
+		-addext "subjectAltName=${names#,}" -keyout "$file.key" -out "$file.crt" 2>/dev/null
+}

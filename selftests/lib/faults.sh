@@ -16,7 +16,6 @@ PROJECT=67e89abc123def456789abcd ID=890abcdef12345678901cdef
 PREFIX=$PROJECT-$ID BASE=node-us.containers.example.com
 HOST=$PREFIX-http-8000.$BASE
 APP=10.83.0.2
-AGENT_PID=
 
 ident() { printf '%024x' "$1"; }
 
@@ -65,16 +64,8 @@ config() { # [SED EXPRESSION]...
 
 field() { hoody status --json | jq -r "$1"; }
 worker() { field .worker.pid; }
-serving() { [ "$(field .worker.state 2>/dev/null)" = serving ]; }
 # Also one that nobody has waited for.
 gone() { ! readlink "/proc/$1/exe"; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 60 serving || tap_bail "the agent does not serve: $(tail -5 "$WORK/log")"
-}
-stop_agent() { kill "$AGENT_PID" && wait "$AGENT_PID"; }
-tap_cleanup 'kill -KILL $AGENT_PID'
 
 register() {
 	hoody containers register --id $ID --project $PROJECT --address $APP >/dev/null && hoody containers start $ID >/dev/null ||

@@ -48,8 +48,7 @@ mark() { STRAIGHT=$(straight); }
 
 # agent_conf [LINE]...: agent.conf, with these lines at its end.
 agent_conf() {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=agent \
-		-keyout "$WORK/agent.key" -out "$WORK/agent.crt" 2>/dev/null
+	self_signed "$WORK/agent" "DNS:*.node-us.containers.example.com"
 	cat >"$WORK/agent.conf" <<CONF
 [agent]
 node = node-us
@@ -72,15 +71,7 @@ CONF
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$WORK/agent.conf"
 }
 
-serving() { [ "$("$HOODY" status --json 2>/dev/null | jq -r .worker.state)" = serving ]; }
-start_agent() {
-	"$AGENT" --config "$WORK/agent.conf" 2>>"$WORK/log" &
-	AGENT_PID=$!
-	tap_wait 120 eval 'serving || ! kill -0 $AGENT_PID'
-	serving || tap_bail "the agent does not serve: $(tail -20 "$WORK/log")"
-}
-stop_agent() { kill "-${1:-TERM}" "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null; }
-tap_cleanup 'tap_end $AGENT_PID; rm -rf $PINS'
+tap_cleanup 'rm -rf $PINS'
 
 # start_container ID NETDEV ADDRESS...
 start_container() {
