@@ -199,6 +199,14 @@ connections() {
 	done
 }
 
+request_size() {
+	local size
+	for size in "${sizes[@]}"; do
+		printf 'wrk.method = "POST"\nwrk.body = string.rep("x", %d)\n' "$size" >"$work/post.lua"
+		load "request-$size" "$1" any run_load "${pid[$1]}" -c 16 -s "$work/post.lua" "https://127.0.0.1:${tls[$1]}/post"
+	done
+}
+
 response_size() {
 	local size
 	for size in "${sizes[@]}"; do
@@ -290,4 +298,5 @@ in_turn 3 download_plain ours nginx haproxy
 in_turn 3 download_tls ours nginx haproxy
 seconds=1
 in_turn 2 connections ours nginx haproxy
+in_turn 2 request_size ours nginx haproxy
 in_turn 2 response_size ours nginx haproxy

@@ -25,6 +25,7 @@ die() { echo "bench: $*" >&2; exit 1; }
 # shellcheck disable=SC2317
 finish() {
 	local status=$? process processes
+	set +e
 	jobs -p >"$work/jobs"
 	mapfile -t processes <"$work/jobs"
 	[ ${#processes[@]} = 0 ] || kill "${processes[@]}" 2>/dev/null
@@ -75,9 +76,16 @@ start_app() {
 				sendfile on; tcp_nopush on;
 				server {
 					listen 127.0.0.1:$app backlog=4096;
+					client_max_body_size 0;
 					location = / { return 200 "$(printf 'x%.0s' {1..130})"; }
 					location = /blob { root $work; }
-				location /size/ { root $work; }
+					# Answers when it has the whole body.
+					location = /post {
+						client_body_buffer_size 8m;
+						proxy_pass http://127.0.0.1:$app/; proxy_pass_request_body off;
+						proxy_set_header Content-Length "";
+					}
+					location /size/ { root $work; }
 				}
 				server { listen 127.0.0.1:$app_status; location / { stub_status; } }
 			}
@@ -112,8 +120,10 @@ nginx_server() { # LISTEN CONNECTION-HEADER UPSTREAM
 		server {
 			listen $1;
 			ssl_certificate $work/pem; ssl_certificate_key $work/pem;
+			client_max_body_size 0;
 			location / {
 				proxy_pass http://$3; proxy_http_version 1.1; proxy_set_header Connection "$2";
+				proxy_request_buffering off;
 				proxy_set_header Host \$host;
 				proxy_set_header X-Forwarded-For \$remote_addr;
 				proxy_set_header X-Forwarded-Proto \$scheme;
