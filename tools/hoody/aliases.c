@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
@@ -32,41 +32,32 @@ static const char *check_index(const char *text)
 	return check_number(text, 1, 65535, &number) ? "must be a number from 1 to 65535" : NULL;
 }
 
+static enum cli_status show_created(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
+{
+	(void)cli;
+	(void)call;
+	printf("https://");
+	print_text(stdout, text_of(reply->data, "host"));
+	putchar('\n');
+	return CLI_DONE;
+}
+
 static enum cli_status run_create(struct cli *cli, const struct cli_args *args)
 {
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	char *text;
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	const struct call call = {.method = "POST", .body = doc, .show = show_created};
 
-	yyjson_mut_doc_set_root(doc, body);
+	if (!doc)
+		return CLI_FAILED;
 	yyjson_mut_obj_add_str(doc, body, "container_id", args_value(args, "container-id"));
 	yyjson_mut_obj_add_str(doc, body, "alias", args_value(args, "alias"));
 	yyjson_mut_obj_add_str(doc, body, "program", args_value(args, "program"));
 	yyjson_mut_obj_add_uint(doc, body, "index", strtoul(args_value(args, "index"), NULL, 10));
 	if (args_value(args, "domain"))
 		yyjson_mut_obj_add_str(doc, body, "domain", args_value(args, "domain"));
-	text = print_body(cli, doc);
-	if (!text)
-		return CLI_FAILED;
-	if (!api) {
-		free(text);
-		return CLI_FAILED;
-	}
-	if (api_call(api, "POST", ALIASES_PATH, text, &reply)) {
-		status = print_refusal(cli, &reply);
-	} else if (cli->json) {
-		status = print_json(reply.data);
-	} else {
-		printf("https://");
-		print_text(stdout, text_of(reply.data, "host"));
-		putchar('\n');
-	}
-	free(text);
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, ALIASES_PATH);
 }
 
 static void add_row(struct print_table *table, yyjson_val *alias)
@@ -88,47 +79,19 @@ static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const headings[] = {"ALIAS", "CONTAINER", "PROGRAM", "INDEX",
 					       "HOST",	"DOMAIN",    NULL};
-	struct api *api = cli_api(cli);
-	struct print_table *table;
-	struct api_reply reply;
-	enum cli_status status;
-	yyjson_val *alias;
-	size_t i, max;
+	const struct call call = {
+		.method = "GET", .show = call_rows, .headings = headings, .add = add_row};
 
 	(void)args;
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, "GET", ALIASES_PATH, NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-	} else if (cli->json) {
-		status = print_json(reply.data);
-	} else {
-		table = print_table_create(headings);
-		yyjson_arr_foreach(reply.data, i, max, alias) add_row(table, alias);
-		status = print_table_finish(cli, table);
-	}
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, ALIASES_PATH);
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	char path[128];
+	const struct call call = {
+		.method = "DELETE", .show = call_done, .args = args, .done = "deleted"};
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(path, sizeof(path), ALIASES_PATH "/%s", args->positional[0]);
-	if (api_call(api, "DELETE", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("deleted %s\n", args->positional[0]);
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, ALIASES_PATH "/%s", args->positional[0]);
 }
 
 static const struct cli_option create_options[] = {

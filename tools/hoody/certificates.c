@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
@@ -37,27 +37,11 @@ static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const headings[] = {"NAME", "SOURCE", "STATE", "UNTIL",
 					       "NEXT", "ERROR",	 NULL};
-	struct api *api = cli_api(cli);
-	struct print_table *table;
-	struct api_reply reply;
-	enum cli_status status;
-	yyjson_val *certificate;
-	size_t i, max;
+	const struct call call = {
+		.method = "GET", .show = call_rows, .headings = headings, .add = add_row};
 
 	(void)args;
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, "GET", CERTIFICATES_PATH, NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-	} else if (cli->json) {
-		status = print_json(reply.data);
-	} else {
-		table = print_table_create(headings);
-		yyjson_arr_foreach(reply.data, i, max, certificate) add_row(table, certificate);
-		status = print_table_finish(cli, table);
-	}
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, CERTIFICATES_PATH);
 }
 
 static const char *check_domain(const char *text)
@@ -67,24 +51,19 @@ static const char *check_domain(const char *text)
 	return len && len < 254 && !text[len] ? NULL : "must be a domain name in lower case";
 }
 
+static enum cli_status show_renewed(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
+{
+	(void)cli;
+	printf("%s: %s\n", call->args->positional[0], text_of(reply->data, "state"));
+	return CLI_DONE;
+}
+
 static enum cli_status run_renew(struct cli *cli, const struct cli_args *args)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	char path[320];
+	const struct call call = {.method = "POST", .show = show_renewed, .args = args};
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(path, sizeof(path), CERTIFICATES_PATH "/%s/renew", args->positional[0]);
-	if (api_call(api, "POST", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("%s: %s\n", args->positional[0], text_of(reply.data, "state"));
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, CERTIFICATES_PATH "/%s/renew", args->positional[0]);
 }
 
 static const struct cli_positional renew_positional[] = {

@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "container.h"
 #include "options.h"
 #include "print.h"
-
-#define PATH_MAX_LEN 128
 
 static enum print_colour state_colour(const char *state)
 {
@@ -43,7 +41,7 @@ static void join_ports(const struct container *container, char *text, size_t siz
 				container->ports[i].service, container->ports[i].port);
 }
 
-static void show(const struct cli *cli, const struct container *container)
+static void show_fields(const struct cli *cli, const struct container *container)
 {
 	const int width = 12;
 	char text[2048];
@@ -70,36 +68,26 @@ static void show(const struct cli *cli, const struct container *container)
 	print_field(cli, width, "updated", container->updated_at, PRINT_PLAIN);
 }
 
-/* Makes the call and prints the container that comes back: @done, or whole without it. */
-static enum cli_status call_and_show(struct cli *cli, const char *method, const char *path,
-				     const char *body, const char *done)
+/* The container that comes back: what has been done to it, or all of it. */
+static enum cli_status show(struct cli *cli, const struct call *call, const struct api_reply *reply)
 {
-	struct api *api = cli_api(cli);
+	const char *done = call->done;
 	struct container container;
-	struct api_reply reply;
-	enum cli_status status = CLI_DONE;
 
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else if (container_parse(reply.data, &container))
-		status = print_error(cli, CLI_FAILED, "the reply is no container");
-	else if (!done)
-		show(cli, &container);
-	else {
-		if (!strcmp(done, "registered") && reply.status == 200)
-			done = "updated";
-		printf("%s ", done);
-		print_text(stdout, container.id);
-		fputs(" (", stdout);
-		print_text(stdout, container.state);
-		printf(", generation %llu)\n", (unsigned long long)container.generation);
+	if (container_parse(reply->data, &container))
+		return print_error(cli, CLI_FAILED, "the reply is no container");
+	if (!done) {
+		show_fields(cli, &container);
+		return CLI_DONE;
 	}
-	api_reply_clear(&reply);
-	return status;
+	if (!strcmp(done, "registered") && reply->status == 200)
+		done = "updated";
+	printf("%s ", done);
+	print_text(stdout, container.id);
+	fputs(" (", stdout);
+	print_text(stdout, container.state);
+	printf(", generation %llu)\n", (unsigned long long)container.generation);
+	return CLI_DONE;
 }
 
 /* cgroup, netdev and addresses: what register and start have in common. */
@@ -144,36 +132,6 @@ static enum cli_status add_ports(struct cli *cli, yyjson_mut_doc *doc, yyjson_mu
 	return CLI_DONE;
 }
 
-/* Writes @doc as the body of a call to @path, and ends both. */
-static enum cli_status send_body(struct cli *cli, yyjson_mut_doc *doc, const char *path,
-				 const char *done)
-{
-	char *body = yyjson_mut_write(doc, 0, NULL);
-	enum cli_status status;
-
-	if (!body)
-		status = print_error(cli, CLI_FAILED, "an argument is not UTF-8");
-	else
-		status = call_and_show(cli, "POST", path, body, done);
-	free(body);
-	yyjson_mut_doc_free(doc);
-	return status;
-}
-
-static yyjson_mut_doc *new_body(struct cli *cli, yyjson_mut_val **body)
-{
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-
-	*body = yyjson_mut_obj(doc);
-	if (!*body) {
-		print_error(cli, CLI_FAILED, "out of memory");
-		yyjson_mut_doc_free(doc);
-		return NULL;
-	}
-	yyjson_mut_doc_set_root(doc, *body);
-	return doc;
-}
-
 /* What register sets may be taken away again, by an option of its own. */
 static const struct clearing {
 	const char *option, *contrary;
@@ -214,79 +172,73 @@ static void add_clearings(yyjson_mut_doc *doc, yyjson_mut_val *body, const struc
 static enum cli_status run_register(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const texts[] = {"id", "project", "name", "realm"};
+	struct call call = {.method = "POST", .show = show, .done = "registered"};
 	enum cli_status status;
 	yyjson_mut_val *body;
-	yyjson_mut_doc *doc;
 	size_t i;
 
 	status = check_clearings(cli, args);
 	if (status)
 		return status;
-	doc = new_body(cli, &body);
-	if (!doc)
+	call.body = call_body(cli, &body);
+	if (!call.body)
 		return CLI_FAILED;
 	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (args_value(args, texts[i]))
-			yyjson_mut_obj_add_str(doc, body, texts[i], args_value(args, texts[i]));
+			yyjson_mut_obj_add_str(call.body, body, texts[i],
+					       args_value(args, texts[i]));
 	}
-	add_place(doc, body, args);
-	add_clearings(doc, body, args);
-	status = add_ports(cli, doc, body, args);
+	add_place(call.body, body, args);
+	add_clearings(call.body, body, args);
+	status = add_ports(cli, call.body, body, args);
 	if (status) {
-		yyjson_mut_doc_free(doc);
+		yyjson_mut_doc_free(call.body);
 		return status;
 	}
-	return send_body(cli, doc, CONTAINER_PATH, "registered");
+	return call_show(cli, &call, CONTAINER_PATH);
 }
 
 static enum cli_status run_start(struct cli *cli, const struct cli_args *args)
 {
-	char path[PATH_MAX_LEN];
 	yyjson_mut_val *body;
-	yyjson_mut_doc *doc = new_body(cli, &body);
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	const struct call call = {.method = "POST", .body = doc, .show = show, .done = "started"};
 
 	if (!doc)
 		return CLI_FAILED;
 	add_place(doc, body, args);
-	snprintf(path, sizeof(path), CONTAINER_PATH "/%s/start", args->positional[0]);
-	return send_body(cli, doc, path, "started");
+	return call_show(cli, &call, CONTAINER_PATH "/%s/start", args->positional[0]);
 }
 
 static enum cli_status run_stop(struct cli *cli, const struct cli_args *args)
 {
-	char path[PATH_MAX_LEN];
+	const struct call call = {.method = "POST", .text = "{}", .show = show, .done = "stopped"};
 
-	snprintf(path, sizeof(path), CONTAINER_PATH "/%s/stop", args->positional[0]);
-	return call_and_show(cli, "POST", path, "{}", "stopped");
+	return call_show(cli, &call, CONTAINER_PATH "/%s/stop", args->positional[0]);
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
-	char path[PATH_MAX_LEN];
+	const struct call call = {.method = "GET", .show = show};
 
-	snprintf(path, sizeof(path), CONTAINER_PATH "/%s", args->positional[0]);
-	return call_and_show(cli, "GET", path, NULL, NULL);
+	return call_show(cli, &call, CONTAINER_PATH "/%s", args->positional[0]);
+}
+
+static enum cli_status show_deleted(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
+{
+	(void)cli;
+	(void)reply;
+	printf("deleted %s (its address answers 404; the id is never used again)\n",
+	       call->args->positional[0]);
+	return CLI_DONE;
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	char path[PATH_MAX_LEN];
+	const struct call call = {.method = "DELETE", .show = show_deleted, .args = args};
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(path, sizeof(path), CONTAINER_PATH "/%s", args->positional[0]);
-	if (api_call(api, "DELETE", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("deleted %s (its address answers 404; the id is never used again)\n",
-		       args->positional[0]);
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, CONTAINER_PATH "/%s", args->positional[0]);
 }
 
 /* What run_list() collects from the pages. */

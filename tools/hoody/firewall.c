@@ -9,17 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "call.h"
 #include "firewall.h"
 #include "options.h"
 #include "print.h"
 
 #define FILE_MAX (4 << 20) /* what the agent takes as one body */
-
-void firewall_path(const struct cli_args *args, const char *rest, char path[FIREWALL_PATH_MAX])
-{
-	snprintf(path, FIREWALL_PATH_MAX, "/api/v1/containers/%s/firewall%s",
-		 args_value(args, "container"), rest);
-}
 
 static const char *text_of(yyjson_val *object, const char *name)
 {
@@ -50,7 +45,7 @@ static void join_counters(yyjson_val *object, char *text, size_t size)
 	}
 }
 
-static void show(const struct cli *cli, yyjson_val *data)
+static void show_fields(const struct cli *cli, yyjson_val *data)
 {
 	static const char *const groups[] = {"passed", "flows", "drops"};
 	yyjson_val *defaults = yyjson_obj_get(data, "defaults");
@@ -83,27 +78,21 @@ static void show(const struct cli *cli, yyjson_val *data)
 	}
 }
 
-enum cli_status firewall_call(struct cli *cli, const struct cli_args *args, const char *method,
-			      const char *rest, const char *body, const char *done)
+static enum cli_status show(struct cli *cli, const struct call *call, const struct api_reply *reply)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	char path[FIREWALL_PATH_MAX];
-	struct api_reply reply;
-
-	if (!api)
-		return CLI_FAILED;
-	firewall_path(args, rest, path);
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else if (done)
-		printf("%s (%s)\n", done, text_of(reply.data, "state"));
+	if (call->done)
+		printf("%s (%s)\n", call->done, text_of(reply->data, "state"));
 	else
-		show(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
+		show_fields(cli, reply->data);
+	return CLI_DONE;
+}
+
+enum cli_status firewall_call(struct cli *cli, const struct cli_args *args, const char *method,
+			      const char *rest, const char *text, const char *done)
+{
+	const struct call call = {.method = method, .text = text, .show = show, .done = done};
+
+	return call_show(cli, &call, FIREWALL_PATH "%s", args_value(args, "container"), rest);
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
@@ -202,17 +191,32 @@ static bool is_egress(const struct cli_args *args)
 	return strstr(args->command->path, " egress ") != NULL;
 }
 
-/* The body of a new rule; NULL without memory, or where a text is not UTF-8. */
-static char *make_rule(const struct cli_args *args)
+static const char *direction_of(const struct cli_args *args)
+{
+	return is_egress(args) ? "egress" : "ingress";
+}
+
+static enum cli_status show_created(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
+{
+	(void)cli;
+	printf("created %s rule %llu\n", direction_of(call->args),
+	       (unsigned long long)yyjson_get_uint(yyjson_obj_get(reply->data, "id")));
+	return CLI_DONE;
+}
+
+static enum cli_status run_create(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const names[] = {"action", "protocol", "description"};
 	const char *peer = is_egress(args) ? "destination" : "source";
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	char *text;
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	const struct call call = {
+		.method = "POST", .body = doc, .show = show_created, .args = args};
 	size_t i;
 
-	yyjson_mut_doc_set_root(doc, body);
+	if (!doc)
+		return CLI_FAILED;
 	for (i = 0; i < 3; i++) {
 		if (args_value(args, names[i]))
 			yyjson_mut_obj_add_str(doc, body, names[i], args_value(args, names[i]));
@@ -222,58 +226,21 @@ static char *make_rule(const struct cli_args *args)
 	if (args_value(args, "destination-port"))
 		yyjson_mut_obj_add_str(doc, body, "destination_port",
 				       args_value(args, "destination-port"));
-	text = yyjson_mut_write(doc, 0, NULL);
-	yyjson_mut_doc_free(doc);
-	return text;
-}
-
-static enum cli_status run_create(struct cli *cli, const struct cli_args *args)
-{
-	char *body = make_rule(args), path[FIREWALL_PATH_MAX];
-	struct api *api = body ? cli_api(cli) : NULL;
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-
-	if (!body)
-		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
-	if (!api) {
-		free(body);
-		return CLI_FAILED;
-	}
-	firewall_path(args, is_egress(args) ? "/egress" : "/ingress", path);
-	if (api_call(api, "POST", path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("created %s rule %llu\n", is_egress(args) ? "egress" : "ingress",
-		       (unsigned long long)yyjson_get_uint(yyjson_obj_get(reply.data, "id")));
-	api_reply_clear(&reply);
-	free(body);
-	return status;
+	return call_show(cli, &call, FIREWALL_PATH "/%s", args_value(args, "container"),
+			 direction_of(args));
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	char path[FIREWALL_PATH_MAX], rest[48];
-	struct api_reply reply;
+	const struct call call = {
+		.method = "DELETE",
+		.show = call_done,
+		.args = args,
+		.done = is_egress(args) ? "deleted egress rule" : "deleted ingress rule",
+	};
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(rest, sizeof(rest), "/%s/%s", is_egress(args) ? "egress" : "ingress",
-		 args->positional[0]);
-	firewall_path(args, rest, path);
-	if (api_call(api, "DELETE", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("deleted %s rule %s\n", is_egress(args) ? "egress" : "ingress",
-		       args->positional[0]);
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, FIREWALL_PATH "/%s/%s", args_value(args, "container"),
+			 direction_of(args), args->positional[0]);
 }
 
 static void put_rule(struct print_table *table, yyjson_val *rule, const char *peer)
@@ -304,25 +271,17 @@ static enum cli_status each_page(struct cli *cli, const struct cli_args *args,
 				 yyjson_mut_val *list)
 {
 	const char *peer = is_egress(args) ? "destination" : "source", *next;
-	char path[FIREWALL_PATH_MAX], rest[64], cursor[24] = "";
-	struct api *api = cli_api(cli);
+	const struct call call = {.method = "GET"};
 	struct api_reply reply;
+	char cursor[24] = "";
 	size_t index, max;
 	yyjson_val *rule;
 
-	if (!api)
-		return CLI_FAILED;
 	do {
-		snprintf(rest, sizeof(rest), "/%s?limit=4096%s%s",
-			 is_egress(args) ? "egress" : "ingress", cursor[0] ? "&cursor=" : "",
-			 cursor);
-		firewall_path(args, rest, path);
-		if (api_call(api, "GET", path, NULL, &reply)) {
-			enum cli_status status = print_refusal(cli, &reply);
-
-			api_reply_clear(&reply);
-			return status;
-		}
+		if (call_ask(cli, &call, &reply, FIREWALL_PATH "/%s?limit=4096%s%s",
+			     args_value(args, "container"), direction_of(args),
+			     cursor[0] ? "&cursor=" : "", cursor))
+			return CLI_FAILED;
 		yyjson_arr_foreach(reply.data, index, max, rule) {
 			if (table)
 				put_rule(table, rule, peer);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "call.h"
 #include "firewall.h"
 #include "options.h"
 #include "print.h"
@@ -74,14 +75,17 @@ static void show_names(const struct cli *cli, const char *label, yyjson_val *nam
 		print_field(cli, 8, label, text, PRINT_PLAIN);
 }
 
-static void show_verdict(const struct cli *cli, yyjson_val *data)
+static enum cli_status show_verdict(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
 {
+	yyjson_val *data = reply->data;
 	const char *verdict = yyjson_get_str(yyjson_obj_get(data, "verdict"));
 	yyjson_val *rule = yyjson_obj_get(data, "rule");
 	const bool drop = verdict && !strcmp(verdict, "drop");
 	const char *text = yyjson_get_str(yyjson_obj_get(data, "text"));
 	char *line;
 
+	(void)call;
 	print_field(cli, 8, "verdict", verdict ? verdict : "-", drop ? PRINT_RED : PRINT_GREEN);
 	print_fieldf(cli, 8, "reason", "%s: %s",
 		     yyjson_get_str(yyjson_obj_get(data, "reason")) ?: "-", text ? text : "-");
@@ -94,6 +98,7 @@ static void show_verdict(const struct cli *cli, yyjson_val *data)
 	show_names(cli, "but not", yyjson_obj_get(data, "names_denied"));
 	if (!yyjson_get_bool(yyjson_obj_get(data, "enforced")))
 		print_field(cli, 8, "enforced", "no: see 'hoody firewall show'", PRINT_YELLOW);
+	return CLI_DONE;
 }
 
 static enum cli_status run_explain(struct cli *cli, const struct cli_args *args)
@@ -101,12 +106,10 @@ static enum cli_status run_explain(struct cli *cli, const struct cli_args *args)
 	const char *direction = args_value(args, "direction"), *to = args_value(args, "to");
 	const char *from = args_value(args, "from"), *place = to ? to : from;
 	const char *given = args_value(args, "port");
-	char body[256], path[FIREWALL_PATH_MAX], address[64], number[24] = "null";
+	char text[256], address[64], number[24] = "null";
+	const struct call call = {.method = "POST", .text = text, .show = show_verdict};
 	const bool egress = !strcmp(direction, "egress");
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
 	unsigned long port;
-	struct api *api;
 
 	if (!place || (to && from) || egress != (to != NULL))
 		return print_error(cli, CLI_USAGE, "%s: give --to with egress, --from with ingress",
@@ -117,21 +120,10 @@ static enum cli_status run_explain(struct cli *cli, const struct cli_args *args)
 				   args->command->path);
 	if (port)
 		snprintf(number, sizeof(number), "%lu", port);
-	api = cli_api(cli);
-	if (!api)
-		return CLI_FAILED;
-	snprintf(body, sizeof(body),
-		 "{\"direction\":\"%s\",\"protocol\":\"%s\",\"address\":\"%s\",\"port\":%s}", direction,
-		 args_value(args, "protocol"), address, number);
-	firewall_path(args, "/explain", path);
-	if (api_call(api, "POST", path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		show_verdict(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
+	snprintf(text, sizeof(text),
+		 "{\"direction\":\"%s\",\"protocol\":\"%s\",\"address\":\"%s\",\"port\":%s}",
+		 direction, args_value(args, "protocol"), address, number);
+	return call_show(cli, &call, FIREWALL_PATH "/explain", args_value(args, "container"));
 }
 
 /* One line of JSON for each; @after becomes the last one's number. */
@@ -139,21 +131,16 @@ static enum cli_status put_events(struct cli *cli, const struct cli_args *args,
 				  unsigned long long *after)
 {
 	const bool drops = !strcmp(args->command->path, "firewall drops");
-	char path[FIREWALL_PATH_MAX], rest[64];
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
+	const struct call call = {.method = "GET"};
 	struct api_reply reply;
 	size_t index, max = PAGE;
 	yyjson_val *event;
 
-	if (!api)
-		return CLI_FAILED;
-	while (!status && max == PAGE) {
-		snprintf(rest, sizeof(rest), "/%s?limit=%d&after=%llu",
-			 drops ? "drops" : "events", PAGE, *after);
-		firewall_path(args, rest, path);
-		if (api_call(api, "GET", path, NULL, &reply))
-			status = print_refusal(cli, &reply);
+	while (max == PAGE) {
+		if (call_ask(cli, &call, &reply, FIREWALL_PATH "/%s?limit=%d&after=%llu",
+			     args_value(args, "container"), drops ? "drops" : "events", PAGE,
+			     *after))
+			return CLI_FAILED;
 		yyjson_arr_foreach(reply.data, index, max, event) {
 			char *line = yyjson_val_write(event, 0, NULL);
 
@@ -164,7 +151,7 @@ static enum cli_status put_events(struct cli *cli, const struct cli_args *args,
 		}
 		api_reply_clear(&reply);
 	}
-	return status;
+	return CLI_DONE;
 }
 
 static enum cli_status run_events(struct cli *cli, const struct cli_args *args)
@@ -183,7 +170,7 @@ static enum cli_status run_events(struct cli *cli, const struct cli_args *args)
 static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
 {
 	const bool on = args_flag(args, "on"), off = args_flag(args, "off");
-	char path[FIREWALL_PATH_MAX];
+	const struct call call = {.method = args_flag(args, "forget") ? "DELETE" : "GET"};
 
 	if (on + off + args_flag(args, "forget") > 1)
 		return print_error(cli, CLI_USAGE, "%s: --on, --off and --forget exclude each other",
@@ -191,9 +178,8 @@ static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
 	if (on || off)
 		return firewall_call(cli, args, "PATCH", "",
 				     on ? "{\"mode\":\"learn\"}" : "{\"mode\":\"enforce\"}", NULL);
-	firewall_path(args, "/learned", path);
 	/* Shown as JSON in any case: it is what "hoody firewall apply" reads. */
-	return print_call(cli, args_flag(args, "forget") ? "DELETE" : "GET", path, NULL, NULL);
+	return call_show(cli, &call, FIREWALL_PATH "/learned", args_value(args, "container"));
 }
 
 static const char *const directions[] = {"egress", "ingress", NULL};

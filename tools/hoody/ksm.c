@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
+#define KSM_PATH "/api/v1/containers/%s/ksm"
 #define BAR_WIDTH  20
 #define WIDTH	   12
 #define NAME_MAX_BYTES 15
@@ -96,12 +97,15 @@ static enum cli_status show_table(struct cli *cli, yyjson_val *containers)
 	return print_table_finish(cli, table);
 }
 
-static enum cli_status show_host(struct cli *cli, yyjson_val *data)
+static enum cli_status show_host(struct cli *cli, const struct call *call,
+				 const struct api_reply *reply)
 {
+	yyjson_val *data = reply->data;
 	yyjson_val *containers = yyjson_obj_get(data, "containers");
 	yyjson_val *scanner = yyjson_obj_get(data, "scanner");
 	char text[32];
 
+	(void)call;
 	if (yyjson_is_true(yyjson_obj_get(scanner, "running")))
 		print_fieldf(cli, WIDTH, "scanner", "%.1f %% of one processor (budget %.0f %%), %.0f pages at a time",
 			     number_at(data, "scanner", "cpu_percent"),
@@ -131,13 +135,16 @@ static void show_bytes(const struct cli *cli, yyjson_val *data, const char *name
 	print_field(cli, WIDTH, name, text, bytes < 0 ? PRINT_RED : PRINT_PLAIN);
 }
 
-static enum cli_status show_container(struct cli *cli, yyjson_val *data)
+static enum cli_status show_container(struct cli *cli, const struct call *call,
+				      const struct api_reply *reply)
 {
+	yyjson_val *data = reply->data;
 	const char *state = text_of(data, "state"), *reason = text_of(data, "reason");
 	yyjson_val *name, *names = yyjson_obj_get(data, "exclude");
 	char text[320];
 	size_t i, max, len = 0;
 
+	(void)call;
 	snprintf(text, sizeof(text), "%s%s%s", state, *reason ? ": " : "", reason);
 	print_field(cli, WIDTH, "state", text, state_colour(state));
 	text[0] = '\0';
@@ -164,19 +171,18 @@ static enum cli_status show_container(struct cli *cli, yyjson_val *data)
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
 	const char *id = args_value(args, "container");
-	char path[128];
+	const struct call call = {.method = "GET", .show = id ? show_container : show_host};
 
-	if (!id)
-		return print_call(cli, "GET", "/api/v1/ksm", NULL, show_host);
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/ksm", id);
-	return print_call(cli, "GET", path, NULL, show_container);
+	return id ? call_show(cli, &call, KSM_PATH, id)
+		  : call_show(cli, &call, "/api/v1/ksm");
 }
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *body = yyjson_mut_obj(doc), *names;
-	char path[128], *text = NULL;
+	struct call call = {.method = "PUT", .show = show_container};
+	char *text = NULL;
 	enum cli_status status;
 	const char *name;
 	size_t cursor = 0;
@@ -192,8 +198,8 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 	yyjson_mut_doc_free(doc);
 	if (!text)
 		return print_error(cli, CLI_FAILED, "an argument is not UTF-8, or out of memory");
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/ksm", args_value(args, "container"));
-	status = print_call(cli, "PUT", path, text, show_container);
+	call.text = text;
+	status = call_show(cli, &call, KSM_PATH, args_value(args, "container"));
 	free(text);
 	return status;
 }

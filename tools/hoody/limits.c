@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
-#define PATH_MAX_LEN	256
+#define QUERY_MAX 128
 
 static const char *text_of(yyjson_val *json, const char *key)
 {
@@ -24,75 +24,68 @@ static const char *check_burst(const char *text)
 	return check_number(text, 1, 1000000, &number) ? "must be a number from 1 to 1000000" : NULL;
 }
 
-static enum cli_status print_rules(struct cli *cli, yyjson_val *data)
+static void add_row(struct print_table *table, yyjson_val *rule)
 {
-	static const char *const headings[] = {"SERVICE", "PER", "REQUESTS", "BURST", NULL};
-	struct print_table *table = print_table_create(headings);
-	yyjson_val *rule;
-	size_t i, max;
+	char burst[32];
 
-	yyjson_arr_foreach(yyjson_obj_get(data, "limits"), i, max, rule)
-	{
-		char burst[32];
-
-		snprintf(burst, sizeof(burst), "%llu",
-			 (unsigned long long)yyjson_get_uint(yyjson_obj_get(rule, "burst")));
-		print_table_cell(table, text_of(rule, "service")[0] ? text_of(rule, "service") : "*",
-				 PRINT_PLAIN);
-		print_table_cell(table, text_of(rule, "per"), PRINT_PLAIN);
-		print_table_cell(table, text_of(rule, "requests"), PRINT_PLAIN);
-		print_table_cell(table, burst, PRINT_PLAIN);
-	}
-	return print_table_finish(cli, table);
+	snprintf(burst, sizeof(burst), "%llu",
+		 (unsigned long long)yyjson_get_uint(yyjson_obj_get(rule, "burst")));
+	print_table_cell(table, text_of(rule, "service")[0] ? text_of(rule, "service") : "*",
+			 PRINT_PLAIN);
+	print_table_cell(table, text_of(rule, "per"), PRINT_PLAIN);
+	print_table_cell(table, text_of(rule, "requests"), PRINT_PLAIN);
+	print_table_cell(table, burst, PRINT_PLAIN);
 }
 
-static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
-			    const char *query, const char *body)
+/* @body may be NULL, and is freed. */
+static enum cli_status ask(struct cli *cli, const struct cli_args *args, const char *method,
+			   const char *query, yyjson_mut_doc *body)
 {
-	char path[PATH_MAX_LEN];
+	static const char *const headings[] = {"SERVICE", "PER", "REQUESTS", "BURST", NULL};
+	const struct call call = {
+		.method = method,
+		.body = body,
+		.show = call_rows,
+		.headings = headings,
+		.add = add_row,
+		.list = "limits",
+	};
 
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/proxy/limits%s",
-		 args_value(args, "container"), query);
-	return print_call(cli, method, path, body, print_rules);
+	return call_show(cli, &call, "/api/v1/containers/%s/proxy/limits%s",
+			 args_value(args, "container"), query);
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
-	return call(cli, args, "GET", "", NULL);
+	return ask(cli, args, "GET", "", NULL);
 }
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
 	const char *service = args_value(args, "service"), *burst = args_value(args, "burst");
 	const char *per = args_value(args, "per");
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	enum cli_status status;
-	char *text;
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc = call_body(cli, &body);
 
-	yyjson_mut_doc_set_root(doc, body);
+	if (!doc)
+		return CLI_FAILED;
 	yyjson_mut_obj_add_str(doc, body, "requests", args_value(args, "requests"));
 	yyjson_mut_obj_add_str(doc, body, "per", per ? per : "all");
 	if (service)
 		yyjson_mut_obj_add_str(doc, body, "service", service);
 	if (burst)
 		yyjson_mut_obj_add_uint(doc, body, "burst", strtoul(burst, NULL, 10));
-	text = print_body(cli, doc);
-	if (!text)
-		return CLI_FAILED;
-	status = call(cli, args, "POST", "", text);
-	free(text);
-	return status;
+	return ask(cli, args, "POST", "", doc);
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
 	const char *service = args_value(args, "service"), *per = args_value(args, "per");
-	char query[PATH_MAX_LEN / 2];
+	char query[QUERY_MAX];
 
 	snprintf(query, sizeof(query), "?per=%s%s%s", per ? per : "all", service ? "&service=" : "",
 		 service ? service : "");
-	return call(cli, args, "DELETE", query, NULL);
+	return ask(cli, args, "DELETE", query, NULL);
 }
 
 static const char *const pers[] = {"all", "client", NULL};

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
@@ -141,33 +141,27 @@ static struct print_table *new_table(void)
 	return print_table_create(headings);
 }
 
-static enum cli_status run_query(struct cli *cli, const struct cli_args *args)
+static enum cli_status show_entries(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
 {
-	const char *limit = args_value(args, "limit") ?: "50";
-	struct api *api = cli_api(cli);
-	char query[QUERY_MAX], path[QUERY_MAX + 64];
-	enum cli_status status;
-	struct print_table *table;
-	struct api_reply reply;
+	struct print_table *table = new_table();
 	size_t count;
 
-	if (!api)
-		return CLI_FAILED;
+	(void)call;
+	/* The newest last, where the eye is. */
+	for (count = yyjson_arr_size(reply->data); count-- > 0;)
+		add_row(table, yyjson_arr_get(reply->data, count));
+	return print_table_finish(cli, table);
+}
+
+static enum cli_status run_query(struct cli *cli, const struct cli_args *args)
+{
+	const struct call call = {.method = "GET", .show = show_entries};
+	const char *limit = args_value(args, "limit") ?: "50";
+	char query[QUERY_MAX];
+
 	filters(args, query);
-	snprintf(path, sizeof(path), LOGS_PATH "?limit=%s%s", limit, query);
-	if (api_call(api, "GET", path, NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-	} else if (cli->json) {
-		status = print_json(reply.data);
-	} else {
-		table = new_table();
-		/* The newest last, where the eye is. */
-		for (count = yyjson_arr_size(reply.data); count-- > 0;)
-			add_row(table, yyjson_arr_get(reply.data, count));
-		status = print_table_finish(cli, table);
-	}
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, LOGS_PATH "?limit=%s%s", limit, query);
 }
 
 /* One line of NDJSON for each entry. CLI_DONE or CLI_FAILED. */
@@ -195,19 +189,17 @@ static enum cli_status print_lines(struct cli *cli, yyjson_val *data)
 static enum cli_status next_page(struct cli *cli, const char *query, unsigned long long *after,
 				 bool lines, bool *more)
 {
-	char path[QUERY_MAX + 64];
+	const struct call call = {.method = "GET"};
 	struct print_table *table;
 	struct api_reply reply;
 	enum cli_status status;
 	yyjson_val *entry;
 	size_t i, max;
 
-	snprintf(path, sizeof(path), LOGS_PATH "?limit=%d&after=%llu%s", PAGE, *after, query);
-	if (api_call(cli->api, "GET", path, NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-		api_reply_clear(&reply);
+	status = call_ask(cli, &call, &reply, LOGS_PATH "?limit=%d&after=%llu%s", PAGE, *after,
+			  query);
+	if (status)
 		return status;
-	}
 	max = yyjson_arr_size(reply.data);
 	if (max)
 		*after = number_of(yyjson_arr_get(reply.data, max - 1), "id");
@@ -234,8 +226,6 @@ static enum cli_status run_export(struct cli *cli, const struct cli_args *args)
 	char query[QUERY_MAX];
 	bool more = true;
 
-	if (!cli_api(cli))
-		return CLI_FAILED;
 	filters(args, query);
 	do {
 		status = next_page(cli, query, &after, true, &more);
@@ -245,21 +235,17 @@ static enum cli_status run_export(struct cli *cli, const struct cli_args *args)
 
 static enum cli_status run_follow(struct cli *cli, const struct cli_args *args)
 {
+	const struct call call = {.method = "GET"};
 	unsigned long long after = 0;
-	struct api *api = cli_api(cli);
 	enum cli_status status;
 	struct api_reply reply;
 	char query[QUERY_MAX];
 	bool more;
 
-	if (!api)
-		return CLI_FAILED;
 	/* From what is the end now. */
-	if (api_call(api, "GET", LOGS_PATH "?limit=1", NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-		api_reply_clear(&reply);
+	status = call_ask(cli, &call, &reply, LOGS_PATH "?limit=1");
+	if (status)
 		return status;
-	}
 	after = number_of(yyjson_arr_get_first(reply.data), "id");
 	api_reply_clear(&reply);
 	filters(args, query);
@@ -302,15 +288,18 @@ static enum cli_status show_tallies(struct cli *cli, yyjson_val *list, const cha
 	return print_table_finish(cli, table);
 }
 
-static enum cli_status show_stats(struct cli *cli, yyjson_val *data)
+static enum cli_status show_stats(struct cli *cli, const struct call *call,
+				  const struct api_reply *reply)
 {
 	static const char *const headings[] = {"STATUS", "REQUESTS", NULL};
+	yyjson_val *data = reply->data;
 	struct print_table *table;
 	enum cli_status status;
 	yyjson_val *entry;
 	size_t i, max;
 	char text[32];
 
+	(void)call;
 	print_fieldf(cli, 11, "requests", "%llu", number_of(data, "requests"));
 	print_fieldf(cli, 11, "changes", "%llu", number_of(data, "changes"));
 	print_fieldf(cli, 11, "bytes", "%llu in, %llu out", number_of(data, "bytes_in"),
@@ -333,12 +322,12 @@ static enum cli_status show_stats(struct cli *cli, yyjson_val *data)
 
 static enum cli_status run_stats(struct cli *cli, const struct cli_args *args)
 {
-	char query[QUERY_MAX], path[QUERY_MAX + 64];
+	const struct call call = {.method = "GET", .show = show_stats};
+	char query[QUERY_MAX];
 
 	filters(args, query);
-	snprintf(path, sizeof(path), LOGS_PATH "/stats%s%s", query[0] ? "?" : "",
-		 query[0] ? query + 1 : "");
-	return print_call(cli, "GET", path, NULL, show_stats);
+	return call_show(cli, &call, LOGS_PATH "/stats%s%s", query[0] ? "?" : "",
+			 query[0] ? query + 1 : "");
 }
 
 #define FILTERS                                                                                    \

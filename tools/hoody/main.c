@@ -2,7 +2,7 @@
 /*
  * hoody: the operator's command line. Parses, finds the command's table entry
  * and runs it; everything else is in the file of its group. New to the tree?
- * command.h is the model, containers.c the longest example.
+ * command.h is the model, call.h what most commands do, containers.c an example.
  *
  * Exit status: 0 done, 1 refused or failed, 2 the command line is wrong.
  */

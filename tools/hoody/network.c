@@ -9,11 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
-#define PATH_MAX_LEN	128
 #define FILE_BYTES_MAX	65536
 #define TUNNEL_PREFIX	"wireguard:"
 
@@ -71,47 +70,36 @@ static int add_exit(struct cli *cli, yyjson_mut_doc *doc, yyjson_mut_val *body, 
 	return 0;
 }
 
-/* The body of a change, from malloc(); NULL after saying why. */
-static char *make_body(struct cli *cli, const struct cli_args *args)
+/*
+ * The body of a change. What it takes from files comes as *@pem and *@file, from malloc(),
+ * also where it fails. 0, or -1 after saying why.
+ */
+static int fill_body(struct cli *cli, const struct cli_args *args, yyjson_mut_doc *doc,
+		     yyjson_mut_val *body, char **pem, char **file)
 {
 	const char *exit = args_value(args, "exit"), *ca = args_value(args, "exit-ca");
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	char *pem = NULL, *file = NULL, *text = NULL;
 	yyjson_mut_val *dns;
 	const char *server;
 	size_t cursor = 0;
 
-	if (!body) {
-		print_error(cli, CLI_FAILED, "out of memory");
-		goto out;
-	}
-	yyjson_mut_doc_set_root(doc, body);
 	if (!exit && !args_value(args, "dns")) {
 		print_error(cli, CLI_USAGE, "give --exit, --dns or both");
-		goto out;
+		return -1;
 	}
-	if (exit && add_exit(cli, doc, body, exit, &file))
-		goto out;
+	if (exit && add_exit(cli, doc, body, exit, file))
+		return -1;
 	dns = yyjson_mut_obj_add_arr(doc, body, "dns");
 	while ((server = args_next(args, "dns", &cursor)))
 		yyjson_mut_arr_add_str(doc, dns, server);
 	if (ca) {
-		pem = read_file(ca);
-		if (!pem) {
+		*pem = read_file(ca);
+		if (!*pem) {
 			print_error(cli, CLI_FAILED, "--exit-ca: %s: %s", ca, strerror(errno));
-			goto out;
+			return -1;
 		}
-		yyjson_mut_obj_add_str(doc, body, "exit_ca", pem);
+		yyjson_mut_obj_add_str(doc, body, "exit_ca", *pem);
 	}
-	text = yyjson_mut_write(doc, 0, NULL);
-	if (!text)
-		print_error(cli, CLI_FAILED, "an argument is not UTF-8");
-out:
-	yyjson_mut_doc_free(doc);
-	free(pem);
-	free_secret(file);
-	return text;
+	return 0;
 }
 
 static void print_counters(yyjson_val *counters)
@@ -199,51 +187,50 @@ static void print_network(yyjson_val *data)
 	print_counters(yyjson_obj_get(data, "counters"));
 }
 
-static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
-			    const char *body)
+/* @body, of a change, is freed; NULL asks how it is. */
+static enum cli_status ask(struct cli *cli, const struct cli_args *args, yyjson_mut_doc *body)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
+	const struct call call = {.method = body ? "PUT" : "GET", .body = body};
+	const bool change = body != NULL;
+	enum cli_status status;
 	struct api_reply reply;
-	char path[PATH_MAX_LEN];
-	const char *state;
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/network",
-		 args_value(args, "container"));
-	if (api_call(api, method, path, body, &reply)) {
-		status = print_refusal(cli, &reply);
-		goto out;
-	}
+	status = call_ask(cli, &call, &reply, "/api/v1/containers/%s/network",
+			  args_value(args, "container"));
+	if (status)
+		return status;
 	if (cli->json)
 		status = print_json(reply.data);
 	else
 		print_network(reply.data);
-	state = yyjson_get_str(yyjson_obj_get(reply.data, "state"));
-	if (!status && body && state && !strcmp(state, "failed"))
+	if (!status && change && !strcmp(text_of(reply.data, "state"), "failed"))
 		status = print_error(cli, CLI_FAILED,
 				     "the exit is stored, and the kernel does not hold it yet: see "
 				     "the agent's log");
-out:
 	api_reply_clear(&reply);
 	return status;
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
-	return call(cli, args, "GET", NULL);
+	return ask(cli, args, NULL);
 }
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
-	enum cli_status status;
-	char *body = make_body(cli, args);
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	enum cli_status status = CLI_FAILED;
+	char *pem = NULL, *file = NULL;
 
-	if (!body)
+	if (!doc)
 		return CLI_FAILED;
-	status = call(cli, args, "PUT", body);
-	free_secret(body);
+	if (fill_body(cli, args, doc, body, &pem, &file))
+		yyjson_mut_doc_free(doc);
+	else
+		status = ask(cli, args, doc);
+	free(pem);
+	free_secret(file);
 	return status;
 }
 

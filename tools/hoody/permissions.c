@@ -4,14 +4,11 @@
  * body from its options and shows what the agent answers; what the values may
  * be is for the agent to say, which names the field.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
-
-#define PATH_MAX_LEN 128
 
 /* NAME=JSON options as members of an object; CLI_DONE, or CLI_USAGE after saying why. */
 static enum cli_status add_members(struct cli *cli, yyjson_mut_doc *doc, yyjson_mut_val *body,
@@ -46,77 +43,59 @@ static enum cli_status add_members(struct cli *cli, yyjson_mut_doc *doc, yyjson_
 	return CLI_DONE;
 }
 
-/* The body of a replace or patch, from malloc(); NULL with *@status. */
-static char *make_body(struct cli *cli, const struct cli_args *args, enum cli_status *status)
+static bool is_project(const struct cli_args *args)
 {
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	const char *fallback = args_value(args, "default");
-	char *text = NULL;
-
-	*status = CLI_FAILED;
-	if (!body) {
-		print_error(cli, CLI_FAILED, "out of memory");
-		goto out;
-	}
-	yyjson_mut_doc_set_root(doc, body);
-	*status = add_members(cli, doc, body, args, "groups");
-	if (!*status)
-		*status = add_members(cli, doc, body, args, "permissions");
-	if (*status)
-		goto out;
-	if (fallback)
-		yyjson_mut_obj_add_str(doc, body, "default", fallback);
-	text = yyjson_mut_write(doc, 0, NULL);
-	if (!text)
-		*status = print_error(cli, CLI_FAILED, "an argument is not UTF-8");
-out:
-	yyjson_mut_doc_free(doc);
-	return text;
+	return !strncmp(args->command->path, "projects", 8);
 }
 
-static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
-			    const char *body, const char *done)
+static const char *id_of(const struct cli_args *args)
 {
-	bool project = !strncmp(args->command->path, "projects", 8);
-	const char *id = args_value(args, project ? "project" : "container");
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	char path[PATH_MAX_LEN];
+	return args_value(args, is_project(args) ? "project" : "container");
+}
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(path, sizeof(path), "/api/v1/%s/%s/proxy/permissions",
-		 project ? "projects" : "containers", id);
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json || !done)
-		status = print_json(reply.data);
-	else
-		printf("%s the permissions of %s %s (%zu groups)\n", done,
-		       project ? "project" : "container", id,
-		       yyjson_obj_size(yyjson_obj_get(reply.data, "groups")));
-	api_reply_clear(&reply);
-	return status;
+static enum cli_status show_done(struct cli *cli, const struct call *call,
+				 const struct api_reply *reply)
+{
+	(void)cli;
+	printf("%s the permissions of %s %s (%zu groups)\n", call->done,
+	       is_project(call->args) ? "project" : "container", id_of(call->args),
+	       yyjson_obj_size(yyjson_obj_get(reply->data, "groups")));
+	return CLI_DONE;
+}
+
+static enum cli_status ask(struct cli *cli, const struct call *call)
+{
+	return call_show(cli, call, "/api/v1/%s/%s/proxy/permissions",
+			 is_project(call->args) ? "projects" : "containers", id_of(call->args));
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
-	return call(cli, args, "GET", NULL, NULL);
+	return ask(cli, &(struct call){.method = "GET", .args = args});
 }
 
 static enum cli_status run_change(struct cli *cli, const struct cli_args *args, const char *method,
 				  const char *done)
 {
+	const char *fallback = args_value(args, "default");
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	const struct call call = {
+		.method = method, .body = doc, .show = show_done, .args = args, .done = done};
 	enum cli_status status;
-	char *body = make_body(cli, args, &status);
 
-	if (!body)
+	if (!doc)
+		return CLI_FAILED;
+	status = add_members(cli, doc, body, args, "groups");
+	if (!status)
+		status = add_members(cli, doc, body, args, "permissions");
+	if (status) {
+		yyjson_mut_doc_free(doc);
 		return status;
-	status = call(cli, args, method, body, done);
-	free(body);
-	return status;
+	}
+	if (fallback)
+		yyjson_mut_obj_add_str(doc, body, "default", fallback);
+	return ask(cli, &call);
 }
 
 static enum cli_status run_replace(struct cli *cli, const struct cli_args *args)

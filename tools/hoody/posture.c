@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "control/posture.h"
 #include "kernel/dm.h"
 #include "lib/id.h"
@@ -198,23 +198,21 @@ static yyjson_mut_val *page_add(yyjson_mut_doc *document, yyjson_mut_val *data, 
 }
 
 /* All pages, or that of container @id; NULL where it has been said why not. */
-static yyjson_doc *read_report(struct cli *cli, struct api *api, const char *id)
+static yyjson_doc *read_report(struct cli *cli, const char *id)
 {
 	yyjson_mut_doc *document = yyjson_mut_doc_new(NULL);
-	char path[128], cursor[ID_TEXT_LEN + 1] = "";
+	const struct call call = {.method = "GET"};
+	char cursor[ID_TEXT_LEN + 1] = "";
 	yyjson_doc *result = NULL;
 	yyjson_mut_val *data = NULL;
 	struct api_reply reply;
 	const char *next;
 
 	do {
-		snprintf(path, sizeof(path), "/api/v1/posture?%s%s%s%s",
-			 id ? "container=" : "limit=500", id ? id : "",
-			 cursor[0] ? "&cursor=" : "", cursor);
-		if (api_call(api, "GET", path, NULL, &reply)) {
-			print_refusal(cli, &reply);
+		if (call_ask(cli, &call, &reply, "/api/v1/posture?%s%s%s%s",
+			     id ? "container=" : "limit=500", id ? id : "",
+			     cursor[0] ? "&cursor=" : "", cursor))
 			goto out;
-		}
 		data = page_add(document, data, reply.data);
 		next = text_of(reply.root, "next_cursor");
 		/* One that does not go on would do so for ever. */
@@ -243,13 +241,10 @@ out:
 static enum cli_status run_posture(struct cli *cli, const struct cli_args *args)
 {
 	enum cli_status status = CLI_DONE;
-	struct api *api = cli_api(cli);
 	yyjson_val *summary;
 	yyjson_doc *report;
 
-	if (!api)
-		return CLI_FAILED;
-	report = read_report(cli, api, args_value(args, "container"));
+	report = read_report(cli, args_value(args, "container"));
 	if (!report)
 		return CLI_FAILED;
 	if (cli->json)

@@ -151,30 +151,3 @@ enum cli_status print_refusal(const struct cli *cli, const struct api_reply *rep
 	fprintf(stderr, ", %ld)\n", reply->status);
 	return CLI_FAILED;
 }
-
-enum cli_status print_call(struct cli *cli, const char *method, const char *path, const char *body,
-			   enum cli_status (*show)(struct cli *cli, yyjson_val *data))
-{
-	struct api *api = cli_api(cli);
-	enum cli_status status;
-	struct api_reply reply;
-
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else
-		status = cli->json || !show ? print_json(reply.data) : show(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
-}
-
-char *print_body(const struct cli *cli, yyjson_mut_doc *doc)
-{
-	char *text = yyjson_mut_write(doc, 0, NULL);
-
-	yyjson_mut_doc_free(doc);
-	if (!text)
-		print_error(cli, CLI_FAILED, "an argument is not UTF-8");
-	return text;
-}

@@ -60,14 +60,6 @@ enum cli_status print_json_mut(yyjson_mut_doc *doc);
  * field and message of the agent, or why there was no answer. Always CLI_FAILED.
  */
 enum cli_status print_refusal(const struct cli *cli, const struct api_reply *reply);
-/*
- * print_call(): asks the agent (api_call()) and shows what became of it: the data by
- * @show, or as JSON with --json and where @show is NULL.
- */
-enum cli_status print_call(struct cli *cli, const char *method, const char *path, const char *body,
-			   enum cli_status (*show)(struct cli *cli, yyjson_val *data));
-/* The text of a body, from malloc(), and the end of @doc; NULL after saying why. */
-char *print_body(const struct cli *cli, yyjson_mut_doc *doc);
 /* "hoody: ..." (as JSON with --json) on standard error; returns @status. */
 __attribute__((format(printf, 3, 4))) enum cli_status
 print_error(const struct cli *cli, enum cli_status status, const char *format, ...);

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
-#define PATH_MAX_LEN	256
+#define QUERY_MAX	128
 #define MIDDLEWARE_LEN	128
 
 static const char *check_instance(const char *text)
@@ -66,45 +66,44 @@ static void add_middleware(yyjson_mut_doc *doc, yyjson_mut_val *body, const char
 	yyjson_mut_obj_add_uint(doc, middleware, "instance", instance);
 }
 
-static enum cli_status print_services(struct cli *cli, yyjson_val *data)
+static void add_row(struct print_table *table, yyjson_val *entry)
 {
-	static const char *const headings[] = {"SERVICE", "INSTANCE", "PROTOCOL",
-						"MIDDLEWARE", NULL};
-	struct print_table *table = print_table_create(headings);
-	yyjson_val *entry;
-	size_t i, max;
+	yyjson_val *instance = yyjson_obj_get(entry, "instance");
+	char number[16] = "*", middleware[MIDDLEWARE_LEN];
 
-	yyjson_arr_foreach(yyjson_obj_get(data, "services"), i, max, entry)
-	{
-		yyjson_val *instance = yyjson_obj_get(entry, "instance");
-		char number[16] = "*", middleware[MIDDLEWARE_LEN];
-
-		if (yyjson_is_uint(instance))
-			snprintf(number, sizeof(number), "%u", (unsigned int)yyjson_get_uint(instance));
-		print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "service")) ?: "",
-				 PRINT_PLAIN);
-		print_table_cell(table, number, PRINT_PLAIN);
-		print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "protocol")) ?: "",
-				 PRINT_PLAIN);
-		put_middleware(middleware, yyjson_obj_get(entry, "middleware"));
-		print_table_cell(table, middleware, PRINT_PLAIN);
-	}
-	return print_table_finish(cli, table);
+	if (yyjson_is_uint(instance))
+		snprintf(number, sizeof(number), "%u", (unsigned int)yyjson_get_uint(instance));
+	print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "service")) ?: "",
+			 PRINT_PLAIN);
+	print_table_cell(table, number, PRINT_PLAIN);
+	print_table_cell(table, yyjson_get_str(yyjson_obj_get(entry, "protocol")) ?: "",
+			 PRINT_PLAIN);
+	put_middleware(middleware, yyjson_obj_get(entry, "middleware"));
+	print_table_cell(table, middleware, PRINT_PLAIN);
 }
 
-static enum cli_status call(struct cli *cli, const struct cli_args *args, const char *method,
-			    const char *query, const char *body)
+/* @body may be NULL, and is freed. */
+static enum cli_status ask(struct cli *cli, const struct cli_args *args, const char *method,
+			   const char *query, yyjson_mut_doc *body)
 {
-	char path[PATH_MAX_LEN];
+	static const char *const headings[] = {"SERVICE", "INSTANCE", "PROTOCOL", "MIDDLEWARE",
+					       NULL};
+	const struct call call = {
+		.method = method,
+		.body = body,
+		.show = call_rows,
+		.headings = headings,
+		.add = add_row,
+		.list = "services",
+	};
 
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/proxy/services%s",
-		 args_value(args, "container"), query);
-	return print_call(cli, method, path, body, print_services);
+	return call_show(cli, &call, "/api/v1/containers/%s/proxy/services%s",
+			 args_value(args, "container"), query);
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
-	return call(cli, args, "GET", "", NULL);
+	return ask(cli, args, "GET", "", NULL);
 }
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
@@ -112,12 +111,11 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 	const char *instance = args_value(args, "instance");
 	const char *protocol = args_value(args, "protocol");
 	const char *middleware = args_value(args, "middleware");
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc);
-	enum cli_status status;
-	char *text;
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc = call_body(cli, &body);
 
-	yyjson_mut_doc_set_root(doc, body);
+	if (!doc)
+		return CLI_FAILED;
 	yyjson_mut_obj_add_str(doc, body, "service", args_value(args, "service"));
 	if (instance)
 		yyjson_mut_obj_add_uint(doc, body, "instance", strtoul(instance, NULL, 10));
@@ -125,22 +123,17 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 		yyjson_mut_obj_add_str(doc, body, "protocol", protocol);
 	if (middleware)
 		add_middleware(doc, body, middleware);
-	text = print_body(cli, doc);
-	if (!text)
-		return CLI_FAILED;
-	status = call(cli, args, "POST", "", text);
-	free(text);
-	return status;
+	return ask(cli, args, "POST", "", doc);
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
 	const char *instance = args_value(args, "instance");
-	char query[PATH_MAX_LEN / 2];
+	char query[QUERY_MAX];
 
 	snprintf(query, sizeof(query), "?service=%s%s%s", args_value(args, "service"),
 		 instance ? "&instance=" : "", instance ? instance : "");
-	return call(cli, args, "DELETE", query, NULL);
+	return ask(cli, args, "DELETE", query, NULL);
 }
 
 static const char *const protocols[] = {"http1", "h2c", NULL};

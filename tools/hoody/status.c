@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "print.h"
 
 #define WIDTH 13
@@ -167,26 +167,11 @@ static void show_counters(const struct cli *cli, yyjson_val *counters)
 		     reused);
 }
 
-static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
+static enum cli_status show(struct cli *cli, const struct call *call, const struct api_reply *reply)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	yyjson_val *data, *containers;
+	yyjson_val *data = reply->data, *containers = yyjson_obj_get(data, "containers");
 
-	(void)args;
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, "GET", "/api/v1/status", NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-		goto out;
-	}
-	data = reply.data;
-	if (cli->json) {
-		status = print_json(data);
-		goto out;
-	}
-	containers = yyjson_obj_get(data, "containers");
+	(void)call;
 	print_field(cli, WIDTH, "agent", text_of(data, "version"), PRINT_PLAIN);
 	print_fieldf(cli, WIDTH, "serves", "*.%s.%s", text_of(data, "node"),
 		     text_of(data, "base_domain"));
@@ -204,9 +189,15 @@ static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
 	show_relay(cli, yyjson_obj_get(data, "relay"));
 	show_upgrade(cli, data);
 	show_counters(cli, yyjson_obj_get(yyjson_obj_get(data, "worker"), "counters"));
-out:
-	api_reply_clear(&reply);
-	return status;
+	return CLI_DONE;
+}
+
+static enum cli_status run_status(struct cli *cli, const struct cli_args *args)
+{
+	const struct call call = {.method = "GET", .show = show};
+
+	(void)args;
+	return call_show(cli, &call, "/api/v1/status");
 }
 
 const struct cli_command status_commands[] = {

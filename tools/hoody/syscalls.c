@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
+#include "call.h"
 #include "container.h"
 #include "options.h"
 #include "print.h"
 
 #define PROFILES_PATH "/api/v1/syscalls/profiles"
-#define PATH_MAX_LEN  256
 #define FILE_MAX      (1 << 20) /* as the agent takes it */
 #define SHOWN_COUNTERS 20
 
@@ -50,26 +49,6 @@ static void print_warnings(const struct cli *cli, yyjson_val *data)
 	}
 }
 
-/* One call; with --json its data, else @done is called with them. */
-static enum cli_status call(struct cli *cli, const char *method, const char *path, const char *body,
-			    void (*done)(struct cli *cli, yyjson_val *data))
-{
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, method, path, body, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else
-		done(cli, reply.data);
-	api_reply_clear(&reply);
-	return status;
-}
-
 /* --- profiles --- */
 
 /* The file's text, from malloc(); NULL after saying why. "-": standard input. */
@@ -97,12 +76,17 @@ static char *read_file(struct cli *cli, const char *name)
 	return text;
 }
 
-static void done_load(struct cli *cli, yyjson_val *data)
+static enum cli_status show_loaded(struct cli *cli, const struct call *call,
+				   const struct api_reply *reply)
 {
+	yyjson_val *data = reply->data;
+
+	(void)call;
 	print_warnings(cli, data);
 	printf("loaded %s (%llu bytes of table), which %llu containers have\n",
 	       text_of(data, "name"), number_of(data, "table_bytes"),
 	       number_of(data, "containers"));
+	return CLI_DONE;
 }
 
 static enum cli_status run_load(struct cli *cli, const struct cli_args *args)
@@ -110,6 +94,7 @@ static enum cli_status run_load(struct cli *cli, const struct cli_args *args)
 	char *source = read_file(cli, args->positional[1]), *body = NULL;
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
 	yyjson_mut_val *root = yyjson_mut_obj(doc), *caps;
+	struct call call = {.method = "POST", .show = show_loaded};
 	enum cli_status status = CLI_FAILED;
 	yyjson_read_err fault;
 	yyjson_doc *profile = NULL;
@@ -132,8 +117,9 @@ static enum cli_status run_load(struct cli *cli, const struct cli_args *args)
 	while ((cap = args_next(args, "cap", &cursor)))
 		yyjson_mut_arr_add_str(doc, caps, cap);
 	body = yyjson_mut_write(doc, 0, NULL);
+	call.text = body;
 	if (body)
-		status = call(cli, "POST", PROFILES_PATH, body, done_load);
+		status = call_show(cli, &call, PROFILES_PATH);
 	else
 		print_error(cli, CLI_FAILED, "out of memory");
 out:
@@ -144,70 +130,65 @@ out:
 	return status;
 }
 
-static void done_list(struct cli *cli, yyjson_val *data)
+static void add_row(struct print_table *table, yyjson_val *profile)
 {
-	static const char *const headings[] = {"NAME", "CONTAINERS", "TABLE", "LOADED", NULL};
-	struct print_table *table = print_table_create(headings);
-	size_t i, max;
-	yyjson_val *value;
 	char text[32];
 
-	yyjson_arr_foreach(data, i, max, value)
-	{
-		print_table_cell(table, text_of(value, "name"), PRINT_PLAIN);
-		snprintf(text, sizeof(text), "%llu", number_of(value, "containers"));
-		print_table_cell(table, text, PRINT_PLAIN);
-		snprintf(text, sizeof(text), "%llu B", number_of(value, "table_bytes"));
-		print_table_cell(table, text, PRINT_PLAIN);
-		print_table_cell(table, text_of(value, "loaded_at"), PRINT_DIM);
-	}
-	print_table_finish(cli, table);
+	print_table_cell(table, text_of(profile, "name"), PRINT_PLAIN);
+	snprintf(text, sizeof(text), "%llu", number_of(profile, "containers"));
+	print_table_cell(table, text, PRINT_PLAIN);
+	snprintf(text, sizeof(text), "%llu B", number_of(profile, "table_bytes"));
+	print_table_cell(table, text, PRINT_PLAIN);
+	print_table_cell(table, text_of(profile, "loaded_at"), PRINT_DIM);
 }
 
 static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
 {
+	static const char *const headings[] = {"NAME", "CONTAINERS", "TABLE", "LOADED", NULL};
+	const struct call call = {
+		.method = "GET", .show = call_rows, .headings = headings, .add = add_row};
+
 	(void)args;
-	return call(cli, "GET", PROFILES_PATH "?limit=1000", NULL, done_list);
+	return call_show(cli, &call, PROFILES_PATH "?limit=1000");
+}
+
+static enum cli_status show_export(struct cli *cli, const struct call *call,
+				   const struct api_reply *reply)
+{
+	const char *format = args_value(call->args, "format");
+
+	(void)cli;
+	if (!format)
+		return print_json(yyjson_obj_get(reply->data, "profile"));
+	fputs(text_of(reply->data, "text"), stdout);
+	if (!strcmp(format, "oci"))
+		putchar('\n');
+	return CLI_DONE;
 }
 
 static enum cli_status run_export(struct cli *cli, const struct cli_args *args)
 {
+	const struct call call = {.method = "GET", .show = show_export, .args = args};
 	const char *format = args_value(args, "format");
-	struct api *api = cli_api(cli);
-	enum cli_status status = CLI_DONE;
-	struct api_reply reply;
-	char path[PATH_MAX_LEN];
 
-	if (!api)
-		return CLI_FAILED;
-	snprintf(path, sizeof(path), PROFILES_PATH "/%s%s%s", args->positional[0],
-		 format ? "?format=" : "", format ? format : "");
-	if (api_call(api, "GET", path, NULL, &reply))
-		status = print_refusal(cli, &reply);
-	else if (cli->json)
-		status = print_json(reply.data);
-	else if (format)
-		fputs(text_of(reply.data, "text"), stdout);
-	else
-		status = print_json(yyjson_obj_get(reply.data, "profile"));
-	if (!status && format && !cli->json && !strcmp(format, "oci"))
-		putchar('\n');
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, PROFILES_PATH "/%s%s%s", args->positional[0],
+			 format ? "?format=" : "", format ? format : "");
 }
 
-static void done_delete(struct cli *cli, yyjson_val *data)
+static enum cli_status show_deleted(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
 {
 	(void)cli;
-	printf("deleted %s\n", text_of(data, "name"));
+	(void)call;
+	printf("deleted %s\n", text_of(reply->data, "name"));
+	return CLI_DONE;
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
-	char path[PATH_MAX_LEN];
+	const struct call call = {.method = "DELETE", .show = show_deleted};
 
-	snprintf(path, sizeof(path), PROFILES_PATH "/%s", args->positional[0]);
-	return call(cli, "DELETE", path, NULL, done_delete);
+	return call_show(cli, &call, PROFILES_PATH "/%s", args->positional[0]);
 }
 
 /* At a tab: silent about everything that goes wrong. */
@@ -284,14 +265,16 @@ static void show_denials(struct cli *cli, yyjson_val *denials)
 	print_table_finish(cli, table);
 }
 
-static void done_show(struct cli *cli, yyjson_val *data)
+static enum cli_status show(struct cli *cli, const struct call *call, const struct api_reply *reply)
 {
+	yyjson_val *data = reply->data;
 	const char *profile = text_of(data, "profile"), *reason = text_of(data, "reason");
 	bool in_force = yyjson_get_bool(yyjson_obj_get(data, "in_force"));
 	yyjson_val *counters = yyjson_obj_get(data, "counters");
 	yyjson_val *denials = yyjson_obj_get(data, "denials");
 	char text[512];
 
+	(void)call;
 	print_warnings(cli, data);
 	print_field(cli, 10, "container", text_of(data, "container"), PRINT_PLAIN);
 	print_field(cli, 10, "profile", profile[0] ? profile : "none", PRINT_PLAIN);
@@ -306,21 +289,20 @@ static void done_show(struct cli *cli, yyjson_val *data)
 		show_counters(cli, counters);
 	if (yyjson_arr_size(denials))
 		show_denials(cli, denials);
+	return CLI_DONE;
 }
 
-static enum cli_status container_call(struct cli *cli, const struct cli_args *args,
-				      const char *method, const char *body)
+static enum cli_status ask(struct cli *cli, const struct cli_args *args, const char *method,
+			   const char *text)
 {
-	char path[PATH_MAX_LEN];
+	const struct call call = {.method = method, .text = text, .show = show};
 
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/syscalls",
-		 args_value(args, "container"));
-	return call(cli, method, path, body, done_show);
+	return call_show(cli, &call, CONTAINER_PATH "/%s/syscalls", args_value(args, "container"));
 }
 
 static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 {
-	return container_call(cli, args, "GET", NULL);
+	return ask(cli, args, "GET", NULL);
 }
 
 static enum cli_status run_attach(struct cli *cli, const struct cli_args *args)
@@ -332,26 +314,23 @@ static enum cli_status run_attach(struct cli *cli, const struct cli_args *args)
 	snprintf(body, sizeof(body), "{\"profile\":\"%s\",\"mode\":\"%s\",\"force\":%s}",
 		 args->positional[0], mode ? mode : "enforce",
 		 args_flag(args, "force") ? "true" : "false");
-	return container_call(cli, args, "PUT", body);
+	return ask(cli, args, "PUT", body);
 }
 
 static enum cli_status run_detach(struct cli *cli, const struct cli_args *args)
 {
-	return container_call(cli, args, "PUT", "{\"profile\":null}");
+	return ask(cli, args, "PUT", "{\"profile\":null}");
 }
 
 static enum cli_status run_learn(struct cli *cli, const struct cli_args *args)
 {
-	return container_call(cli, args, "PUT", "{\"profile\":null,\"mode\":\"learn\"}");
+	return ask(cli, args, "PUT", "{\"profile\":null,\"mode\":\"learn\"}");
 }
 
 static enum cli_status run_learned(struct cli *cli, const struct cli_args *args)
 {
-	char path[PATH_MAX_LEN];
-
-	snprintf(path, sizeof(path), "/api/v1/containers/%s/syscalls/learned",
-		 args_value(args, "container"));
-	return print_call(cli, "GET", path, NULL, NULL);
+	return call_show(cli, &(struct call){.method = "GET"},
+			 CONTAINER_PATH "/%s/syscalls/learned", args_value(args, "container"));
 }
 
 static const char *const modes[] = {"enforce", "learn", NULL};

@@ -6,13 +6,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "api.h"
+#include "call.h"
 #include "options.h"
 #include "print.h"
 
 #define TOKENS_PATH "/api/v1/tokens"
 #define REALMS_PATH "/api/v1/realms"
-#define CALL_MAX    256
 
 static const char *text_of(yyjson_val *json, const char *key)
 {
@@ -53,31 +52,29 @@ static const char *check_token(const char *text)
 		       : "must be the 16 hexadecimal digits that 'hoody tokens list' shows";
 }
 
-/* Makes a call; CLI_DONE with a reply to clear, or CLI_FAILED, printed. */
-static enum cli_status call(struct cli *cli, const char *method, const char *path,
-			    const char *body, struct api_reply *reply)
+static enum cli_status show_created(struct cli *cli, const struct call *call,
+				    const struct api_reply *reply)
 {
-	struct api *api = cli_api(cli);
-	enum cli_status status;
-
-	if (!api)
-		return CLI_FAILED;
-	if (!api_call(api, method, path, body, reply))
-		return CLI_DONE;
-	status = print_refusal(cli, reply);
-	api_reply_clear(reply);
-	return status;
+	(void)cli;
+	(void)call;
+	print_text(stdout, text_of(reply->data, "token"));
+	putchar('\n');
+	fflush(stdout);
+	fprintf(stderr, "This is shown once: keep it where only its user can read it.\n");
+	return CLI_DONE;
 }
 
-static char *create_body(const struct cli_args *args)
+static enum cli_status run_create(struct cli *cli, const struct cli_args *args)
 {
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc), *ips = NULL;
 	const char *expires = args_value(args, "expires"), *range;
+	yyjson_mut_val *body, *ips = NULL;
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	const struct call call = {.method = "POST", .body = doc, .show = show_created};
 	size_t cursor = 0;
-	char when[32], *text;
+	char when[32];
 
-	yyjson_mut_doc_set_root(doc, body);
+	if (!doc)
+		return CLI_FAILED;
 	if (args_value(args, "name"))
 		yyjson_mut_obj_add_str(doc, body, "name", args_value(args, "name"));
 	if (args_value(args, "realm"))
@@ -92,34 +89,8 @@ static char *create_body(const struct cli_args *args)
 		expires = when;
 	}
 	if (expires)
-		yyjson_mut_obj_add_strcpy(doc, body, "expires", expires);
-	text = yyjson_mut_write(doc, 0, NULL);
-	yyjson_mut_doc_free(doc);
-	return text;
-}
-
-static enum cli_status run_create(struct cli *cli, const struct cli_args *args)
-{
-	char *body = create_body(args);
-	struct api_reply reply;
-	enum cli_status status;
-
-	if (!body)
-		return print_error(cli, CLI_FAILED, "an argument is not UTF-8");
-	status = call(cli, "POST", TOKENS_PATH, body, &reply);
-	free(body);
-	if (status)
-		return status;
-	if (cli->json) {
-		status = print_json(reply.data);
-	} else {
-		print_text(stdout, text_of(reply.data, "token"));
-		putchar('\n');
-		fflush(stdout);
-		fprintf(stderr, "This is shown once: keep it where only its user can read it.\n");
-	}
-	api_reply_clear(&reply);
-	return status;
+		yyjson_mut_obj_add_str(doc, body, "expires", expires);
+	return call_show(cli, &call, TOKENS_PATH);
 }
 
 static void add_token(struct print_table *table, yyjson_val *token)
@@ -163,105 +134,75 @@ static void add_realm(struct print_table *table, yyjson_val *realm)
 	print_table_cell(table, text_of(realm, "host"), PRINT_PLAIN);
 }
 
-static enum cli_status list(struct cli *cli, const char *path, const char *const *headings,
-			    void (*add)(struct print_table *table, yyjson_val *entry))
-{
-	struct print_table *table;
-	struct api_reply reply;
-	enum cli_status status;
-	yyjson_val *entry;
-	size_t i, max;
-
-	status = call(cli, "GET", path, NULL, &reply);
-	if (status)
-		return status;
-	if (cli->json) {
-		status = print_json(reply.data);
-	} else {
-		table = print_table_create(headings);
-		yyjson_arr_foreach(reply.data, i, max, entry) add(table, entry);
-		status = print_table_finish(cli, table);
-	}
-	api_reply_clear(&reply);
-	return status;
-}
-
 static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const headings[] = {"ID",   "NAME", "REALM", "STATE",
 					       "EXPIRES", "USED", "FROM",  NULL};
+	const struct call call = {
+		.method = "GET", .show = call_rows, .headings = headings, .add = add_token};
 
 	(void)args;
-	return list(cli, TOKENS_PATH, headings, add_token);
+	return call_show(cli, &call, TOKENS_PATH);
 }
 
 static enum cli_status run_realms_list(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const headings[] = {"NAME", "CONTAINERS", "TOKENS", "HOST", NULL};
+	const struct call call = {
+		.method = "GET", .show = call_rows, .headings = headings, .add = add_realm};
 
 	(void)args;
-	return list(cli, REALMS_PATH, headings, add_realm);
+	return call_show(cli, &call, REALMS_PATH);
 }
 
 /* A call about the one thing that is named; @done is what to say of it. */
-static enum cli_status one(struct cli *cli, const char *method, const char *base, const char *name,
-			   const char *body, const char *done)
+static enum cli_status one(struct cli *cli, const struct cli_args *args, const char *method,
+			   const char *base, const char *text, const char *done)
 {
-	char path[CALL_MAX];
-	struct api_reply reply;
-	enum cli_status status;
+	const struct call call = {
+		.method = method, .text = text, .show = call_done, .args = args, .done = done};
 
-	snprintf(path, sizeof(path), "%s/%s", base, name);
-	status = call(cli, method, path, body, &reply);
-	if (status)
-		return status;
-	if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("%s %s\n", done, name);
-	api_reply_clear(&reply);
-	return status;
+	return call_show(cli, &call, "%s/%s", base, args->positional[0]);
 }
 
 static enum cli_status run_enable(struct cli *cli, const struct cli_args *args)
 {
-	return one(cli, "PATCH", TOKENS_PATH, args->positional[0], "{\"enabled\":true}", "enabled");
+	return one(cli, args, "PATCH", TOKENS_PATH, "{\"enabled\":true}", "enabled");
 }
 
 static enum cli_status run_disable(struct cli *cli, const struct cli_args *args)
 {
-	return one(cli, "PATCH", TOKENS_PATH, args->positional[0], "{\"enabled\":false}",
-		   "disabled");
+	return one(cli, args, "PATCH", TOKENS_PATH, "{\"enabled\":false}", "disabled");
 }
 
 static enum cli_status run_delete(struct cli *cli, const struct cli_args *args)
 {
-	return one(cli, "DELETE", TOKENS_PATH, args->positional[0], NULL, "deleted");
+	return one(cli, args, "DELETE", TOKENS_PATH, NULL, "deleted");
+}
+
+static enum cli_status show_realm_created(struct cli *cli, const struct call *call,
+					  const struct api_reply *reply)
+{
+	(void)cli;
+	printf("created %s: its API is https://%s\n", call->args->positional[0],
+	       text_of(reply->data, "host"));
+	return CLI_DONE;
 }
 
 static enum cli_status run_realms_create(struct cli *cli, const struct cli_args *args)
 {
-	char body[CALL_MAX];
-	struct api_reply reply;
-	enum cli_status status;
+	char text[128];
+	const struct call call = {
+		.method = "POST", .text = text, .show = show_realm_created, .args = args};
 
 	/* The name was checked: nothing in it needs escaping. */
-	snprintf(body, sizeof(body), "{\"name\":\"%s\"}", args->positional[0]);
-	status = call(cli, "POST", REALMS_PATH, body, &reply);
-	if (status)
-		return status;
-	if (cli->json)
-		status = print_json(reply.data);
-	else
-		printf("created %s: its API is https://%s\n", args->positional[0],
-		       text_of(reply.data, "host"));
-	api_reply_clear(&reply);
-	return status;
+	snprintf(text, sizeof(text), "{\"name\":\"%s\"}", args->positional[0]);
+	return call_show(cli, &call, REALMS_PATH);
 }
 
 static enum cli_status run_realms_delete(struct cli *cli, const struct cli_args *args)
 {
-	return one(cli, "DELETE", REALMS_PATH, args->positional[0], NULL, "deleted");
+	return one(cli, args, "DELETE", REALMS_PATH, NULL, "deleted");
 }
 
 static const struct cli_option create_options[] = {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "api.h"
+#include "call.h"
 #include "print.h"
 
 #define WAIT_SECONDS	60
@@ -50,20 +50,16 @@ static enum cli_status show(struct cli *cli, yyjson_val *data)
 static enum cli_status run_upgrade(struct cli *cli, const struct cli_args *args)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
-	struct api_reply reply = {};
-	struct api *api = cli_api(cli);
+	const struct call call = {.method = "POST"};
+	struct api_reply reply;
 	enum cli_status status;
 	unsigned long long number;
 	struct timespec now, end;
 
 	(void)args;
-	if (!api)
-		return CLI_FAILED;
-	if (api_call(api, "POST", "/api/v1/upgrade", NULL, &reply)) {
-		status = print_refusal(cli, &reply);
-		api_reply_clear(&reply);
+	status = call_ask(cli, &call, &reply, "/api/v1/upgrade");
+	if (status)
 		return status;
-	}
 	number = yyjson_get_uint(yyjson_obj_get(yyjson_obj_get(reply.data, "upgrade"), "number"));
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += WAIT_SECONDS;
@@ -71,7 +67,7 @@ static enum cli_status run_upgrade(struct cli *cli, const struct cli_args *args)
 		nanosleep(&pause, NULL);
 		api_reply_clear(&reply);
 		/* Where it has just changed hands, the next question is answered. */
-		if (!api_call(api, "GET", "/api/v1/status", NULL, &reply) &&
+		if (!api_call(cli->api, "GET", "/api/v1/status", NULL, &reply) &&
 		    is_over(reply.data, number)) {
 			status = show(cli, reply.data);
 			api_reply_clear(&reply);
