@@ -3,7 +3,6 @@
  * hoody ksm show|set: memory that containers share. One container is shown field
  * by field, all of them as a table with a bar for what each has saved.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "call.h"
@@ -179,29 +178,19 @@ static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *body = yyjson_mut_obj(doc), *names;
-	struct call call = {.method = "PUT", .show = show_container};
-	char *text = NULL;
-	enum cli_status status;
+	yyjson_mut_val *body, *names;
+	yyjson_mut_doc *doc = call_body(cli, &body);
+	const struct call call = {.method = "PUT", .body = doc, .show = show_container};
 	const char *name;
 	size_t cursor = 0;
 
-	if (body) {
-		yyjson_mut_doc_set_root(doc, body);
-		yyjson_mut_obj_add_str(doc, body, "mode", args->positional[0]);
-		names = yyjson_mut_obj_add_arr(doc, body, "exclude");
-		while ((name = args_next(args, "exclude", &cursor)))
-			yyjson_mut_arr_add_str(doc, names, name);
-		text = yyjson_mut_write(doc, 0, NULL);
-	}
-	yyjson_mut_doc_free(doc);
-	if (!text)
-		return print_error(cli, CLI_FAILED, "an argument is not UTF-8, or out of memory");
-	call.text = text;
-	status = call_show(cli, &call, KSM_PATH, args_value(args, "container"));
-	free(text);
-	return status;
+	if (!doc)
+		return CLI_FAILED;
+	yyjson_mut_obj_add_str(doc, body, "mode", args->positional[0]);
+	names = yyjson_mut_obj_add_arr(doc, body, "exclude");
+	while ((name = args_next(args, "exclude", &cursor)))
+		yyjson_mut_arr_add_str(doc, names, name);
+	return call_show(cli, &call, KSM_PATH, args_value(args, "container"));
 }
 
 static const char *check_mode(const char *text)

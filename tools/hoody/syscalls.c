@@ -89,45 +89,44 @@ static enum cli_status show_loaded(struct cli *cli, const struct call *call,
 	return CLI_DONE;
 }
 
+/* The JSON of a file; NULL after saying why it cannot be had. */
+static yyjson_doc *read_profile(struct cli *cli, const char *name)
+{
+	char *text = read_file(cli, name);
+	yyjson_doc *profile;
+	yyjson_read_err fault;
+
+	if (!text)
+		return NULL;
+	profile = yyjson_read_opts(text, strlen(text), 0, NULL, &fault);
+	if (!profile)
+		print_error(cli, CLI_FAILED, "%s: no JSON: %s at byte %zu", name, fault.msg,
+			    fault.pos);
+	free(text);
+	return profile;
+}
+
 static enum cli_status run_load(struct cli *cli, const struct cli_args *args)
 {
-	char *source = read_file(cli, args->positional[1]), *body = NULL;
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	yyjson_mut_val *root = yyjson_mut_obj(doc), *caps;
-	struct call call = {.method = "POST", .show = show_loaded};
-	enum cli_status status = CLI_FAILED;
-	yyjson_read_err fault;
-	yyjson_doc *profile = NULL;
+	yyjson_doc *profile = read_profile(cli, args->positional[1]);
+	yyjson_mut_val *body, *caps;
+	yyjson_mut_doc *doc = profile ? call_body(cli, &body) : NULL;
+	const struct call call = {.method = "POST", .body = doc, .show = show_loaded};
 	size_t cursor = 0;
 	const char *cap;
 
-	if (!source)
-		goto out;
-	profile = yyjson_read_opts(source, strlen(source), 0, NULL, &fault);
-	if (!profile) {
-		print_error(cli, CLI_FAILED, "%s: no JSON: %s at byte %zu", args->positional[1],
-			    fault.msg, fault.pos);
-		goto out;
+	if (!doc) {
+		yyjson_doc_free(profile);
+		return CLI_FAILED;
 	}
-	yyjson_mut_doc_set_root(doc, root);
-	yyjson_mut_obj_add_str(doc, root, "name", args->positional[0]);
-	yyjson_mut_obj_add_val(doc, root, "profile",
+	yyjson_mut_obj_add_str(doc, body, "name", args->positional[0]);
+	yyjson_mut_obj_add_val(doc, body, "profile",
 			       yyjson_val_mut_copy(doc, yyjson_doc_get_root(profile)));
-	caps = yyjson_mut_obj_add_arr(doc, root, "capabilities");
+	yyjson_doc_free(profile);
+	caps = yyjson_mut_obj_add_arr(doc, body, "capabilities");
 	while ((cap = args_next(args, "cap", &cursor)))
 		yyjson_mut_arr_add_str(doc, caps, cap);
-	body = yyjson_mut_write(doc, 0, NULL);
-	call.text = body;
-	if (body)
-		status = call_show(cli, &call, PROFILES_PATH);
-	else
-		print_error(cli, CLI_FAILED, "out of memory");
-out:
-	yyjson_doc_free(profile);
-	yyjson_mut_doc_free(doc);
-	free(source);
-	free(body);
-	return status;
+	return call_show(cli, &call, PROFILES_PATH);
 }
 
 static void add_row(struct print_table *table, yyjson_val *profile)
