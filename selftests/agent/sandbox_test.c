@@ -134,12 +134,13 @@ static int try_needed(void)
 {
 	int one = 1, fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	void *memory = malloc(1 << 22);
+	bool has_memory = memory;
 
-	if (fd < 0 || !memory)
-		return errno;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
-		return errno;
 	free(memory);
+	if (!has_memory)
+		return ENOMEM;
+	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
+		return errno;
 	return close(fd) ? errno : 0;
 }
 

@@ -106,7 +106,7 @@ static bool others_are_spread(const struct listen_set *set, int slot)
 	for (i = 0; i < 64; i++) {
 		len = long_packet(packet, lengths[i % 4]);
 		at = socket_of(set, packet, len, 1 + i);
-		if (at / THREADS != slot || socket_of(set, packet, len, 100 + i) != at)
+		if (at < 0 || at / THREADS != slot || socket_of(set, packet, len, 100 + i) != at)
 			return false;
 		seen |= 1u << at % THREADS;
 	}

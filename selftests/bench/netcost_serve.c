@@ -51,7 +51,7 @@ static void watch(int epoll, int fd)
 
 static void take_connection(int epoll, int listener)
 {
-	struct sockaddr_storage from;
+	struct sockaddr_storage from = {};
 	socklen_t length = sizeof(from);
 	struct connection *connection;
 	int fd = accept4(listener, (struct sockaddr *)&from, &length, SOCK_NONBLOCK);
@@ -98,7 +98,7 @@ static void serve_tcp(struct connection *connection)
 static void serve_udp(int fd)
 {
 	char request[NETCOST_REQUEST];
-	struct sockaddr_storage from;
+	struct sockaddr_storage from = {};
 	socklen_t length = sizeof(from);
 	struct netcost_peer peer;
 	ssize_t n = recvfrom(fd, request, sizeof(request), 0, (struct sockaddr *)&from, &length);

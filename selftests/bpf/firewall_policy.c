@@ -10,7 +10,7 @@
 /* A new policy: flows that it forbids stop, others go on; counters are exact. */
 static void test_replace(void)
 {
-	struct knl_bpf_counters old;
+	struct knl_bpf_counters old = {};
 	struct fw_policy next = policy;
 	struct fw_rule fewer[RULES];
 

@@ -59,7 +59,7 @@ static void print_container(const struct kmod_container *container)
 
 static int print_dumped(const struct nlmsghdr *header, void *data)
 {
-	struct kmod_container container;
+	struct kmod_container container = {};
 
 	kmod_container_read(header, &container);
 	print_container(&container);
@@ -130,7 +130,7 @@ static int command_stats(struct kmod_nl *nl, int count, char **words)
 
 static int command_agent(struct kmod_nl *nl, int count, char **words)
 {
-	struct kmod_agent agent;
+	struct kmod_agent agent = {};
 	int err;
 
 	if (count > 1)
@@ -190,7 +190,7 @@ static int command_events(struct kmod_nl *nl, int count, char **words)
 
 static int command_one(struct kmod_nl *nl, int count, char **words)
 {
-	struct kmod_container container;
+	struct kmod_container container = {};
 	uint8_t id[HOODY_ID_LEN];
 	int err;
 

@@ -258,7 +258,7 @@ static void ksm_undo_on(void) { ksm_set(&nl, 1, HOODY_KSM_OFF, 0, ""), ksm_wait(
 static int agent_do(void) { return kmod_agent_set(&nl, kmod_cgroup_id(C)); }
 static uint64_t agent_now(void)
 {
-	struct kmod_agent agent;
+	struct kmod_agent agent = {};
 
 	return kmod_agent_get(&nl, &agent) ? 1 : agent.cgroup;
 }
@@ -275,7 +275,7 @@ static int get_do(void)
 	struct kmod_container container;
 	struct kmod_stats stats;
 	struct ksm_status status;
-	struct kmod_agent agent;
+	struct kmod_agent agent = {};
 	uint8_t id[HOODY_ID_LEN];
 
 	kmod_id(id, 1);

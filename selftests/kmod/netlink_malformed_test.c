@@ -334,7 +334,7 @@ static int digest_message(const struct nlmsghdr *header, void *data)
 /* What the registry holds: its containers and the agent. */
 static struct digest digest_of(struct kmod_nl *nl)
 {
-	struct kmod_agent agent;
+	struct kmod_agent agent = {};
 	struct digest digest = {};
 
 	if (kmod_container_dump(nl, digest_message, &digest) || kmod_agent_get(nl, &agent))

@@ -99,7 +99,7 @@ static inline int ksm_get(struct kmod_nl *nl, uint32_t n, struct ksm_status *sta
 /* Waits for a state, or for -ENOENT where @state is 0. */
 static inline bool ksm_wait(struct kmod_nl *nl, uint32_t n, uint32_t state)
 {
-	struct ksm_status status;
+	struct ksm_status status = {};
 
 	for (uint64_t end = limit_end_us(60); limit_now_us() < end; usleep(2000)) {
 		int err = ksm_get(nl, n, &status);
