@@ -42,6 +42,7 @@ usage_error() {
 }
 
 test_usage() {
+	usage_error cli_network_set_nothing 'network set: give --exit, --dns or both' network set -c $A
 	usage_error cli_no_command 'Usage: hoody COMMAND'
 	usage_error cli_unknown_command "unknown command 'frob'" frob
 	usage_error cli_unknown_second_word "unknown command 'containers frob'" containers frob
@@ -140,6 +141,21 @@ test_errors() {
 	chmod 0755 "$WORK"
 	status_is cli_other_user_is_1 1 setpriv --reuid 65534 --regid 65534 --clear-groups "$hoody" status
 	tap_like cli_other_user_says_what_to_do "$err" 'permission denied: run it as root, or set HOODY_API'
+}
+
+# What the agent says is not taken for more than it is.
+test_trust() {
+	local endless list
+	endless=$(odd 8)
+	for list in 'egress list' 'ingress list --json'; do
+		# shellcheck disable=SC2086 # two or three words
+		status_is "cli_${list%% *}_list_without_end_is_refused" 1 timeout 60 "$hoody" firewall $list -c "$endless"
+		tap_like "cli_${list%% *}_list_says_why" "$err" 'cursor cannot be used: the list is not complete'
+	done
+	status_is cli_drops_without_end_are_refused 1 timeout 60 "$hoody" firewall drops -c "$endless"
+	tap_like cli_drops_say_why "$err" 'numbers do not go on'
+	status_is cli_network_shows_what_steers 0 "$hoody" network show -c "$endless"
+	tap_like cli_network_does_not_obey_it "$(tr '\n' '|' <<<"$out")" 'exit +a.x1b.31mb\|state +c.x0ad\|$'
 }
 
 test_status() {
@@ -280,12 +296,13 @@ test_complete() {
 		COMP_WORDS=(hoody containers st) COMP_CWORD=2; _hoody; echo \${COMPREPLY[*]}")" 'start stop'
 }
 
-tap_plan 169
+tap_plan 179
 serve unix "$WORK/api.sock" "$log"
 tap_wait 30 test -S "$WORK/api.sock" || tap_bail "the stand-in for the agent does not start"
 test_usage
 test_containers
 test_errors
+test_trust
 test_status
 test_posture
 test_terminal

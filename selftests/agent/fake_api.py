@@ -26,6 +26,7 @@ ODD = {
     "f" * 23 + "5": "success without data",
     "f" * 23 + "6": "refusal without error",
     "f" * 23 + "7": "minimal",
+    "f" * 23 + "8": "endless",
 }
 containers = {}
 log = None
@@ -60,6 +61,7 @@ STATUS = {
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    pages = 0
 
     def log_message(self, *args):
         pass
@@ -99,6 +101,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send(200, {"dat": 1})
         elif kind == "refusal without error":
             self.send(500, {"oops": 1})
+        elif kind == "endless":
+            # A list of which every page is the same one, and text that steers a terminal.
+            # Short of its end, so that who follows it does end.
+            self.pages += 1
+            item = {"id": 7, "sequence": 7, "action": "allow", "exit": "a\x1b[31mb", "state": "c\nd"}
+            more = self.pages < 10
+            paged = {"data": [item] * 256 if more else [], "next_cursor": "7" if more else None}
+            self.send(200, {"data": item} if self.path.endswith("network") else paged)
         else:
             self.send(200, {"data": {"id": "0" * 24}})
 

@@ -55,7 +55,7 @@ static enum cli_status show_renewed(struct cli *cli, const struct call *call,
 				    const struct api_reply *reply)
 {
 	(void)cli;
-	printf("%s: %s\n", call->args->positional[0], text_of(reply->data, "state"));
+	print_line("%s: %s", call->args->positional[0], text_of(reply->data, "state"));
 	return CLI_DONE;
 }
 

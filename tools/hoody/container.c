@@ -108,7 +108,8 @@ static void complete_one(yyjson_val *json, void *context)
 
 	if (strncmp(id, partial, strlen(partial)) != 0)
 		return;
-	printf("%s\t", id);
+	print_text(stdout, id);
+	putchar('\t');
 	print_text(stdout, text_of(json, "name"));
 	putchar('\n');
 }

@@ -15,6 +15,7 @@
 #include "print.h"
 
 #define FILE_MAX (4 << 20) /* what the agent takes as one body */
+#define CURSOR_MAX 24 /* bytes with the NUL: a number */
 
 static const char *text_of(yyjson_val *object, const char *name)
 {
@@ -81,7 +82,7 @@ static void show_fields(const struct cli *cli, yyjson_val *data)
 static enum cli_status show(struct cli *cli, const struct call *call, const struct api_reply *reply)
 {
 	if (call->done)
-		printf("%s (%s)\n", call->done, text_of(reply->data, "state"));
+		print_line("%s (%s)", call->done, text_of(reply->data, "state"));
 	else
 		show_fields(cli, reply->data);
 	return CLI_DONE;
@@ -265,15 +266,35 @@ static void put_rule(struct print_table *table, yyjson_val *rule, const char *pe
 	print_table_cell(table, text_of(rule, "description"), PRINT_DIM);
 }
 
+/*
+ * The next page's cursor, "" behind the last one. 0, or -1 after saying that it does not
+ * go on: rules come by their number, and what does not grow would be asked for for ever.
+ */
+static int next_page(const struct cli *cli, const struct api_reply *reply, char cursor[CURSOR_MAX])
+{
+	const char *next = text_of(reply->root, "next_cursor");
+	const size_t len = strlen(next), before = strlen(cursor);
+
+	if (*next && (len >= CURSOR_MAX || next[strspn(next, "0123456789")] || len < before ||
+		      (len == before && strcmp(next, cursor) <= 0))) {
+		print_error(cli, CLI_FAILED,
+			    "the agent's cursor cannot be used: the list is not complete");
+		return -1;
+	}
+	memcpy(cursor, next, len + 1);
+	return 0;
+}
+
 /* All pages: rows of @table, or with @list members of it. */
 static enum cli_status each_page(struct cli *cli, const struct cli_args *args,
 				 struct print_table *table, yyjson_mut_doc *doc,
 				 yyjson_mut_val *list)
 {
-	const char *peer = is_egress(args) ? "destination" : "source", *next;
+	const char *peer = is_egress(args) ? "destination" : "source";
 	const struct call call = {.method = "GET"};
 	struct api_reply reply;
-	char cursor[24] = "";
+	char cursor[CURSOR_MAX] = "";
+	bool good = true;
 	size_t index, max;
 	yyjson_val *rule;
 
@@ -286,13 +307,15 @@ static enum cli_status each_page(struct cli *cli, const struct cli_args *args,
 			if (table)
 				put_rule(table, rule, peer);
 			else
-				yyjson_mut_arr_append(list, yyjson_val_mut_copy(doc, rule));
+				good &= yyjson_mut_arr_append(list, yyjson_val_mut_copy(doc, rule));
 		}
-		next = yyjson_get_str(yyjson_obj_get(reply.root, "next_cursor"));
-		snprintf(cursor, sizeof(cursor), "%s", next ? next : "");
+		if (!good)
+			print_error(cli, CLI_FAILED, "out of memory");
+		else
+			good = !next_page(cli, &reply, cursor);
 		api_reply_clear(&reply);
-	} while (cursor[0]);
-	return CLI_DONE;
+	} while (good && cursor[0]);
+	return good ? CLI_DONE : CLI_FAILED;
 }
 
 static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
@@ -309,6 +332,10 @@ static enum cli_status run_list(struct cli *cli, const struct cli_args *args)
 	if (cli->json) {
 		doc = yyjson_mut_doc_new(NULL);
 		list = yyjson_mut_arr(doc);
+		if (!list) {
+			yyjson_mut_doc_free(doc);
+			return print_error(cli, CLI_FAILED, "out of memory");
+		}
 		yyjson_mut_doc_set_root(doc, list);
 	} else {
 		table = print_table_create(is_egress(args) ? egress : ingress);

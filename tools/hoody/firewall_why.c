@@ -132,6 +132,7 @@ static enum cli_status put_events(struct cli *cli, const struct cli_args *args,
 {
 	const bool drops = !strcmp(args->command->path, "firewall drops");
 	const struct call call = {.method = "GET"};
+	unsigned long long number;
 	struct api_reply reply;
 	size_t index, max = PAGE;
 	yyjson_val *event;
@@ -147,7 +148,15 @@ static enum cli_status put_events(struct cli *cli, const struct cli_args *args,
 			if (line)
 				puts(line);
 			free(line);
-			*after = yyjson_get_uint(yyjson_obj_get(event, "sequence"));
+			number = yyjson_get_uint(yyjson_obj_get(event, "sequence"));
+			if (number <= *after) {
+				api_reply_clear(&reply);
+				/* The same would be asked for for ever. */
+				return print_error(cli, CLI_FAILED,
+						   "the agent's numbers do not go on: the list is "
+						   "not complete");
+			}
+			*after = number;
 		}
 		api_reply_clear(&reply);
 	}

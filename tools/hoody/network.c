@@ -82,10 +82,6 @@ static int fill_body(struct cli *cli, const struct cli_args *args, yyjson_mut_do
 	const char *server;
 	size_t cursor = 0;
 
-	if (!exit && !args_value(args, "dns")) {
-		print_error(cli, CLI_USAGE, "give --exit, --dns or both");
-		return -1;
-	}
 	if (exit && add_exit(cli, doc, body, exit, file))
 		return -1;
 	dns = yyjson_mut_obj_add_arr(doc, body, "dns");
@@ -110,7 +106,7 @@ static void print_counters(yyjson_val *counters)
 	yyjson_obj_foreach(counters, index, max, key, value) {
 		/* What never happened is not worth a line. */
 		if (yyjson_get_uint(value))
-			printf("%-20s %llu\n", yyjson_get_str(key),
+			print_line("%-20s %llu", yyjson_get_str(key),
 			       (unsigned long long)yyjson_get_uint(value));
 	}
 }
@@ -128,17 +124,17 @@ static void print_tunnel(yyjson_val *tunnel)
 
 	if (!tunnel)
 		return;
-	printf("%-20s %s\n", "interface", text_of(tunnel, "interface"));
-	printf("%-20s %s\n", "public_key", text_of(tunnel, "public_key"));
-	printf("%-20s %s\n", "endpoint", text_of(tunnel, "endpoint"));
+	print_line("%-20s %s", "interface", text_of(tunnel, "interface"));
+	print_line("%-20s %s", "public_key", text_of(tunnel, "public_key"));
+	print_line("%-20s %s", "endpoint", text_of(tunnel, "endpoint"));
 	if (handshake)
-		printf("%-20s %lld s ago\n", "last_handshake",
+		print_line("%-20s %lld s ago", "last_handshake",
 		       (long long)(time(NULL) - handshake));
 	else
-		printf("%-20s never\n", "last_handshake");
-	printf("%-20s %llu\n", "bytes_out",
+		print_line("%-20s never", "last_handshake");
+	print_line("%-20s %llu", "bytes_out",
 	       (unsigned long long)yyjson_get_uint(yyjson_obj_get(tunnel, "bytes_out")));
-	printf("%-20s %llu\n", "bytes_in",
+	print_line("%-20s %llu", "bytes_in",
 	       (unsigned long long)yyjson_get_uint(yyjson_obj_get(tunnel, "bytes_in")));
 }
 
@@ -161,12 +157,12 @@ static void print_health(yyjson_val *data, const char *health, const char *fault
 	char since[48];
 
 	format_since(yyjson_obj_get(data, "health_since"), "since", since, sizeof(since));
-	printf("%-20s %s%s%s%s%s\n", "health", health, *fault ? " (" : "", fault,
+	print_line("%-20s %s%s%s%s%s", "health", health, *fault ? " (" : "", fault,
 	       *fault ? ")" : "", since);
 	if (!*last)
 		return;
 	format_since(yyjson_obj_get(data, "last_fault_at"), "at", since, sizeof(since));
-	printf("%-20s %s%s\n", "last_error", last, since);
+	print_line("%-20s %s%s", "last_error", last, since);
 }
 
 static void print_network(yyjson_val *data)
@@ -175,12 +171,12 @@ static void print_network(yyjson_val *data)
 	size_t index, max;
 	yyjson_val *server;
 
-	printf("%-20s %s\n", "exit", text_of(data, "exit"));
+	print_line("%-20s %s", "exit", text_of(data, "exit"));
 	yyjson_arr_foreach(yyjson_obj_get(data, "exit_addresses"), index, max, server)
-		printf("%-20s %s\n", "exit_address", yyjson_get_str(server));
+		print_line("%-20s %s", "exit_address", yyjson_get_str(server));
 	yyjson_arr_foreach(yyjson_obj_get(data, "dns"), index, max, server)
-		printf("%-20s %s\n", "dns", yyjson_get_str(server));
-	printf("%-20s %s\n", "state", text_of(data, "state"));
+		print_line("%-20s %s", "dns", yyjson_get_str(server));
+	print_line("%-20s %s", "state", text_of(data, "state"));
 	if (*health)
 		print_health(data, health, fault);
 	print_tunnel(yyjson_obj_get(data, "tunnel"));
@@ -218,11 +214,15 @@ static enum cli_status run_show(struct cli *cli, const struct cli_args *args)
 
 static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 {
-	yyjson_mut_val *body;
-	yyjson_mut_doc *doc = call_body(cli, &body);
 	enum cli_status status = CLI_FAILED;
 	char *pem = NULL, *file = NULL;
+	yyjson_mut_val *body;
+	yyjson_mut_doc *doc;
 
+	if (!args_value(args, "exit") && !args_value(args, "dns"))
+		return print_error(cli, CLI_USAGE, "%s: give --exit, --dns or both",
+				   args->command->path);
+	doc = call_body(cli, &body);
 	if (!doc)
 		return CLI_FAILED;
 	if (fill_body(cli, args, doc, body, &pem, &file))

@@ -59,9 +59,9 @@ static void show_advice(yyjson_val *layers)
 	{
 		if (strcmp(text_of(layer, "verdict"), "fails") != 0)
 			continue;
-		printf("%s  %s: ", any ? "" : "\n", text_of(layer, "layer"));
-		print_text(stdout, text_of(layer, "advice"));
-		putchar('\n');
+		if (!any)
+			putchar('\n');
+		print_line("  %s: %s", text_of(layer, "layer"), text_of(layer, "advice"));
 		any = true;
 	}
 }
@@ -79,9 +79,10 @@ static void show_posture(struct cli *cli, yyjson_val *data)
 	}
 	yyjson_arr_foreach(yyjson_obj_get(data, "containers"), i, max, container)
 	{
-		printf("%scontainer %s ", host || i ? "\n" : "", text_of(container, "id"));
-		print_text(stdout, text_of(container, "name"));
-		putchar('\n');
+		if (host || i)
+			putchar('\n');
+		print_line("container %s %s", text_of(container, "id"),
+			   text_of(container, "name"));
 		show_layers(cli, yyjson_obj_get(container, "layers"));
 		show_advice(yyjson_obj_get(container, "layers"));
 	}

@@ -66,6 +66,20 @@ void print_fieldf(const struct cli *cli, int width, const char *name, const char
 	print_field(cli, width, name, text, PRINT_PLAIN);
 }
 
+void print_line(const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	print_text(stdout, text ? text : "(out of memory)");
+	putchar('\n');
+	free(text);
+}
+
 static enum cli_status put_json(char *text)
 {
 	if (!text) {

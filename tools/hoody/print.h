@@ -51,6 +51,9 @@ const char *print_colour_code(enum print_colour colour);
 /* @text, safe for a terminal. */
 void print_text(FILE *to, const char *text);
 
+/* One line of standard output, safe for a terminal, whatever the agent put in it. */
+__attribute__((format(printf, 1, 2))) void print_line(const char *format, ...);
+
 /* The value as indented JSON and a line end on standard output. */
 enum cli_status print_json(yyjson_val *value);
 enum cli_status print_json_mut(yyjson_mut_doc *doc);

@@ -83,9 +83,9 @@ static enum cli_status show_loaded(struct cli *cli, const struct call *call,
 
 	(void)call;
 	print_warnings(cli, data);
-	printf("loaded %s (%llu bytes of table), which %llu containers have\n",
-	       text_of(data, "name"), number_of(data, "table_bytes"),
-	       number_of(data, "containers"));
+	print_line("loaded %s (%llu bytes of table), which %llu containers have",
+		   text_of(data, "name"), number_of(data, "table_bytes"),
+		   number_of(data, "containers"));
 	return CLI_DONE;
 }
 
@@ -179,7 +179,7 @@ static enum cli_status show_deleted(struct cli *cli, const struct call *call,
 {
 	(void)cli;
 	(void)call;
-	printf("deleted %s\n", text_of(reply->data, "name"));
+	print_line("deleted %s", text_of(reply->data, "name"));
 	return CLI_DONE;
 }
 
@@ -203,8 +203,10 @@ void profile_complete(struct cli *cli, const char *partial)
 	if (!api_call(api, "GET", PROFILES_PATH "?limit=1000", NULL, &reply)) {
 		yyjson_arr_foreach(reply.data, i, max, value)
 		{
-			if (!strncmp(text_of(value, "name"), partial, strlen(partial)))
-				printf("%s\tsyscall profile\n", text_of(value, "name"));
+			if (strncmp(text_of(value, "name"), partial, strlen(partial)) != 0)
+				continue;
+			print_text(stdout, text_of(value, "name"));
+			printf("\tsyscall profile\n");
 		}
 	}
 	api_reply_clear(&reply);

@@ -184,8 +184,8 @@ static enum cli_status show_realm_created(struct cli *cli, const struct call *ca
 					  const struct api_reply *reply)
 {
 	(void)cli;
-	printf("created %s: its API is https://%s\n", call->args->positional[0],
-	       text_of(reply->data, "host"));
+	print_line("created %s: its API is https://%s", call->args->positional[0],
+		   text_of(reply->data, "host"));
 	return CLI_DONE;
 }
 
