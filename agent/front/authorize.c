@@ -463,15 +463,12 @@ int authorize_setup(struct front_thread *thread)
 void authorize_clear(struct front_thread *thread)
 {
 	struct authorize *authorize = &thread->authorize;
+	struct authorize_wait *wait, *next;
 
 	if (!authorize->thread)
 		return;
-	while (!list_empty(&authorize->waiting)) {
-		struct authorize_wait *wait =
-			list_first_entry(&authorize->waiting, struct authorize_wait, all);
-
+	list_for_each_entry_safe(wait, next, &authorize->waiting, all)
 		authorize_wait_free(wait);
-	}
 	auth_cache_destroy(authorize->cache);
 	if (authorize->source.fd >= 0)
 		close(authorize->source.fd);

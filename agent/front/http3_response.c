@@ -72,19 +72,21 @@ static int output(struct front_stream *base, const char *data, size_t len)
 {
 	struct front_http3_stream *stream = front_http3_stream(base);
 	struct front_http3_chunk *chunk = NULL;
-	size_t part;
+	size_t part, room = 0;
 
-	if (!list_empty(&stream->chunks))
+	if (!list_empty(&stream->chunks)) {
 		chunk = container_of(stream->chunks.prev, struct front_http3_chunk, node);
-	while (len) {
 		/* Never grown: what is in it must not move. */
-		part = chunk ? buf_room(&chunk->buf) : 0;
-		if (!part) {
+		room = buf_room(&chunk->buf);
+	}
+	for (; len; room = buf_room(&chunk->buf)) {
+		if (!room) {
 			chunk = add_chunk(stream, len);
 			if (!chunk)
 				return -ENOMEM;
 			continue;
 		}
+		part = room;
 		if (part > len)
 			part = len;
 		memcpy(buf_tail(&chunk->buf), data, part);

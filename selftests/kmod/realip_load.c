@@ -114,7 +114,7 @@ static int realip_socket(const struct in6_addr *client, bool v6, int client_port
 
 static int local_port(int fd)
 {
-	struct sockaddr_in6 name;
+	struct sockaddr_in6 name = {};
 	socklen_t length = sizeof(name);
 
 	getsockname(fd, (void *)&name, &length);
@@ -307,6 +307,8 @@ static int load(void)
 			exchange->fd = -1;
 		}
 	}
+	free(exchanges);
+	free(clients);
 	return load_end();
 }
 
@@ -357,6 +359,7 @@ static int one(void)
 
 	fd = realip_socket(&client->address, client->v6,
 			   options.client_port >= 0 ? options.client_port : 0);
+	free(client);
 	if (fd < 0) {
 		printf("option: %s\n", strerrorname_np(-fd));
 		return 1;

@@ -96,7 +96,7 @@ static bool served_read(struct served *served)
 static void serve_accept(int epoll, int listener)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
-	struct sockaddr_in6 peer;
+	struct sockaddr_in6 peer = {};
 	struct served *served;
 	socklen_t length;
 	int fd, one = 1;

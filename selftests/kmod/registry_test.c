@@ -189,7 +189,7 @@ static void test_conflicts(void)
 
 static void test_agent(void)
 {
-	struct kmod_agent agent;
+	struct kmod_agent agent = {};
 	uint64_t cgroup;
 
 	mkdir("/sys/fs/cgroup/registry-test", 0755);
@@ -417,7 +417,7 @@ static void test_ten_thousand(void)
 	struct kmod_container container;
 	unsigned int failed = 0, dumped = 0;
 	double empty, full;
-	struct kmod_agent agent;
+	struct kmod_agent agent = {};
 	long before, after;
 
 	one_registration();

@@ -207,7 +207,7 @@ static inline long actor_do(const struct actor_request *request)
 
 static inline void actor_loop(int fd)
 {
-	struct actor_request request;
+	struct actor_request request = {};
 	long result;
 
 	while (gate_syscall(SYS_read, fd, (long)&request, sizeof(request), 0, 0, 0) ==

@@ -242,11 +242,12 @@ int main(int argc, char **argv)
 		clients[i].fd = -1;
 		if (pthread_create(&clients[i].thread, NULL, client_run, &clients[i])) {
 			fprintf(stderr, "load: no thread\n");
-			return 1;
+			exit(1);
 		}
 	}
 	for (int i = 0; i < count; i++)
 		pthread_join(clients[i].thread, NULL);
+	free(clients);
 	printf("right=%ld wrong=%ld failed=%ld connections=%ld\n", answers_right, answers_wrong,
 	       failures, connections);
 	return answers_wrong || failures;

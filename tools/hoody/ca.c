@@ -196,14 +196,13 @@ static enum cli_status report(const struct ca *ca, const char *certificate_file,
 
 static enum cli_status open_directory(struct ca *ca)
 {
-	if (!mkdir(ca->directory, 0755))
-		ca->dir_made = true;
-	else if (errno != EEXIST)
-		return print_error(ca->cli, CLI_FAILED, "%s: %s", ca->directory, strerror(errno));
-	ca->dir = open(ca->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (ca->dir < 0)
-		return print_error(ca->cli, CLI_FAILED, "%s: %s", ca->directory, strerror(errno));
-	return CLI_DONE;
+	ca->dir_made = !mkdir(ca->directory, 0755);
+	if (ca->dir_made || errno == EEXIST)
+		ca->dir = open(ca->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ca->dir >= 0)
+		return CLI_DONE;
+	print_error(ca->cli, CLI_FAILED, "%s: %s", ca->directory, strerror(errno));
+	return CLI_FAILED;
 }
 
 static void undo(struct ca *ca)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "file.h"
 #include "firewall.h"
 #include "options.h"
 #include "print.h"
@@ -146,38 +147,9 @@ static enum cli_status run_set(struct cli *cli, const struct cli_args *args)
 	return firewall_call(cli, args, "PATCH", "", body, NULL);
 }
 
-/* The whole file with a NUL, from malloc(); NULL after saying why. */
-static char *read_file(struct cli *cli, const char *name)
-{
-	FILE *file = !strcmp(name, "-") ? stdin : fopen(name, "re");
-	char *text = malloc(FILE_MAX + 1);
-	size_t len;
-
-	if (!file || !text) {
-		print_error(cli, CLI_FAILED, "%s: %s", name, strerror(file ? ENOMEM : errno));
-		goto err_free;
-	}
-	len = fread(text, 1, FILE_MAX + 1, file);
-	if (ferror(file) || len > FILE_MAX) {
-		print_error(cli, CLI_FAILED, "%s: %s", name,
-			    ferror(file) ? strerror(errno) : "is larger than 4 MiB");
-		goto err_free;
-	}
-	text[len] = 0;
-	if (file != stdin)
-		fclose(file);
-	return text;
-
-err_free:
-	if (file && file != stdin)
-		fclose(file);
-	free(text);
-	return NULL;
-}
-
 static enum cli_status run_apply(struct cli *cli, const struct cli_args *args)
 {
-	char *text = read_file(cli, args->positional[0]);
+	char *text = file_argument(cli, args->positional[0], FILE_MAX);
 	enum cli_status status;
 
 	if (!text)

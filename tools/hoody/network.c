@@ -10,35 +10,12 @@
 #include <time.h>
 
 #include "call.h"
+#include "file.h"
 #include "options.h"
 #include "print.h"
 
 #define FILE_BYTES_MAX	65536
 #define TUNNEL_PREFIX	"wireguard:"
-
-/* The content of a file of at most FILE_BYTES_MAX bytes, from malloc(), or NULL. */
-static char *read_file(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	char *text = malloc(FILE_BYTES_MAX + 2);
-	size_t len = 0;
-
-	if (!file || !text)
-		goto err;
-	len = fread(text, 1, FILE_BYTES_MAX + 1, file);
-	if (ferror(file) || len > FILE_BYTES_MAX)
-		goto err;
-	fclose(file);
-	text[len] = '\0';
-	return text;
-err:
-	if (len > FILE_BYTES_MAX)
-		errno = EFBIG;
-	if (file)
-		fclose(file);
-	free(text);
-	return NULL;
-}
 
 static void free_secret(char *text)
 {
@@ -60,7 +37,7 @@ static int add_exit(struct cli *cli, yyjson_mut_doc *doc, yyjson_mut_val *body, 
 		yyjson_mut_obj_add_str(doc, body, "exit", exit);
 		return 0;
 	}
-	*file = read_file(exit + prefix);
+	*file = file_read(exit + prefix, FILE_BYTES_MAX);
 	if (!*file) {
 		print_error(cli, CLI_FAILED, "--exit: %s: %s", exit + prefix, strerror(errno));
 		return -1;
@@ -88,7 +65,7 @@ static int fill_body(struct cli *cli, const struct cli_args *args, yyjson_mut_do
 	while ((server = args_next(args, "dns", &cursor)))
 		yyjson_mut_arr_add_str(doc, dns, server);
 	if (ca) {
-		*pem = read_file(ca);
+		*pem = file_read(ca, FILE_BYTES_MAX);
 		if (!*pem) {
 			print_error(cli, CLI_FAILED, "--exit-ca: %s: %s", ca, strerror(errno));
 			return -1;

@@ -244,7 +244,7 @@ static int find_command(int argc, char *const *argv, struct cli_args *args, int 
 int options_parse(int argc, char *const *argv, struct cli_args *args, char fault[CLI_FAULT_MAX])
 {
 	bool ended = false;
-	int i = 1, used, ret;
+	int i = 1, used = 0, ret;
 
 	memset(args, 0, sizeof(*args));
 	for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {

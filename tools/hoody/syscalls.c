@@ -9,6 +9,7 @@
 
 #include "call.h"
 #include "container.h"
+#include "file.h"
 #include "options.h"
 #include "print.h"
 
@@ -51,31 +52,6 @@ static void print_warnings(const struct cli *cli, yyjson_val *data)
 
 /* --- profiles --- */
 
-/* The file's text, from malloc(); NULL after saying why. "-": standard input. */
-static char *read_file(struct cli *cli, const char *name)
-{
-	FILE *file = strcmp(name, "-") ? fopen(name, "re") : stdin;
-	char *text = file ? malloc(FILE_MAX + 1) : NULL;
-	size_t len;
-
-	if (!file) {
-		print_error(cli, CLI_FAILED, "%s: %s", name, strerror(errno));
-		return NULL;
-	}
-	len = text ? fread(text, 1, FILE_MAX + 1, file) : 0;
-	if (!text || ferror(file) || len > FILE_MAX) {
-		print_error(cli, CLI_FAILED, "%s: %s", name,
-			    !text || ferror(file) ? "cannot be read" : "is longer than 1 MiB");
-		free(text);
-		text = NULL;
-	} else {
-		text[len] = 0;
-	}
-	if (file != stdin)
-		fclose(file);
-	return text;
-}
-
 static enum cli_status show_loaded(struct cli *cli, const struct call *call,
 				   const struct api_reply *reply)
 {
@@ -92,7 +68,7 @@ static enum cli_status show_loaded(struct cli *cli, const struct call *call,
 /* The JSON of a file; NULL after saying why it cannot be had. */
 static yyjson_doc *read_profile(struct cli *cli, const char *name)
 {
-	char *text = read_file(cli, name);
+	char *text = file_argument(cli, name, FILE_MAX);
 	yyjson_doc *profile;
 	yyjson_read_err fault;
 

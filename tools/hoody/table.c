@@ -104,7 +104,7 @@ enum cli_status print_table_finish(struct cli *cli, struct print_table *table)
 	struct cell heading[PRINT_COLUMNS_MAX] = {};
 	int widths[PRINT_COLUMNS_MAX] = {};
 	enum cli_status status = CLI_DONE;
-	size_t i;
+	size_t i, column;
 
 	if (!table || table->failed) {
 		status = print_error(cli, CLI_FAILED, "out of memory");
@@ -115,9 +115,11 @@ enum cli_status print_table_finish(struct cli *cli, struct print_table *table)
 		heading[i].width = widths[i] = text_width(table->headings[i]);
 		heading[i].colour = PRINT_BOLD;
 	}
-	for (i = 0; i < table->count; i++) {
-		if (table->cells[i].width > widths[i % table->columns])
-			widths[i % table->columns] = table->cells[i].width;
+	for (i = 0; i + table->columns <= table->count; i += table->columns) {
+		for (column = 0; column < table->columns; column++) {
+			if (table->cells[i + column].width > widths[column])
+				widths[column] = table->cells[i + column].width;
+		}
 	}
 	put_row(cli, table, heading, widths);
 	for (i = 0; i + table->columns <= table->count; i += table->columns)
