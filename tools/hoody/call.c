@@ -78,8 +78,9 @@ static enum cli_status ask_text(struct cli *cli, const char *method, const char 
 }
 
 /* Frees call->body, whatever comes of it. */
-static enum cli_status ask(struct cli *cli, const struct call *call, const char *format,
-			   va_list args, struct api_reply *reply)
+__attribute__((format(printf, 3, 0))) static enum cli_status
+ask(struct cli *cli, const struct call *call, const char *format, va_list args,
+    struct api_reply *reply)
 {
 	char path[CALL_PATH_MAX], *text;
 	enum cli_status status;
