@@ -33,23 +33,34 @@
 #include <net/ip6_route.h>
 #include <net/route.h>
 
-static int owner, deep, workers;
-module_param(owner, int, 0444);
-module_param(deep, int, 0644);
-module_param(workers, int, 0644);
-static int fail_at, requests, live, lost;
-module_param(requests, int, 0444);
-module_param(live, int, 0444);
-module_param(lost, int, 0444);
+static int owner, deep, workers, fail_at, requests, live, lost;
 
-static int fail_at_set(const char *text, const struct kernel_param *param)
+/* They are read and set while others count: each access is marked as such. */
+static int once_set(const char *text, const struct kernel_param *param)
 {
-	requests = 0;
-	return param_set_int(text, param);
+	int value, err = kstrtoint(text, 0, &value);
+
+	if (err)
+		return err;
+	if (param->arg == &fail_at)
+		WRITE_ONCE(requests, 0);
+	WRITE_ONCE(*(int *)param->arg, value);
+	return 0;
 }
 
-static const struct kernel_param_ops fail_at_ops = { .set = fail_at_set, .get = param_get_int };
-module_param_cb(fail_at, &fail_at_ops, &fail_at, 0644);
+static int once_get(char *text, const struct kernel_param *param)
+{
+	return scnprintf(text, PAGE_SIZE, "%d\n", READ_ONCE(*(int *)param->arg));
+}
+
+static const struct kernel_param_ops once_ops = { .set = once_set, .get = once_get };
+module_param_cb(owner, &once_ops, &owner, 0444);
+module_param_cb(deep, &once_ops, &deep, 0644);
+module_param_cb(workers, &once_ops, &workers, 0644);
+module_param_cb(fail_at, &once_ops, &fail_at, 0644);
+module_param_cb(requests, &once_ops, &requests, 0444);
+module_param_cb(live, &once_ops, &live, 0444);
+module_param_cb(lost, &once_ops, &lost, 0444);
 
 /* Addresses that are kept, in buckets. */
 #define KEPT_BITS	10
@@ -70,9 +81,9 @@ static void notrace kept_add(void *object)
 	if (i < KEPT_EACH)
 		bucket[i] = object;
 	if (i < KEPT_EACH)
-		live++;
+		WRITE_ONCE(live, live + 1);
 	else
-		lost++;
+		WRITE_ONCE(lost, lost + 1);
 	raw_spin_unlock_irqrestore(&kept_lock, flags);
 }
 
@@ -87,7 +98,7 @@ static void notrace kept_remove(void *object)
 	for (int i = 0; i < KEPT_EACH; i++)
 		if (bucket[i] == object) {
 			bucket[i] = NULL;
-			live--;
+			WRITE_ONCE(live, live - 1);
 			break;
 		}
 	raw_spin_unlock_irqrestore(&kept_lock, flags);
@@ -103,9 +114,11 @@ static bool direct;
 static unsigned long request(unsigned long (*real)(A6), unsigned long failure, bool memory, A6)
 {
 	bool account = direct && memory;
+	int number = READ_ONCE(requests) + 1;
 	unsigned long result;
 
-	if (++requests == fail_at)
+	WRITE_ONCE(requests, number);
+	if (number == READ_ONCE(fail_at))
 		return failure;
 	result = real(a, b, c, d, e, f);
 	if (account && result)
@@ -180,7 +193,7 @@ static bool notrace chain_is_ours(unsigned long parent_ip)
 	unsigned long entries[DEPTH];
 	unsigned int count;
 
-	if (!deep) {
+	if (!READ_ONCE(deep)) {
 		sprint_symbol(name, parent_ip);
 		return !strncmp(name, "xas_", 4) || !strncmp(name, "__xas_", 6);
 	}
@@ -194,9 +207,9 @@ static bool notrace chain_is_ours(unsigned long parent_ip)
 static void notrace on_request(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			       struct ftrace_regs *fregs)
 {
-	bool ours;
+	bool ours, by_worker = READ_ONCE(workers);
 
-	if (workers ? !(current->flags & PF_KTHREAD) : current->pid != owner)
+	if (by_worker ? !(current->flags & PF_KTHREAD) : current->pid != READ_ONCE(owner))
 		return;
 	/* What stands in for a function calls it. */
 	if (in_interrupt() || within_module(parent_ip, THIS_MODULE))
@@ -204,7 +217,7 @@ static void notrace on_request(unsigned long ip, unsigned long parent_ip, struct
 	ours = address_is_ours(parent_ip);
 	if (!ours && !chain_is_ours(parent_ip))
 		return;
-	direct = ours && !workers;
+	direct = ours && !by_worker;
 	for (int i = 0; i < ARRAY_SIZE(places); i++)
 		if (ip - places[i].real < ENTRY_BYTES) {
 			ftrace_regs_set_instruction_pointer(fregs, places[i].stand_in);
