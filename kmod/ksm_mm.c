@@ -270,7 +270,8 @@ enum ksm_mm_result ksm_mm_unmark(struct mm_struct *mm, bool locked_only)
 
 	if (!hoody_mm_flag_test(mm, MMF_VM_MERGE_ANY) && !hoody_mm_flag_test(mm, MMF_VM_MERGEABLE))
 		return KSM_MM_NOTHING;
-	if (locked_only && !READ_ONCE(mm->locked_vm))
+	/* Of its own process's, plainly written; what it locks from now on is not meant. */
+	if (locked_only && !data_race(READ_ONCE(mm->locked_vm)))
 		return KSM_MM_NOTHING;
 	do {
 		/* Its last user has gone: what is merged goes with the rest. */

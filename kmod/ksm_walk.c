@@ -106,7 +106,8 @@ static bool chunk_collect(int *nr, struct found *found, unsigned int *count)
 		if (!pid)
 			break;
 		task = pid_task(pid, PIDTYPE_TGID);
-		if (!task || task->flags & PF_KTHREAD)
+		/* A task sets others of its flags as it runs; this one is for life. */
+		if (!task || data_race(READ_ONCE(task->flags)) & PF_KTHREAD)
 			continue;
 		found[*count].mark = task_mark(task);
 		if (!found[*count].mark)
@@ -168,7 +169,8 @@ static bool name_left_out(const struct hoody_ksm_mark *mark, const struct task_s
 
 	mutex_lock(&ksm_lock);
 	for (unsigned int i = 0; i < wish->names_count && !result; i++)
-		result = !strncmp(wish->names[i], task->comm, TASK_COMM_LEN);
+		/* Of a name that changes meanwhile some bytes are the new one's. */
+		result = !data_race(strncmp(wish->names[i], task->comm, TASK_COMM_LEN));
 	mutex_unlock(&ksm_lock);
 	return result;
 }
@@ -216,6 +218,7 @@ static void process_mark(struct hoody_ksm_mark *mark, struct task_struct *task,
 static void process_visit(struct hoody_ksm_mark *mark, struct task_struct *task)
 {
 	struct mm_struct *mm = process_mm(task);
+	long zero_pages;
 	bool named;
 
 	if (!mm)
@@ -227,9 +230,11 @@ static void process_visit(struct hoody_ksm_mark *mark, struct task_struct *task)
 		result_note(mark, ksm_mm_unmark(mm, false), HOODY_KSM_PROCESSES_UNMARKED);
 	mark->walk[HOODY_KSM_NAMED] += named;
 	mark->walk[HOODY_KSM_PROCESSES]++;
-	mark->walk[HOODY_KSM_PAGES] += READ_ONCE(mm->ksm_merging_pages);
-	mark->walk[HOODY_KSM_ZERO_PAGES] += max(mm_ksm_zero_pages(mm), 0L);
-	mark->walk[HOODY_KSM_ITEMS] += READ_ONCE(mm->ksm_rmap_items);
+	/* ksmd counts with plain writes, and is at it: figures of some moment are enough. */
+	zero_pages = data_race(mm_ksm_zero_pages(mm));
+	mark->walk[HOODY_KSM_PAGES] += data_race(READ_ONCE(mm->ksm_merging_pages));
+	mark->walk[HOODY_KSM_ZERO_PAGES] += max(zero_pages, 0L);
+	mark->walk[HOODY_KSM_ITEMS] += data_race(READ_ONCE(mm->ksm_rmap_items));
 	/* Should all others be gone: its memory is not ours to take down. */
 	mmput_async(mm);
 }
